@@ -1,0 +1,1 @@
+"""Benchmarks against hand-written NumPy, JAX, PyTorch and autograd."""
