@@ -1,1 +1,1 @@
-"""Benchmarks against hand-written NumPy, JAX, PyTorch and autograd."""
+"""Benchmarks against gradients written by hand and against JAX, PyTorch and autograd."""

@@ -1,0 +1,69 @@
+"""What a benchmark case is: one loss, its inputs, its gradient by hand, its twins for the peers."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Arguments = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Size:
+    """One set of dimensions to run a case at."""
+
+    label: str
+    dims: Mapping[str, Any]
+    quick: bool = False
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scalar loss of nested tuples of parameters (its first argument) and of data.
+
+    Attributes
+    ----------
+    loss
+        Plain NumPy, as a user writes it; what pullback differentiates.
+    make
+        ``make(rng, dtype, **dims)`` gives the arguments of `loss`.
+    by_hand
+        ``by_hand(*args)`` gives the value and the gradient, in allocating NumPy.
+    portable
+        ``portable(xp, *args)`` is `loss` over the namespace of autograd or of JAX.
+    torch
+        ``torch(module, *args)`` is `loss` over PyTorch.
+    jax
+        Other ways to say `loss` in JAX, ``f(jax, *args)`` by name; the fastest one races.
+    """
+
+    name: str
+    title: str
+    sizes: tuple[Size, ...]
+    loss: Callable[..., Any]
+    make: Callable[..., Arguments]
+    by_hand: Callable[..., tuple[Any, Any]]
+    portable: Callable[..., Any]
+    torch: Callable[..., Any]
+    jax: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
+
+    def arguments(self, size: Size, dtype: Any = np.float32, seed: int = 0) -> Arguments:
+        """Give the arguments of `loss` at `size`, the same for the same seed."""
+        return self.make(np.random.default_rng(seed), np.dtype(dtype), **size.dims)
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """Yield the arrays of nested tuples and lists, in order."""
+    if isinstance(tree, (tuple, list)):
+        for branch in tree:  # pyright: ignore[reportUnknownVariableType]
+            yield from leaves(branch)
+    else:
+        yield tree
+
+
+def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
+    """Apply `function` to every array of nested tuples and lists."""
+    if isinstance(tree, (tuple, list)):
+        return tuple(map_leaves(function, branch) for branch in tree)  # pyright: ignore[reportUnknownVariableType]
+    return function(tree)
