@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -30,10 +32,11 @@ class Case:
         ``make(rng, dtype, **dims)`` gives the arguments of `loss`.
     by_hand
         ``by_hand(*args)`` gives the value and the gradient, in allocating NumPy.
-    portable
-        ``portable(xp, *args)`` is `loss` over the namespace of autograd or of JAX.
     torch
         ``torch(module, *args)`` is `loss` over PyTorch.
+    portable
+        ``portable(xp, *args)`` is `loss` over the namespace of autograd or of JAX, for a loss
+        that these cannot run themselves.
     jax
         Other ways to say `loss` in JAX, ``f(jax, *args)`` by name; the fastest one races.
     """
@@ -44,13 +47,32 @@ class Case:
     loss: Callable[..., Any]
     make: Callable[..., Arguments]
     by_hand: Callable[..., tuple[Any, Any]]
-    portable: Callable[..., Any]
     torch: Callable[..., Any]
+    portable: Callable[..., Any] | None = None
     jax: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
 
     def arguments(self, size: Size, dtype: Any = np.float32, seed: int = 0) -> Arguments:
         """Give the arguments of `loss` at `size`, the same for the same seed."""
         return self.make(np.random.default_rng(seed), np.dtype(dtype), **size.dims)
+
+    def loss_over(self, xp: Any) -> Callable[..., Any]:
+        """Give the loss as a peer runs it, with its namespace `xp` in the place of NumPy."""
+        if self.portable is None:
+            return with_namespace(self.loss, xp)
+        return partial(self.portable, xp)
+
+
+def with_namespace(function: Callable[..., Any], xp: Any) -> Callable[..., Any]:
+    """Copy `function`, and those of its module that it may call, with `xp` for the global `np`.
+
+    A peer that mirrors NumPy's names then differentiates the very same lines.
+    """
+    original: dict[str, Any] = getattr(function, "__globals__")  # noqa: B009 - on functions only
+    changed = {**original, "np": xp}
+    for name, value in original.items():
+        if isinstance(value, FunctionType) and value.__globals__ is original:
+            changed[name] = FunctionType(value.__code__, changed, name, value.__defaults__)
+    return changed[function.__name__]
 
 
 def leaves(tree: Any) -> Iterator[Any]:

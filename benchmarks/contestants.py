@@ -1,9 +1,12 @@
 """The contestants: each makes a case into a call that gives the value and the gradient."""
 
 import importlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
@@ -42,7 +45,17 @@ class Contestant:
     @property
     def version(self) -> str:
         """The version of its package."""
-        return str(importlib.import_module(self.package or "numpy").__version__)
+        return metadata.version(self.package or "numpy")
+
+
+def threads() -> int:
+    """Threads that a contestant may use: the cores this process may run on.
+
+    NumPy's BLAS and XLA take as many by themselves; PyTorch is told.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def prepare_pullback(case: Case, args: Arguments) -> Prepared:
@@ -62,26 +75,26 @@ def prepare_autograd(case: Case, args: Arguments) -> Prepared:
     """Differentiate the case over autograd's NumPy."""
     autograd: Any = importlib.import_module("autograd")
     xp: Any = importlib.import_module("autograd.numpy")
-    step = autograd.value_and_grad(lambda params: case.portable(xp, params, *args[1:]))
-    return Prepared(lambda: step(args[0]))
+    step = autograd.value_and_grad(case.loss_over(xp))
+    return Prepared(lambda: step(*args))
 
 
 def prepare_jax(case: Case, args: Arguments) -> Prepared:
     """Compile the case by jax.jit over inputs on the device, in the way that runs fastest."""
     jax: Any = importlib.import_module("jax")
     on_device = jax.device_put(args)
-    ways = {"unrolled": (case.portable, jax.numpy)}
-    ways |= {name: (function, jax) for name, function in case.jax.items()}
+    ways = {"unrolled": case.loss_over(jax.numpy)}
+    ways |= {name: partial(function, jax) for name, function in case.jax.items()}
     if len(ways) == 1:
-        return _jit(jax, *ways["unrolled"], on_device)
-    fastest = min(ways, key=lambda name: _seconds_per_call(_jit(jax, *ways[name], on_device).run))
+        return _jit(jax, ways["unrolled"], on_device)
+    fastest = min(ways, key=lambda name: _seconds_per_call(_jit(jax, ways[name], on_device).run))
     # Made again, so that the first call of the one that races is timed with its compilation.
-    return replace(_jit(jax, *ways[fastest], on_device), note=fastest)
+    return replace(_jit(jax, ways[fastest], on_device), note=fastest)
 
 
-def _jit(jax: Any, function: Callable[..., Any], namespace: Any, args: Arguments) -> Prepared:
+def _jit(jax: Any, loss: Callable[..., Any], args: Arguments) -> Prepared:
     # A new function object each time: jax.jit remembers those that it has seen.
-    step = jax.jit(jax.value_and_grad(lambda *a: function(namespace, *a)))
+    step = jax.jit(jax.value_and_grad(lambda *a: loss(*a)))  # noqa: PLW0108
 
     def peak() -> int:
         plan = step.lower(*args).compile().memory_analysis()
@@ -101,6 +114,7 @@ def _seconds_per_call(run: Run, calls: int = 20) -> float:
 def prepare_torch(case: Case, args: Arguments) -> Prepared:
     """Record the case on PyTorch's tape at every call."""
     torch: Any = importlib.import_module("torch")
+    torch.set_num_threads(threads())
     params = map_leaves(lambda a: torch.from_numpy(a.copy()).requires_grad_(), args[0])
     data = map_leaves(lambda a: torch.from_numpy(a.copy()), args[1:])
     wanted = list(leaves(params))

@@ -8,7 +8,6 @@ per call; reported are the median of the rounds and their quartiles.
 """
 
 import gc
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import numpy as np
 
 from . import memory
 from .case import Arguments, Case, Size, leaves
+from .cases import logistic
 from .contestants import CONTESTANTS, Contestant, Prepared, Run
 
 TOLERANCE = 1e-3
@@ -67,13 +67,6 @@ class Measurement:
         return float(low), float(high)
 
 
-def threads() -> int:
-    """Threads that a contestant may use: the cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def measure(
     cases: Sequence[Case],
     *,
@@ -84,6 +77,9 @@ def measure(
     """Measure every case at every size (the quick one alone on demand), a list for each."""
     present = [contestant for contestant in contestants if contestant.is_installed]
     effort = effort or (QUICK if quick else FULL)
+    # Imports and what a package does once are not the first case's to pay.
+    for contestant in present:
+        contestant.prepare(logistic.CASE, logistic.CASE.arguments(logistic.CASE.sizes[0])).run()
     for case in cases:
         for size in case.sizes:
             if size.quick or not quick:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .contestants import CONTESTANTS, PULLBACK
-from .harness import Measurement, threads
+from .contestants import CONTESTANTS, PULLBACK, threads
+from .harness import Measurement
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
 
@@ -52,6 +52,17 @@ def missing() -> str:
     )
 
 
+def heading() -> str:
+    """Say in a few lines on what and against whom the race is run."""
+    facts = environment()
+    versions = {"Python": facts["python"], "NumPy": facts["numpy"], **facts["peers"]}
+    lines = [
+        f"{facts['processor']}, {facts['threads']} threads, {facts['dtype']}",
+        ", ".join(f"{name} {version}" for name, version in versions.items()),
+    ]
+    return "\n".join(filter(None, [*lines, missing()]))
+
+
 def ratio_to_pullback(race: Sequence[Measurement], measurement: Measurement) -> float | None:
     """How many times as long as pullback's a contestant's call takes."""
     for other in race:
@@ -82,24 +93,25 @@ def to_json(races: Iterable[Sequence[Measurement]]) -> str:
     return json.dumps({"environment": environment(), "results": results}, indent=2) + "\n"
 
 
-def table(race: Sequence[Measurement], title: str) -> Any:
-    """Make a rich table of one case at one size."""
+def table(race: Sequence[Measurement]) -> Any:
+    """Make a rich table of one case at one size, 80 columns wide."""
+    from rich import box
     from rich.table import Table
 
-    result = Table(title=title, title_justify="left", title_style="bold")
+    title = f"{race[0].case}: {race[0].size}"
+    result = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     result.add_column("")
-    for heading in ("first call", "per call", "quartiles", "pullback is", "peak memory", "error"):
-        result.add_column(heading, justify="right")
+    for heading in ("per call", "quartiles", "pullback is", "first call", "memory", "error"):
+        result.add_column(heading, justify="right", no_wrap=True)
     for m in race:
-        low, high = m.quartiles
         ratio = ratio_to_pullback(race, m)
         mine = m.contestant == PULLBACK.name
         result.add_row(
-            f"{m.contestant} ({m.note})" if m.note else m.contestant,
-            duration(m.first_call),
+            f"{m.contestant} {m.note}".rstrip(),
             duration(m.median),
-            f"{duration(low)} to {duration(high)}",
+            span(*m.quartiles),
             "" if mine or ratio is None else comparison(ratio),
+            duration(m.first_call),
             size_in_bytes(m.peak_bytes),
             f"{m.error:.0e}",
             style="bold" if mine else None,
@@ -114,12 +126,23 @@ def comparison(ratio: float) -> str:
     return f"[red]{1 / ratio:.2f}x slower[/]"
 
 
+def unit(seconds: float) -> tuple[str, float]:
+    """Choose the unit that suits a time, and its length in seconds."""
+    if seconds >= 1:
+        return "s", 1.0
+    return ("ms", 1e-3) if seconds >= 1e-3 else ("µs", 1e-6)
+
+
 def duration(seconds: float) -> str:
-    """Write a time in the unit that suits it."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} µs"
+    """Write a time with three digits."""
+    name, length = unit(seconds)
+    return f"{seconds / length:.3g} {name}"
+
+
+def span(low: float, high: float) -> str:
+    """Write two times in one unit."""
+    name, length = unit(high)
+    return f"{low / length:.3g}-{high / length:.3g} {name}"
 
 
 def size_in_bytes(count: int) -> str:

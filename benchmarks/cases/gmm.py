@@ -52,17 +52,6 @@ def by_hand(params: Any, x: Any) -> tuple[Any, Any]:
     return value, (weights - mass, dmeans, dlog_scales)
 
 
-def portable(xp: Any, params: Any, x: Any) -> Any:
-    """Say `loss` over the namespace `xp`."""
-    logits, means, log_scales = params
-    z = (x[:, None, :] - means) * xp.exp(-log_scales)
-    log_weights = logits - xp.log(xp.sum(xp.exp(logits)))
-    log_joint = log_weights - xp.sum(log_scales, axis=1) - 0.5 * xp.sum(z * z, axis=2)
-    top = xp.max(log_joint, axis=1, keepdims=True)
-    log_likelihood = top[:, 0] + xp.log(xp.sum(xp.exp(log_joint - top), axis=1))
-    return 0.5 * LOG_TWO_PI * x.shape[1] - xp.mean(log_likelihood)
-
-
 def in_torch(torch: Any, params: Any, x: Any) -> Any:
     """Say `loss` in PyTorch, with its own logsumexp."""
     logits, means, log_scales = params
@@ -82,6 +71,5 @@ CASE = Case(
     loss=loss,
     make=make,
     by_hand=by_hand,
-    portable=portable,
     torch=in_torch,
 )

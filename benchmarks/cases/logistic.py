@@ -34,13 +34,6 @@ def by_hand(params: Any, x: Any, y: Any) -> tuple[Any, Any]:
     return value, (dscore @ x + 2 * PENALTY * w, dscore.sum())
 
 
-def portable(xp: Any, params: Any, x: Any, y: Any) -> Any:
-    """Say `loss` over the namespace `xp`."""
-    w, b = params
-    margin = y * (x @ w + b)
-    return xp.mean(xp.logaddexp(0, -margin)) + PENALTY * xp.sum(w * w)
-
-
 def in_torch(torch: Any, params: Any, x: Any, y: Any) -> Any:
     """Say `loss` in PyTorch, with its own softplus."""
     w, b = params
@@ -58,6 +51,5 @@ CASE = Case(
     loss=loss,
     make=make,
     by_hand=by_hand,
-    portable=portable,
     torch=in_torch,
 )

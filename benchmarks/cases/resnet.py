@@ -58,15 +58,6 @@ def by_hand(params: Any, x: Any, y: Any) -> tuple[Any, Any]:
     return value, (tuple(reversed(grads)), dreadout)
 
 
-def portable(xp: Any, params: Any, x: Any, y: Any) -> Any:
-    """Say `loss` over the namespace `xp`."""
-    blocks, readout = params
-    h = x
-    for w, b in blocks:
-        h = h + xp.maximum(h @ w + b, 0)
-    return xp.mean((h @ readout - y) ** 2)
-
-
 def in_torch(torch: Any, params: Any, x: Any, y: Any) -> Any:
     """Say `loss` in PyTorch."""
     blocks, readout = params
@@ -86,6 +77,5 @@ CASE = Case(
     loss=loss,
     make=make,
     by_hand=by_hand,
-    portable=portable,
     torch=in_torch,
 )

@@ -72,7 +72,7 @@ def by_hand(params: Any, h0: Any, xs: Any, ys: Any) -> tuple[Any, Any]:
     return value, (dwx, dwh, flat.sum(axis=0), dreadout)
 
 
-def portable(xp: Any, params: Any, h0: Any, xs: Any, ys: Any) -> Any:
+def unrolled(xp: Any, params: Any, h0: Any, xs: Any, ys: Any) -> Any:
     """Say `loss` over the namespace `xp`, the loop unrolled by Python."""
     wx, wh, b, readout = params
     h = h0
@@ -120,7 +120,7 @@ CASE = Case(
     loss=loss,
     make=make,
     by_hand=by_hand,
-    portable=portable,
+    portable=unrolled,
     torch=in_torch,
     jax={"scan": by_jax_scan},
 )

@@ -1,0 +1,243 @@
+"""The command line: ``pullback demo``, ``pullback inspect`` and ``pullback bench``.
+
+click, rich and scikit-learn come with an extra. They are imported where they are used, and where
+one is missing the command says which extra to install.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import click
+
+EXTRAS = ("click", "rich", "sklearn")
+STAGES = ("forward", "joint", "optimized", "source")
+TRANSFORMS = ("grad", "value_and_grad", "compile")
+
+
+def main() -> None:
+    """Run the command line."""
+    with _extras_or_advice():
+        commands().main(prog_name="pullback")
+
+
+@contextmanager
+def _extras_or_advice() -> Iterator[None]:
+    """Turn a missing optional package into the command that installs it, and exit code 2."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in EXTRAS:
+            raise
+        print(
+            f"This command needs {error.name}, which is not installed:\n\n"
+            "    pip install 'pullback[demo]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+def commands() -> click.Group:
+    """Make the group of commands."""
+    import click
+
+    @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+    @click.version_option(package_name="pullback")
+    def group() -> None:
+        """Compiled gradients of plain NumPy programs."""
+
+    @group.command()
+    @click.option("--seed", default=0, show_default=True, help="Splits the data, draws weights.")
+    @click.option("--quick", is_flag=True, help="Train for fewer epochs.")
+    def demo(seed: int, quick: bool) -> None:
+        """Train a classifier of handwritten digits that is written in plain NumPy."""
+        from .benchmarks.demo import run
+
+        run(seed, quick)
+
+    @group.command(name="inspect")
+    @click.argument("target", metavar="FILE.py:FUNCTION")
+    @click.option(
+        "--args",
+        "expression",
+        metavar="EXPR",
+        required=True,
+        help="A tuple of arguments, or one argument: Python in which the names of FILE,"
+        " np, pb and Spec are known, such as '(Spec((3,), \"f4\"), 2.0)'.",
+    )
+    @click.option("--transform", type=click.Choice(TRANSFORMS), help="For a plain FUNCTION: grad.")
+    @click.option("--stage", type=click.Choice(STAGES), default="optimized", show_default=True)
+    @click.option("--dot", type=click.Path(path_type=Path), help="Write the graph for Graphviz.")
+    @click.option("--json", type=click.Path(path_type=Path), help="Write the graph as JSON.")
+    def inspect_command(
+        target: str,
+        expression: str,
+        transform: str | None,
+        stage: str,
+        dot: Path | None,
+        json: Path | None,
+    ) -> None:
+        """Print what FUNCTION of FILE.py is compiled to."""
+        show(target, expression, transform, stage, dot, json)
+
+    @group.command()
+    @click.option("--quick", is_flag=True, help="One small size of each case, short runs.")
+    @click.option("--case", "names", metavar="NAME", multiple=True, help="Only this; repeatable.")
+    @click.option("--json", type=click.Path(path_type=Path), help="Write all figures as JSON.")
+    @click.option("--list", "listing", is_flag=True, help="List the cases and their sizes.")
+    def bench(quick: bool, names: tuple[str, ...], json: Path | None, listing: bool) -> None:
+        """Race gradients against NumPy written by hand, JAX, PyTorch and autograd."""
+        if listing:
+            list_cases()
+        else:
+            race(quick, names, json)
+
+    return group
+
+
+def show(
+    target: str,
+    expression: str,
+    transform: str | None,
+    stage: str,
+    dot: Path | None,
+    json: Path | None,
+) -> None:
+    """Print one stage of a function of a file, and write its graph where asked."""
+    import click
+
+    import pullback as pb
+    from .ir import export
+
+    module, function = _load(target)
+    if not hasattr(function, "inspect"):
+        function = getattr(pb, transform or "grad")(function)
+    elif transform is not None:
+        raise click.UsageError(f"{target} is decorated already: leave --transform out.")
+    arguments = _evaluate(expression, {"np": np, "pb": pb, "Spec": pb.Spec} | vars(module))
+    try:
+        inspection = function.inspect(*arguments)
+    except pb.PullbackError as error:
+        raise click.ClickException(str(error)) from error
+    except Exception as error:
+        raise click.ClickException(f"{target} raised {_summary(error)}") from error
+    click.echo(str(getattr(inspection, stage)))
+    # The source is no graph; what it was generated from is.
+    graph = inspection.optimized if stage == "source" else getattr(inspection, stage)
+    for path, write in ((dot, export.to_dot), (json, export.to_json)):
+        if path is not None:
+            _write(path, write(graph))
+
+
+def _load(target: str) -> tuple[Any, Callable[..., Any]]:
+    """Import FILE and find FUNCTION (dots lead into classes) in it."""
+    import click
+
+    file, colon, name = target.rpartition(":")
+    if not colon or not name:
+        raise click.UsageError(f"{target!r} is not FILE.py:FUNCTION.")
+    path = Path(file)
+    if not path.is_file():
+        raise click.UsageError(f"There is no file {file!r}.")
+    # As `python FILE` would, so that it can import its neighbours.
+    sys.path.insert(0, str(path.resolve().parent))
+    # A name that hides no other module, whatever the file is called.
+    spec = importlib.util.spec_from_file_location(f"inspected_{path.stem}", path.resolve())
+    if spec is None or spec.loader is None:
+        raise click.UsageError(f"{file!r} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise click.ClickException(f"{file} cannot be imported: {_summary(error)}") from error
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        known = ", ".join(k for k, v in vars(module).items() if _is_own(v, module)) or "none"
+        raise click.UsageError(f"{file} has no function {name!r}. Its functions: {known}.")
+    return module, found
+
+
+def _is_own(value: Any, module: Any) -> bool:
+    return callable(value) and getattr(value, "__module__", None) == module.__name__
+
+
+def _evaluate(expression: str, names: dict[str, Any]) -> tuple[Any, ...]:
+    """Evaluate the user's own expression to a tuple of arguments."""
+    import click
+
+    try:
+        value = eval(compile(expression, "--args", "eval"), names)
+    except Exception as error:
+        raise click.UsageError(f"--args {expression!r}: {_summary(error)}") from error
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _summary(error: Exception) -> str:
+    """Say what went wrong and in which line, without a traceback."""
+    text = traceback.format_exception_only(error)[-1].strip()
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) or not frames or frames[-1].filename == "--args":
+        return text
+    return f"{text} ({frames[-1].filename}:{frames[-1].lineno})"
+
+
+def _write(path: Path, text: str) -> None:
+    import click
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.FileError(str(path), error.strerror) from error
+
+
+def list_cases() -> None:
+    """Print the cases and their sizes."""
+    import click
+
+    from .benchmarks.cases import CASES
+
+    for case in CASES.values():
+        click.echo(f"{case.name:<10} {case.title}")
+        for size in case.sizes:
+            click.echo(f"{'':<10}   {size.label}{'  (quick)' if size.quick else ''}")
+
+
+def race(quick: bool, names: tuple[str, ...], json: Path | None) -> None:
+    """Run the benchmarks, print a table for each case and size, and keep all where asked."""
+    import click
+    from rich.console import Console
+
+    from .benchmarks import harness, report
+    from .benchmarks.cases import CASES
+
+    unknown = [name for name in names if name not in CASES]
+    if unknown:
+        raise click.UsageError(f"No case {', '.join(unknown)}. The cases: {', '.join(CASES)}.")
+    chosen = [CASES[name] for name in dict.fromkeys(names or CASES)]
+    console = Console()
+    console.print(report.heading(), markup=False, highlight=False)
+    races: list[list[harness.Measurement]] = []
+    try:
+        for measurements in harness.measure(chosen, quick=quick):
+            races.append(measurements)
+            console.print(report.table(measurements))
+    except harness.DisagreementError as error:
+        raise click.ClickException(str(error)) from error
+    if json is not None:
+        _write(json, report.to_json(races))
+
+
+if __name__ == "__main__":
+    main()
