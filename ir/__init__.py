@@ -1,0 +1,1 @@
+"""The intermediate representation: types, ops, text and reference evaluation."""

@@ -1,0 +1,162 @@
+"""Emits equations: infers types, folds constants, merges equal equations, applies peephole rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .core import UNKNOWN, Atom, Eqn, Function, Literal, Provenance, Value
+from .dims import Symbol
+from .op import Effect, Op
+from .types import ArrayType, Kind
+
+FOLD_LIMIT = 16
+"""Elements of the largest literal that folding makes; larger constants stay computed."""
+
+Peephole = Callable[["Builder", Op, tuple[Atom, ...]], "tuple[Atom, ...] | None"]
+
+
+class Builder:
+    """A function under construction.
+
+    `provenance` is attached to every equation emitted; `peephole`, if given, may return a replacement
+    for an equation before it is emitted.
+    """
+
+    __slots__ = ("_memo", "eqns", "params", "peephole", "producers", "provenance")
+
+    def __init__(self, peephole: Peephole | None = None) -> None:
+        self.eqns: list[Eqn] = []
+        self.params: list[Value] = []
+        self.provenance: Provenance = UNKNOWN
+        self.peephole = peephole
+        self.producers: dict[Value, Eqn] = {}
+        self._memo: dict[Any, Eqn] = {}
+
+    def param(self, value: Value) -> Value:
+        """Add a parameter."""
+        self.params.append(value)
+        return value
+
+    def emit(self, op: Op, operands: Sequence[Atom]) -> tuple[Atom, ...]:
+        """Emit `op(operands)` and return its results, which an equal equation may already hold.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+            Where the operands do not fit the op.
+        """
+        operands = tuple(operands)
+        if self.peephole is not None:
+            replaced = self.peephole(self, op, operands)
+            if replaced is not None:
+                return replaced
+        ordered = op.effect is Effect.ORDERED
+        key = (op, operands)
+        if not ordered:
+            known = self._memo.get(key)
+            if known is not None:
+                known.provenance = known.provenance.merge(self.provenance)
+                return known.results
+        types = op.infer(*[a.type for a in operands])
+        if not ordered and operands and all(a.__class__ is Literal for a in operands):
+            folded = _fold(op, operands, types)
+            if folded is not None:
+                return folded
+        return self.append(op, operands, types, key=None if ordered else key)
+
+    def append(
+        self,
+        op: Op,
+        operands: tuple[Atom, ...],
+        types: Sequence[ArrayType],
+        key: Any = None,
+    ) -> tuple[Value, ...]:
+        """Emit without folding, with types already inferred."""
+        results = tuple([Value(t) for t in types])
+        layouts = [a.layout for a in operands]
+        if any(layouts):
+            inferred = op.layouts([a.type for a in operands], layouts)
+            if inferred is not None:
+                for value, layout in zip(results, inferred, strict=True):
+                    value.layout = layout
+        return self.add(Eqn(op, operands, results, self.provenance), key)
+
+    def add(self, eqn: Eqn, key: Any = None) -> tuple[Value, ...]:
+        """Add a finished equation."""
+        self.eqns.append(eqn)
+        if key is not None:
+            self._memo[key] = eqn
+        if self.peephole is not None:
+            for value in eqn.results:
+                self.producers[value] = eqn
+        return eqn.results
+
+    def one(self, op: Op, *operands: Atom) -> Atom:
+        """Emit an op with a single result."""
+        (result,) = self.emit(op, operands)
+        return result
+
+    def inline(self, function: Function, operands: Sequence[Atom]) -> tuple[Atom, ...]:
+        """Emit a function's equations with its parameters replaced; return its results."""
+        scope: dict[Atom, Atom] = dict(zip(function.params, operands, strict=True))
+        outside = self.provenance
+        for eqn in function.eqns:
+            self.provenance = eqn.provenance
+            results = self.emit(eqn.op, tuple([scope.get(a, a) for a in eqn.operands]))
+            for old, new in zip(eqn.results, results, strict=True):
+                scope[old] = new
+                inherit(old, new)
+        self.provenance = outside
+        return tuple([scope.get(a, a) for a in function.results])
+
+    def finish(
+        self,
+        name: str,
+        results: Sequence[Atom],
+        *,
+        dims: Sequence[Symbol] = (),
+        param_kinds: Sequence[Kind] | None = None,
+        result_kinds: Sequence[Kind] | None = None,
+    ) -> Function:
+        """Return the function built so far."""
+        return Function(
+            name,
+            self.params,
+            self.eqns,
+            results,
+            dims=dims,
+            param_kinds=param_kinds,
+            result_kinds=result_kinds,
+        )
+
+
+def inherit(old: Atom, new: Atom) -> None:
+    """Give a value that replaces another its name, where it has none of its own."""
+    if isinstance(old, Value) and isinstance(new, Value) and new is not old:
+        if new.hint is None:
+            new.hint = old.hint
+        if new.cotangent_of is None:
+            new.cotangent_of = old.cotangent_of
+
+
+def _fold(op: Op, operands: tuple[Atom, ...], types: Sequence[ArrayType]) -> tuple[Atom, ...] | None:
+    if op.effect is not Effect.PURE or op.regions:
+        return None
+    if not all(t.is_static and t.size <= FOLD_LIMIT for t in types):
+        return None
+    with np.errstate(all="raise"):
+        try:
+            value = op.evaluate(*[a.value for a in operands if isinstance(a, Literal)])
+        except FloatingPointError:
+            return None  # the warning belongs to run time
+    values = value if isinstance(value, tuple) else (value,)
+    folded = []
+    for part, type in zip(values, types, strict=True):
+        literal = Literal(np.asarray(part, dtype=type.dtype)[()])
+        if literal.type != type:
+            return None
+        folded.append(literal)
+    return tuple(folded)

@@ -1,0 +1,230 @@
+"""Sizes of axes: integers, or integer expressions over symbols bound at run time.
+
+A dim is an `int` or a `Dim`, a canonical sum of integer multiples of atoms. An atom is a `Symbol` (a
+loop index or a size known only when the program runs) or a `Compound` (a floor division, remainder,
+minimum or maximum, kept opaque). Two dims are equal exactly when their canonical forms are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Union
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, eq=False)
+class Symbol:
+    """A size or loop index that a function binds; its identity is the object, `name` is for print."""
+
+    name: str
+    lower: int = 0
+    upper: int | None = None
+    number: int = field(default_factory=lambda: next(_numbers))
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Compound:
+    """An opaque atom: `operator` is one of `//`, `%`, `*`, `min`, `max`."""
+
+    operator: str
+    operands: tuple[Size, ...]
+
+    def __str__(self) -> str:
+        if self.operator in ("min", "max"):
+            return f"{self.operator}({', '.join(map(str, self.operands))})"
+        left, right = (f"({d})" if isinstance(d, Dim) else str(d) for d in self.operands)
+        return f"{left} {self.operator} {right}"
+
+
+Atom = Union[Symbol, Compound]
+
+
+def _order(atom: Atom) -> tuple[int, int, str]:
+    return (0, atom.number, "") if isinstance(atom, Symbol) else (1, 0, str(atom))
+
+
+class Dim:
+    """An integer expression in canonical form: `constant + sum(coefficient * atom)`."""
+
+    __slots__ = ("_hash", "constant", "terms")
+
+    def __init__(self, terms: tuple[tuple[Atom, int], ...], constant: int) -> None:
+        self.terms = terms
+        self.constant = constant
+        self._hash = hash((terms, constant))
+
+    @staticmethod
+    def of(symbol: Atom) -> Dim:
+        """Return the dim that is `symbol` itself."""
+        return Dim(((symbol, 1),), 0)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Dim):
+            return False
+        return self.terms == other.terms and self.constant == other.constant
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __add__(self, other: Size) -> Size:
+        return _combine(self, other, 1)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Size) -> Size:
+        return _combine(self, other, -1)
+
+    def __rsub__(self, other: Size) -> Size:
+        return _combine(self * -1, other, 1)
+
+    def __mul__(self, other: Size) -> Size:
+        if isinstance(other, Dim):
+            return Dim.of(Compound("*", (self, other)))
+        if other == 0:
+            return 0
+        return Dim(tuple((a, c * other) for a, c in self.terms), self.constant * other)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: Size) -> Size:
+        if isinstance(other, int) and other != 0 and self.constant % other == 0:
+            if all(c % other == 0 for _, c in self.terms):
+                return Dim(tuple((a, c // other) for a, c in self.terms), self.constant // other)
+        return Dim.of(Compound("//", (self, other)))
+
+    def __rfloordiv__(self, other: int) -> Size:
+        return Dim.of(Compound("//", (other, self)))
+
+    def __mod__(self, other: Size) -> Size:
+        return Dim.of(Compound("%", (self, other)))
+
+    def __rmod__(self, other: int) -> Size:
+        return Dim.of(Compound("%", (other, self)))
+
+    def __neg__(self) -> Size:
+        return self * -1
+
+    def __str__(self) -> str:
+        parts: list[str] = []
+        for atom, coefficient in self.terms:
+            text = str(atom)
+            if isinstance(atom, Compound) and atom.operator in ("//", "%", "*"):
+                text = f"({text})"
+            sign = "-" if coefficient < 0 else "+"
+            scaled = text if abs(coefficient) == 1 else f"{abs(coefficient)} * {text}"
+            parts += [sign, scaled]
+        if self.constant:
+            parts += ["-" if self.constant < 0 else "+", str(abs(self.constant))]
+        head = parts[1] if parts[0] == "+" else f"-{parts[1]}"
+        return " ".join([head, *parts[2:]])
+
+    __repr__ = __str__
+
+
+Size = Union[int, Dim]
+
+
+def _combine(left: Dim, right: Size, sign: int) -> Size:
+    if isinstance(right, int):
+        return Dim(left.terms, left.constant + sign * right)
+    sums = dict(left.terms)
+    for atom, coefficient in right.terms:
+        sums[atom] = sums.get(atom, 0) + sign * coefficient
+    terms = tuple(sorted(((a, c) for a, c in sums.items() if c), key=lambda t: _order(t[0])))
+    constant = left.constant + sign * right.constant
+    return Dim(terms, constant) if terms else constant
+
+
+def minimum(left: Size, right: Size) -> Size:
+    """Return the smaller of two dims, decided by their bounds where possible."""
+    return _extreme("min", left, right)
+
+
+def maximum(left: Size, right: Size) -> Size:
+    """Return the larger of two dims, decided by their bounds where possible."""
+    return _extreme("max", left, right)
+
+
+def _extreme(operator: str, left: Size, right: Size) -> Size:
+    low, high = bounds(left - right)
+    if high is not None and high <= 0:
+        return left if operator == "min" else right
+    if low is not None and low >= 0:
+        return right if operator == "min" else left
+    return Dim.of(Compound(operator, (left, right)))
+
+
+def bounds(dim: Size) -> tuple[int | None, int | None]:
+    """Return the least and greatest value that `dim` can take; None where unbounded."""
+    if isinstance(dim, int):
+        return dim, dim
+    low: int | None = dim.constant
+    high: int | None = dim.constant
+    for atom, coefficient in dim.terms:
+        lower, upper = _atom_bounds(atom)
+        if coefficient < 0:
+            lower, upper = upper, lower
+        low = None if low is None or lower is None else low + coefficient * lower
+        high = None if high is None or upper is None else high + coefficient * upper
+    return low, high
+
+
+def _atom_bounds(atom: Atom) -> tuple[int | None, int | None]:
+    if isinstance(atom, Symbol):
+        return atom.lower, atom.upper
+    left, right = (bounds(d) for d in atom.operands)
+    if atom.operator == "min":
+        uppers = [b for b in (left[1], right[1]) if b is not None]
+        lower = None if left[0] is None or right[0] is None else min(left[0], right[0])
+        return lower, min(uppers) if uppers else None
+    if atom.operator == "max":
+        lowers = [b for b in (left[0], right[0]) if b is not None]
+        upper = None if left[1] is None or right[1] is None else max(left[1], right[1])
+        return max(lowers) if lowers else None, upper
+    if atom.operator == "%" and right[0] is not None and right[0] > 0:
+        return 0, None if right[1] is None else right[1] - 1
+    nonnegative = all(b[0] is not None and b[0] >= 0 for b in (left, right))
+    return (0 if nonnegative else None), None
+
+
+def symbols(dim: Size) -> set[Symbol]:
+    """Return the symbols that `dim` mentions."""
+    if isinstance(dim, int):
+        return set()
+    found: set[Symbol] = set()
+    for atom, _ in dim.terms:
+        if isinstance(atom, Symbol):
+            found.add(atom)
+        else:
+            for operand in atom.operands:
+                found |= symbols(operand)
+    return found
+
+
+def substitute(dim: Size, binding: Mapping[Symbol, Size]) -> Size:
+    """Return `dim` with each symbol of `binding` replaced; an int where nothing symbolic is left."""
+    if isinstance(dim, int):
+        return dim
+    total: Size = dim.constant
+    for atom, coefficient in dim.terms:
+        total = total + _substitute_atom(atom, binding) * coefficient
+    return total
+
+
+def _substitute_atom(atom: Atom, binding: Mapping[Symbol, Size]) -> Size:
+    if isinstance(atom, Symbol):
+        return binding[atom] if atom in binding else Dim.of(atom)
+    left, right = (substitute(d, binding) for d in atom.operands)
+    if atom.operator == "//":
+        return left // right
+    if atom.operator == "%":
+        return left % right
+    if atom.operator == "*":
+        return left * right
+    return _extreme(atom.operator, left, right)

@@ -1,0 +1,51 @@
+"""The errors that users meet; each also is the builtin exception that NumPy would raise."""
+
+from __future__ import annotations
+
+
+class PullbackError(Exception):
+    """Base of every error that pullback raises by itself."""
+
+
+class ShapeError(PullbackError, ValueError):
+    """Shapes that do not fit."""
+
+
+class DTypeError(PullbackError, TypeError):
+    """A dtype that an operation does not take."""
+
+
+class DifferentiationError(PullbackError, TypeError):
+    """A derivative was asked for that does not exist or is not supported."""
+
+
+class UnsupportedError(PullbackError, TypeError):
+    """Code that pullback cannot trace."""
+
+
+class ConcretizationError(UnsupportedError):
+    """A traced value was used where Python needs its number now (`if x > 0`, `int(x)`)."""
+
+
+class EscapedError(PullbackError, RuntimeError):
+    """A traced value outlived the call that made it and was used again."""
+
+
+class StructureError(PullbackError, TypeError):
+    """Containers whose structure does not fit."""
+
+
+class ArgumentError(PullbackError, ValueError):
+    """Arguments of a transformation that make no sense (`argnums`, unknown names)."""
+
+
+class VerificationError(PullbackError, AssertionError):
+    """A function that breaks the rules of the IR: an internal error, or hand-edited text."""
+
+
+class ParseError(PullbackError, SyntaxError):
+    """Text that is not IR."""
+
+
+class GradientMismatch(PullbackError, AssertionError):
+    """`check_grads` found a gradient that differs from finite differences."""

@@ -1,0 +1,195 @@
+"""The reference interpreter: every equation by its op's own NumPy code, nothing else.
+
+It is the oracle that every other way to run a function is compared with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .core import Atom, Eqn, Function, Literal, Module, Value
+from .dims import Dim, Size, Symbol, substitute, symbols
+from .errors import ArgumentError, DTypeError, ShapeError, VerificationError
+from .op import Op
+from .ops.control import Call, Fused, Loop, run_loop
+from .types import ArrayType, Kind
+
+Sizes = dict[Symbol, int]
+
+
+def evaluate(function: Function, *arrays: Any, module: Module | None = None) -> list[Any]:
+    """Return the results of a function, each the NumPy object that its kind says.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, DTypeError
+        Where the arguments are not what the parameters say.
+    VerificationError
+        Where an op computes another dtype or shape than it infers.
+    """
+    if len(arrays) != len(function.params):
+        raise ArgumentError(
+            f"{function.name} takes {len(function.params)} arguments, not {len(arrays)}"
+        )
+    arguments = [
+        _argument(p, kind, a)
+        for p, kind, a in zip(function.params, function.param_kinds, arrays, strict=True)
+    ]
+    sizes = _solve(function.params, arguments)
+    for symbol in function.dims:
+        if symbol not in sizes:
+            raise ArgumentError(f"no argument of {function.name} tells the dim `{symbol}`")
+    for param, argument in zip(function.params, arguments, strict=True):
+        expected = concrete_shape(param.type, sizes)
+        if np.shape(argument) != expected:
+            raise ShapeError(
+                f"{param.hint or 'an argument'} has shape {np.shape(argument)}, not {expected}"
+            )
+    results = _Interpreter(module).run(function, arguments, sizes)
+    return [_result(r, k) for r, k in zip(results, function.result_kinds, strict=True)]
+
+
+def _argument(param: Value, kind: Kind, value: Any) -> Any:
+    dtype = param.type.dtype
+    if kind is Kind.PYTHON and not isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value, dtype)[()]
+    array = np.asarray(value)
+    if array.dtype != dtype:
+        raise DTypeError(f"{param.hint or 'an argument'} is {array.dtype}, not {dtype}")
+    return array if kind is Kind.ARRAY else array[()]
+
+
+def _result(value: Any, kind: Kind) -> Any:
+    array = np.asarray(value)
+    if kind is Kind.ARRAY:
+        return array
+    return array.item() if kind is Kind.PYTHON else array[()]
+
+
+def _solve(params: Sequence[Value], arguments: Sequence[Any]) -> Sizes:
+    """Return the dims that the arguments' shapes tell: those that appear alone in a dim first."""
+    sizes: Sizes = {}
+    pairs = [
+        (dim, size)
+        for param, argument in zip(params, arguments, strict=True)
+        for dim, size in zip(param.type.shape, np.shape(argument), strict=False)
+        if isinstance(dim, Dim)
+    ]
+    for _ in pairs:
+        for dim, size in pairs:
+            _solve_dim(dim, size, sizes)
+    return sizes
+
+
+def _solve_dim(dim: Dim, size: int, sizes: Sizes) -> None:
+    rest = substitute(dim, dict(sizes))
+    if not isinstance(rest, Dim) or len(rest.terms) != 1:
+        return
+    ((atom, coefficient),) = rest.terms
+    if isinstance(atom, Symbol) and (size - rest.constant) % coefficient == 0:
+        sizes[atom] = (size - rest.constant) // coefficient
+
+
+def concrete_size(size: Size, sizes: Mapping[Symbol, int]) -> int:
+    """Return the value of a dim."""
+    value = substitute(size, dict(sizes))
+    if isinstance(value, Dim):
+        names = ", ".join(sorted(str(s) for s in symbols(value)))
+        raise VerificationError(f"the dim {value} is not known: {names}")
+    return value
+
+
+def concrete_shape(type: ArrayType, sizes: Mapping[Symbol, int]) -> tuple[int, ...]:
+    """Return the shape with every dim's value."""
+    return tuple(concrete_size(d, sizes) for d in type.shape)
+
+
+def concrete_op(op: Op, sizes: Mapping[Symbol, int]) -> Op:
+    """Return the op with the dims among its attributes replaced by their values."""
+    if not dataclasses.is_dataclass(op):
+        return op
+    changed: dict[str, Any] = {}
+    for field in dataclasses.fields(op):
+        value = getattr(op, field.name)
+        concrete = _concrete(value, sizes)
+        if concrete is not value:
+            changed[field.name] = concrete
+    return dataclasses.replace(op, **changed) if changed else op  # type: ignore[type-var]
+
+
+def _concrete(value: Any, sizes: Mapping[Symbol, int]) -> Any:
+    if isinstance(value, Dim):
+        return concrete_size(value, sizes)
+    if isinstance(value, ArrayType):
+        return value if value.is_static else value.with_shape(concrete_shape(value, sizes))
+    if isinstance(value, slice):
+        return slice(*[_concrete(v, sizes) for v in (value.start, value.stop, value.step)])
+    if isinstance(value, tuple):
+        parts = [_concrete(part, sizes) for part in value]
+        if all(a is b for a, b in zip(parts, value, strict=True)):
+            return value
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value
+
+
+class _Interpreter:
+    def __init__(self, module: Module | None) -> None:
+        self.module = module
+
+    def run(self, function: Function, arguments: Sequence[Any], sizes: Sizes) -> list[Any]:
+        sizes = dict(sizes)
+        scope: dict[Value, Any] = dict(zip(function.params, arguments, strict=True))
+
+        def read(atom: Atom) -> Any:
+            return atom.value if isinstance(atom, Literal) else scope[atom]
+
+        for eqn in function.eqns:
+            quiet = np.errstate(all="ignore") if eqn.provenance.is_adjoint else None
+            with quiet or contextlib.nullcontext():
+                results = self.equation(eqn, [read(a) for a in eqn.operands], sizes)
+            sizes.update(_solve(eqn.results, results))
+            for value, result in zip(eqn.results, results, strict=True):
+                _check(eqn, value.type, result, sizes)
+                scope[value] = result
+        return [read(r) for r in function.results]
+
+    def equation(self, eqn: Eqn, operands: list[Any], sizes: Sizes) -> list[Any]:
+        op = eqn.op
+        if isinstance(op, Loop):
+            results, count = run_loop(op, operands, self.region, sizes)
+            if isinstance(op.trips, Symbol):
+                sizes[op.trips] = count
+            return results
+        if isinstance(op, Fused):
+            inner = [concrete_size(d, sizes) for d in op.dims]
+            return self.run(op.body, operands, dict(zip(op.body.dims, inner, strict=True)))
+        if isinstance(op, Call):
+            return self.call(op, operands)
+        value = concrete_op(op, sizes).evaluate(*operands)
+        if len(eqn.results) == 1 and not isinstance(value, tuple):
+            return [value]
+        return [] if value is None else list(value)
+
+    def region(self, region: Function, sizes: Sizes) -> Any:
+        return lambda *arguments: self.run(region, arguments, sizes)
+
+    def call(self, op: Call, operands: list[Any]) -> list[Any]:
+        if self.module is None:
+            raise ArgumentError(f"the function calls `{op.function}`: pass its module")
+        callee = self.module.functions[op.function]
+        return self.run(callee, operands, _solve(callee.params, operands))
+
+
+def _check(eqn: Eqn, type: ArrayType, value: Any, sizes: Sizes) -> None:
+    array = np.asarray(value)
+    expected = concrete_shape(type, sizes)
+    if array.dtype != type.dtype or array.shape != expected:
+        raise VerificationError(
+            f"{eqn.op.name} computed {array.dtype}{list(array.shape)}, "
+            f"its equation says {type.dtype}{list(expected)}"
+        )

@@ -1,0 +1,333 @@
+"""What an op is: one declaration from which everything else is derived.
+
+A subclass of `Op` is a frozen dataclass whose fields are the op's attributes: equal attributes, equal
+op. Elementwise ops are instances of `Elementwise`, one for each NumPy ufunc. Every fact that a part of
+the compiler needs (types, values, gradient rule, cost, effect, text, generated code) is read from here.
+
+Core dims: a structured op counts its axes from the right and accepts leading batch dims, so that one
+generic pass can batch it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from .core import Function
+from .dims import Size
+from .errors import DTypeError, ShapeError
+from .types import ArrayType, Shape
+
+Array = Any
+"""An ndarray, a NumPy scalar, or a traced array: rules are plain NumPy and run on all of them."""
+
+
+class Effect(enum.Enum):
+    """PURE may be merged, dropped, moved; MAY_RAISE is never speculated; ORDERED stays as it is."""
+
+    PURE = "pure"
+    MAY_RAISE = "may_raise"
+    ORDERED = "ordered"
+
+
+class Cost(enum.IntEnum):
+    """Rough floating-point operations for one element, relative to an addition."""
+
+    FREE = 0
+    CHEAP = 1
+    DIVISION = 4
+    TRANSCENDENTAL = 20
+
+
+class Zero:
+    """A symbolic zero: the cotangent of a result that nothing depends on."""
+
+    __slots__ = ("type",)
+
+    def __init__(self, type: ArrayType) -> None:
+        self.type = type
+
+    def instantiate(self) -> Array:
+        """Return the zeros as an ndarray."""
+        return np.zeros(self.type.shape, self.type.dtype)
+
+
+class Scatter:
+    """A cotangent that is zero but for a part: the driver adds it into the running cotangent in place.
+
+    `add(running)` returns the running cotangent with the part added; it is plain NumPy or traced.
+    """
+
+    __slots__ = ("add",)
+
+    def __init__(self, add: Callable[[Array], Array]) -> None:
+        self.add = add
+
+
+class Emitter(Protocol):
+    """What an op may ask of the code generator while it emits NumPy source."""
+
+    def bind(self, value: object, hint: str) -> str:
+        """Return the name of a constant object in the generated source."""
+        ...
+
+    def size(self, dim: Size) -> str:
+        """Return source for the value of a dim."""
+        ...
+
+
+class Op:
+    """Base of all ops; see the module's text."""
+
+    name: ClassVar[str] | str = ""
+    effect: Effect = Effect.PURE
+    infix: str | None = None
+    cost: Cost = Cost.FREE
+    is_elementwise: bool = False
+    is_view: bool = False
+    """The result shares the memory of operand 0."""
+    is_reduction: bool = False
+    has_out: bool = False
+    """The generated code can write the (only) result into a given array."""
+    linear_in: tuple[int, ...] = ()
+    """Operands in which the op is linear."""
+    takes_over: tuple[int, ...] | None = None
+    """Operands whose memory an `out` may be; None: any, for elementwise ops, else none."""
+    updates: int | None = None
+    """The operand whose memory the result may take over: `index_update` writes in place."""
+    REGISTRY: ClassVar[dict[str, Any]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if isinstance(cls.__dict__.get("name"), str):
+            Op.REGISTRY[cls.__dict__["name"]] = cls
+
+    @property
+    def regions(self) -> tuple[Function, ...]:
+        """The closed functions that the op holds."""
+        return ()
+
+    def with_regions(self, regions: Sequence[Function]) -> Op:
+        """Return the op with its regions replaced."""
+        return self
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        """Return the types of the results; raise ShapeError or DTypeError where they do not fit."""
+        raise NotImplementedError(self.name)
+
+    def evaluate(self, *operands: Array) -> Any:
+        """Compute the result (a tuple where there are several) with NumPy."""
+        raise NotImplementedError(self.name)
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        """Return a cotangent for each operand that `needs` one, in plain NumPy.
+
+        `cts` holds a cotangent (or a `Zero`) for each result. A cotangent may have the broadcast
+        shape of the result: the driver sums it back, casts it to the operand's dtype and takes the
+        real part for a real operand.
+        """
+        raise NotImplementedError(f"{self.name} has no gradient rule")
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether a derivative can flow through the op; False for comparisons, rounding, argmax."""
+        return type(self).vjp is not Op.vjp
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[tuple[int, ...] | None]
+    ) -> tuple[tuple[int, ...] | None, ...] | None:
+        """Return the results' strides for non-contiguous operands, or None: all C-contiguous."""
+        return None
+
+    def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
+        """Return the floating-point operations of one evaluation."""
+        return int(self.cost) * max((t.size for t in (*operands, *results)), default=0)
+
+    def extra_bytes(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
+        """Return the bytes that NumPy allocates inside, beyond the results in planned memory."""
+        return 0 if self.has_out or self.is_view else sum(r.nbytes for r in results)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the fields that are not at their default, in order, for print and export."""
+        found: dict[str, Any] = {}
+        if dataclasses.is_dataclass(self):
+            for field in dataclasses.fields(self):
+                value = getattr(self, field.name)
+                if field.default is dataclasses.MISSING or value != field.default:
+                    found[field.name] = value
+        return found
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        """Return a NumPy expression for the result; it writes into `out` where that is given.
+
+        The default calls `evaluate` of this very op.
+        """
+        return f"{emitter.bind(self.evaluate, self.name)}({', '.join(operands)})"
+
+
+def broadcast(shapes: Sequence[Shape]) -> Shape:
+    """Return the shape that NumPy broadcasts `shapes` to; dims may be symbolic.
+
+    Raises
+    ------
+    ShapeError
+        Where two sizes differ and neither is 1.
+    """
+    first = shapes[0]
+    if all(shape == first for shape in shapes):
+        return first
+    ndim = max(map(len, shapes))
+    result: list[Size] = [1] * ndim
+    for shape in shapes:
+        for axis, size in enumerate(shape, ndim - len(shape)):
+            if size == 1 or size == result[axis]:
+                continue
+            if result[axis] != 1:
+                texts = " and ".join(str(list(s)).replace("[]", "()") for s in shapes)
+                raise ShapeError(f"the shapes {texts} do not broadcast together")
+            result[axis] = size
+    return tuple(result)
+
+
+VjpRule = Callable[..., Array]
+
+
+class Elementwise(Op):
+    """An op that NumPy computes element by element with broadcasting: a ufunc with one result."""
+
+    is_elementwise = True
+    has_out = True
+
+    def __init__(
+        self,
+        ufunc: np.ufunc,
+        *,
+        cost: Cost,
+        vjp: Sequence[VjpRule | None] | None,
+        infix: str | None,
+        domain: Sequence[tuple[float, float]] | None,
+        name: str | None = None,
+    ) -> None:
+        self.ufunc = ufunc
+        self.name = name or ufunc.__name__
+        self.cost = cost
+        self.rules = tuple(vjp) if vjp is not None else None
+        self.infix = infix
+        self.domain = tuple(domain or ((-2.0, 2.0),) * ufunc.nin)
+        self._dtypes: dict[tuple[np.dtype, ...], np.dtype] = {}
+        Op.REGISTRY[self.name] = self
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return (_registered, (self.name,))
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether the declaration has rules."""
+        return self.rules is not None
+
+    def result_dtype(self, dtypes: tuple[np.dtype, ...]) -> np.dtype:
+        """Return the dtype of the result; operands must be what the ufunc's loop takes."""
+        found = self._dtypes.get(dtypes)
+        if found is None:
+            try:
+                resolved = self.ufunc.resolve_dtypes((*dtypes, None))
+            except TypeError as error:
+                names = ", ".join(map(str, dtypes))
+                raise DTypeError(f"{self.name} is not defined for {names}") from error
+            if resolved[: len(dtypes)] != dtypes:
+                raise DTypeError(
+                    f"{self.name} takes {resolved[: len(dtypes)]} where it was given {dtypes}: "
+                    "a `convert` is missing"
+                )
+            found = self._dtypes[dtypes] = resolved[-1]
+        return found
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        if len(types) == 1:
+            (only,) = types
+            return (ArrayType(self.result_dtype((only.dtype,)), only.shape),)
+        dtype = self.result_dtype(tuple([t.dtype for t in types]))
+        return (ArrayType(dtype, broadcast([t.shape for t in types])),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return self.ufunc(*operands)
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        assert self.rules is not None
+        (ct,), (result,) = cts, results
+        return [
+            rule(ct, result, *operands) if need and rule is not None else None
+            for rule, need in zip(self.rules, needs, strict=True)
+        ]
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[tuple[int, ...] | None]
+    ) -> tuple[tuple[int, ...] | None, ...] | None:
+        from .layout import elementwise_layout
+
+        return (elementwise_layout(types, layouts),)
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        if out is None and self.infix:
+            if len(operands) == 1:
+                return f"{self.infix}{operands[0]}"
+            return f"{operands[0]} {self.infix} {operands[1]}"
+        function = emitter.bind(self.ufunc, self.name)
+        arguments = [*operands] if out is None else [*operands, out]
+        return f"{function}({', '.join(arguments)})"
+
+
+def _registered(name: str) -> Op:
+    op: Op = Op.REGISTRY[name]
+    return op
+
+
+ELEMENTWISE: dict[np.ufunc, Elementwise] = {}
+"""Every elementwise op by its ufunc: the tracer's dispatch table."""
+
+
+def elementwise(
+    ufunc: np.ufunc,
+    *,
+    cost: Cost = Cost.CHEAP,
+    vjp: Sequence[VjpRule | None] | None = None,
+    infix: str | None = None,
+    domain: Sequence[tuple[float, float]] | None = None,
+) -> Elementwise:
+    """Declare a ufunc as an op.
+
+    Parameters
+    ----------
+    ufunc
+        A ufunc with one result.
+    vjp
+        For each operand a rule `(ct, result, *operands) -> cotangent`, or None for an operand without
+        a derivative; without the list the op has no gradient at all (its result is constant almost
+        everywhere).
+    infix
+        The Python operator that prints it.
+    domain
+        For each operand an interval on which finite differences may be taken.
+    """
+    op = Elementwise(ufunc, cost=cost, vjp=vjp, infix=infix, domain=domain)
+    ELEMENTWISE[ufunc] = op
+    return op

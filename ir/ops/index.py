@@ -1,0 +1,297 @@
+"""Reading and writing parts: `index`, and its two adjoint companions `index_update`, `index_add`.
+
+An index is a tuple over the last axes of the operand, one item for each axis or new axis:
+
+* an int, a fixed position;
+* a `Span`, a slice with start, stop and step already normalised for the axis;
+* `None`, a new axis of size 1;
+* `AT`, whose position is the next operand: an integer scalar, or an integer array (the arrays
+  broadcast together, stand next to each other in the index, and their axes take that place).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..dims import Dim, Size
+from ..errors import DTypeError, ShapeError
+from ..op import Array, Emitter, Op, Scatter, broadcast
+from ..types import ArrayType, Layout, Shape
+from .shape import view_layouts
+
+
+class Span(NamedTuple):
+    """A normalised slice of `length` elements from `start` in steps of `step`."""
+
+    start: Size
+    length: Size
+    step: int
+
+    def slice(self) -> slice:
+        """Return the Python slice."""
+        if isinstance(self.start, Dim) or isinstance(self.length, Dim):
+            raise TypeError("a symbolic span has no static slice")
+        stop: int | None = self.start + self.length * self.step
+        if self.length == 0:
+            return slice(0, 0, self.step)
+        if stop is not None and stop < 0:
+            stop = None
+        return slice(self.start, stop, self.step)
+
+    def source(self, emitter: Emitter, size: Size) -> str:
+        """Return the slice as source text for an axis of `size`."""
+        if isinstance(self.start, Dim) or isinstance(self.length, Dim):
+            start = self.start if isinstance(self.start, int) else emitter.size(self.start)
+            stop = self.start + self.length * self.step
+            last = stop if isinstance(stop, int) else emitter.size(stop)
+            return f"{start}:{last}:{self.step}"
+        plain = self.slice()
+        start = "" if plain.start == 0 and self.step > 0 else str(plain.start)
+        last = "" if plain.stop is None or plain.stop == size else str(plain.stop)
+        return f"{start}:{last}" + (f":{self.step}" if self.step != 1 else "")
+
+
+class At:
+    """The type of `AT`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "AT"
+
+
+AT = At()
+Item = int | None | Span | At
+Index_ = tuple[Item, ...]
+
+
+def index_shape(index: Index_, x: ArrayType, positions: Sequence[ArrayType]) -> Shape:
+    """Return the shape that reading `x[index]` gives.
+
+    Raises
+    ------
+    ShapeError, DTypeError, IndexError
+        Where the index does not fit.
+    """
+    consumed = sum(item is not None for item in index)
+    if consumed > x.ndim:
+        raise IndexError(f"too many indices: {consumed} for an array of {x.ndim} axes")
+    lead = x.ndim - consumed
+    for p in positions:
+        if p.dtype.kind not in "iu":
+            raise DTypeError(f"an index must be of integers, not {p}")
+    gathered = broadcast([p.shape for p in positions]) if positions else ()
+    shape: list[Size] = list(x.shape[:lead])
+    axis, placed = lead, not gathered
+    for item in index:
+        if item is None:
+            shape.append(1)
+            continue
+        size = x.shape[axis]
+        if isinstance(item, Span):
+            shape.append(item.length)
+        elif isinstance(item, At):
+            if not placed:
+                shape.extend(gathered)
+                placed = True
+        elif isinstance(size, int) and not -size <= item < size:
+            raise IndexError(f"index {item} is out of bounds for axis {axis} with size {size}")
+        axis += 1
+    return tuple(shape)
+
+
+class _Indexing(Op):
+    index: Index_
+
+    def positions(self, lead: int, operands: Sequence[Array]) -> tuple[Any, ...]:
+        """Return the NumPy index, with `lead` leading axes untouched."""
+        rest = iter(operands)
+        items: list[Any] = [slice(None)] * lead
+        for item in self.index:
+            if isinstance(item, Span):
+                items.append(item.slice())
+            else:
+                items.append(next(rest) if isinstance(item, At) else item)
+        return tuple(items)
+
+    @property
+    def axes(self) -> int:
+        """How many axes of the operand the index consumes."""
+        return sum(item is not None for item in self.index)
+
+    def is_gather(self, positions: Sequence[ArrayType]) -> bool:
+        """Whether some position is an array."""
+        return any(p.shape for p in positions)
+
+    def subscript(
+        self, emitter: Emitter | None, operands: Sequence[str], sizes: Sequence[Size]
+    ) -> str:
+        """Return the text between the brackets; `sizes` are those of the consumed axes."""
+        rest, texts = iter(operands), []
+        axes = iter(sizes)
+        for item in self.index:
+            size = next(axes) if item is not None else 1
+            if isinstance(item, Span):
+                texts.append(item.source(emitter, size) if emitter else _span_text(item, size))
+            else:
+                texts.append(next(rest) if isinstance(item, At) else str(item))
+        while len(texts) > 1 and texts[-1] == ":":
+            texts.pop()
+        return ", ".join(texts)
+
+
+def _span_text(span: Span, size: Size) -> str:
+    if isinstance(span.start, int) and isinstance(span.length, int):
+        return span.source(None, size)  # type: ignore[arg-type]
+    return f"{span.start}:{span.start + span.length * span.step}:{span.step}"
+
+
+@dataclass(frozen=True)
+class Index(_Indexing):
+    """`x[index]`: a view for slices and ints (a copy where no axis is left), a copy for arrays."""
+
+    name = "index"
+    index: Index_
+    gather: bool = False
+
+    @property
+    def is_view(self) -> bool:  # type: ignore[override]
+        """Whether the result shares the operand's memory."""
+        return not self.gather
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        x, *positions = types
+        if self.gather != self.is_gather(positions):
+            raise ShapeError("an index says `gather` exactly where a position is an array")
+        return (x.with_shape(index_shape(self.index, x, positions)),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        x = np.asarray(operands[0])
+        return x[self.positions(x.ndim - self.axes, operands[1:])]
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        ct, op = cts[0], IndexAdd(self.index)
+        part = Scatter(lambda running: apply(op, running, ct, *operands[1:]))
+        return [part, *[None] * (len(operands) - 1)]
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        if self.gather or len(types) > 1:
+            return None
+        return view_layouts(self, types, layouts)
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        text = self.subscript(emitter, operands[1:], [Dim((), -1)] * self.axes)  # type: ignore[list-item]
+        return f"{operands[0]}[{text}]"
+
+
+def apply(op: Op, *operands: Array) -> Array:
+    """Apply an op to arrays: evaluated on ndarrays, emitted for traced arrays."""
+    for operand in operands:
+        tracer = getattr(operand, "__pullback_apply__", None)
+        if tracer is not None:
+            return tracer(op, operands)
+    return op.evaluate(*operands)
+
+
+class _Writing(_Indexing):
+    updates = 0
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        x, value, *positions = types
+        shape = index_shape(self.index, x, positions)
+        if value.dtype != x.dtype:
+            raise DTypeError(f"{self.name} writes {value} into {x}")
+        if broadcast([shape, value.shape]) != shape:
+            raise ShapeError(f"could not write {list(value.shape)} into {list(shape)}")
+        return (x,)
+
+
+@dataclass(frozen=True)
+class IndexUpdate(_Writing):
+    """`x` with `x[index] = value`; the last of repeated positions wins."""
+
+    name = "index_update"
+    index: Index_
+
+    def evaluate(self, *operands: Array) -> Any:
+        x = np.array(operands[0])
+        x[self.positions(x.ndim - self.axes, operands[2:])] = operands[1]
+        return x
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        (ct,), value, positions = cts, operands[1], operands[2:]
+        gather = self.is_gather([_type(p) for p in positions])
+        into_x: Array | None = None
+        into_value: Array | None = None
+        if needs[0]:
+            zero = np.zeros((), value.dtype)
+            into_x = apply(IndexUpdate(self.index), ct, zero, *positions)
+        if needs[1]:
+            if gather:
+                raise NotImplementedError(
+                    "the gradient of a write at integer arrays with values that depend on the "
+                    "arguments"
+                )
+            into_value = apply(Index(self.index, gather), ct, *positions)
+        return [into_x, into_value, *[None] * len(positions)]
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        x, value, *positions = operands
+        text = self.subscript(emitter, positions, [Dim((), -1)] * self.axes)  # type: ignore[list-item]
+        return f"{x}[{text}] = {value}"
+
+
+@dataclass(frozen=True)
+class IndexAdd(_Writing):
+    """`x` with `value` added at `index`; repeated positions add up."""
+
+    name = "index_add"
+    index: Index_
+
+    def evaluate(self, *operands: Array) -> Any:
+        x = np.array(operands[0])
+        np.add.at(x, self.positions(x.ndim - self.axes, operands[2:]), operands[1])
+        return x
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        (ct,), positions = cts, operands[2:]
+        gather = self.is_gather([_type(p) for p in positions])
+        value = apply(Index(self.index, gather), ct, *positions) if needs[1] else None
+        return [ct, value, *[None] * len(positions)]
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        x, value, *positions = operands
+        text = self.subscript(emitter, positions, [Dim((), -1)] * self.axes)  # type: ignore[list-item]
+        if positions:
+            at = emitter.bind(np.add.at, "add_at")
+            key = emitter.bind(np.s_, "s_")
+            return f"{at}({x}, {key}[{text}], {value})"
+        return f"{x}[{text}] += {value}"
+
+
+def _type(value: Array) -> ArrayType:
+    return ArrayType(value.dtype, value.shape)

@@ -1,0 +1,312 @@
+"""Reductions and cumulative ops; axes count from the right, so leading batch axes are free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..dims import Size
+from ..op import Array, Cost, Emitter, Op, Scatter
+from ..types import ArrayType, Shape
+
+
+def reduced_shape(shape: Shape, axes: Sequence[int], keepdims: bool) -> Shape:
+    """Return the shape after reducing over negative `axes`."""
+    dropped = {axis + len(shape) for axis in axes}
+    if keepdims:
+        return tuple(1 if i in dropped else d for i, d in enumerate(shape))
+    return tuple(d for i, d in enumerate(shape) if i not in dropped)
+
+
+@dataclass(frozen=True)
+class Reduction(Op):
+    """Reduce over `axes` (negative, ascending) with a ufunc: `x : T[*lead, ...] -> T[...]`."""
+
+    is_reduction = True
+    has_out = True
+    cost = Cost.CHEAP
+    ufunc: ClassVar[np.ufunc]
+    axes: tuple[int, ...]
+    keepdims: bool = False
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        (x,) = types
+        dtype = np.dtype(bool) if self.ufunc in (np.logical_or, np.logical_and) else x.dtype
+        return (ArrayType(dtype, reduced_shape(x.shape, self.axes, self.keepdims)),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        x = np.asarray(operands[0])
+        dtype = x.dtype if self.ufunc in (np.add, np.multiply) else None
+        return self.ufunc.reduce(x, axis=self.axes, dtype=dtype, keepdims=self.keepdims)
+
+    def spread(self, value: Array) -> Array:
+        """Return a result-shaped value with the reduced axes put back as size 1."""
+        return value if self.keepdims else np.expand_dims(value, self.axes)
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        reduce = emitter.bind(self.ufunc.reduce, f"{self.ufunc.__name__}_reduce")
+        dtype = "None"
+        if self.ufunc in (np.add, np.multiply):
+            # NumPy widens small integers by default; the traced program has converted already.
+            dtype = f"{operands[0]}.dtype"
+        axis = str(self.axes[0]) if len(self.axes) == 1 else str(self.axes)
+        return f"{reduce}({operands[0]}, {axis}, {dtype}, {out}, {self.keepdims})"
+
+
+@dataclass(frozen=True)
+class Sum(Reduction):
+    """The sum over axes."""
+
+    name = "sum"
+    ufunc = np.add
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [np.broadcast_to(self.spread(cts[0]), operands[0].shape)]
+
+
+@dataclass(frozen=True)
+class Prod(Reduction):
+    """The product over axes; its gradient multiplies all other factors, right also at zeros."""
+
+    name = "prod"
+    ufunc = np.multiply
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        (x,) = operands
+        ndim = x.ndim
+        kept = [a for a in range(-ndim, 0) if a not in self.axes]
+        order = [*kept, *self.axes]
+        count = 1
+        for axis in self.axes:
+            count *= x.shape[axis]
+        lead = [x.shape[a] for a in kept]
+        if count == 0:
+            return [np.zeros_like(x)]
+        flat = np.reshape(np.transpose(x, order), (*lead, count))
+        one = np.ones_like(flat[..., :1])
+        before = np.cumprod(np.concatenate([one, flat[..., :-1]], axis=-1), axis=-1)
+        after = np.cumprod(np.concatenate([one, flat[..., :0:-1]], axis=-1), axis=-1)[..., ::-1]
+        others = np.reshape(before * after, [x.shape[a] for a in order])
+        inverse = np.argsort([a + ndim for a in order])
+        return [self.spread(cts[0]) * np.transpose(others, inverse.tolist())]
+
+
+class _Extreme(Reduction):
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        (x,), (y,) = operands, results
+        chosen = x == self.spread(y)
+        count = np.sum(chosen, axis=self.axes, keepdims=True)
+        share = self.spread(cts[0]) / count.astype(x.dtype)
+        return [np.where(chosen, share, 0)]
+
+
+@dataclass(frozen=True)
+class Max(_Extreme):
+    """The maximum over axes; equal maxima share the cotangent evenly, as in JAX."""
+
+    name = "max"
+    ufunc = np.maximum
+
+
+@dataclass(frozen=True)
+class Min(_Extreme):
+    """The minimum over axes; equal minima share the cotangent evenly, as in JAX."""
+
+    name = "min"
+    ufunc = np.minimum
+
+
+@dataclass(frozen=True)
+class Any_(Reduction):
+    """Whether any element is true."""
+
+    name = "any"
+    ufunc = np.logical_or
+
+
+@dataclass(frozen=True)
+class All(Reduction):
+    """Whether all elements are true."""
+
+    name = "all"
+    ufunc = np.logical_and
+
+
+@dataclass(frozen=True)
+class LogAddExp(Reduction):
+    """`log(sum(exp(x)))` over axes, as `np.logaddexp.reduce` computes it, pair by pair."""
+
+    name = "logaddexp_reduce"
+    ufunc = np.logaddexp
+    cost = Cost.TRANSCENDENTAL
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        (x,), (y,) = operands, results
+        total = self.spread(y)
+        return [self.spread(cts[0]) * np.exp(np.where(x == total, 0, x - total))]
+
+    def evaluate(self, *operands: Array) -> Any:
+        result = operands[0]
+        for axis in self.axes:  # the ufunc reduces over one axis only
+            result = np.logaddexp.reduce(result, axis=axis, keepdims=True)
+        return result if self.keepdims else np.squeeze(result, self.axes)[()]
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        if len(self.axes) == 1:
+            return super().emit(emitter, operands, out)
+        call = Op.emit(self, emitter, operands, None)
+        return call if out is None else f"{emitter.bind(np.copyto, 'copyto')}({out}, {call})"
+
+
+@dataclass(frozen=True)
+class ArgReduction(Op):
+    """The int64 position of an extreme along one axis (negative)."""
+
+    cost = Cost.CHEAP
+    has_out = True
+    function: ClassVar[Any]
+    axis: int
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        shape = reduced_shape(types[0].shape, (self.axis,), False)
+        return (ArrayType(np.dtype(np.intp), shape),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return type(self).function(operands[0], axis=self.axis)
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        function = emitter.bind(type(self).function, self.name)
+        return f"{function}({operands[0]}, {self.axis}, {out})"
+
+
+@dataclass(frozen=True)
+class ArgMax(ArgReduction):
+    """The position of the first maximum."""
+
+    name = "argmax"
+    function = np.argmax
+
+
+@dataclass(frozen=True)
+class ArgMin(ArgReduction):
+    """The position of the first minimum."""
+
+    name = "argmin"
+    function = np.argmin
+
+
+@dataclass(frozen=True)
+class Cumulative(Op):
+    """The running reduction along one axis (negative): `x : T[..., n] -> T[..., n]`."""
+
+    cost = Cost.CHEAP
+    has_out = True
+    ufunc: ClassVar[np.ufunc]
+    axis: int
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return types
+
+    def evaluate(self, *operands: Array) -> Any:
+        x = np.asarray(operands[0])
+        return self.ufunc.accumulate(x, axis=self.axis, dtype=x.dtype)
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        function = emitter.bind(self.ufunc.accumulate, f"{self.ufunc.__name__}_accumulate")
+        return f"{function}({operands[0]}, {self.axis}, {operands[0]}.dtype, {out})"
+
+
+@dataclass(frozen=True)
+class CumSum(Cumulative):
+    """The running sum."""
+
+    name = "cumsum"
+    ufunc = np.add
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [np.flip(np.cumsum(np.flip(cts[0], self.axis), axis=self.axis), self.axis)]
+
+
+@dataclass(frozen=True)
+class CumProd(Cumulative):
+    """The running product. Its gradient divides by nothing: O(n²) work on the axis, right at zeros."""
+
+    name = "cumprod"
+    ufunc = np.multiply
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        """Horner's scheme from the right.
+
+        With p the running product, dL/dx_j = p_{j-1} s_j, where s_j = ct_j + x_{j+1} s_{j+1}.
+        """
+        x, ct = (np.moveaxis(v, self.axis, 0) for v in (operands[0], cts[0]))
+        y = np.moveaxis(results[0], self.axis, 0)
+        n = x.shape[0]
+        if n == 0:
+            return [np.zeros_like(operands[0])]
+        sums = [ct[n - 1]]
+        for j in range(n - 2, -1, -1):
+            sums.append(ct[j] + x[j + 1] * sums[-1])
+        previous = np.concatenate([np.ones_like(y[:1]), y[:-1]])
+        return [np.moveaxis(previous * np.stack(sums[::-1]), 0, self.axis)]
+
+
+def axes_of(ndim: int, axis: int | Sequence[int] | None) -> tuple[int, ...]:
+    """Return the normalised negative axes, ascending, that a NumPy `axis` argument means.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError
+        As NumPy does.
+    """
+    if axis is None:
+        return tuple(range(-ndim, 0))
+    axes = np.lib.array_utils.normalize_axis_tuple(axis, ndim)  # type: ignore[arg-type]
+    return tuple(sorted(int(a) - ndim for a in axes))
+
+
+def count_of(shape: Shape, axes: Sequence[int]) -> Size:
+    """Return how many elements a reduction over `axes` takes together."""
+    total: Size = 1
+    for axis in axes:
+        total = total * shape[axis]
+    return total

@@ -1,0 +1,186 @@
+"""Elementwise ops that are no ufuncs: selection, conversion, parts of complex numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError
+from ..op import Array, Cost, Emitter, Op, Scatter, broadcast
+from ..types import ArrayType
+
+
+class _Elementwise(Op):
+    is_elementwise = True
+    cost = Cost.CHEAP
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[tuple[int, ...] | None]
+    ) -> tuple[tuple[int, ...] | None, ...] | None:
+        from ..layout import elementwise_layout
+
+        return (elementwise_layout(types, layouts),)
+
+
+def where_into(condition: Array, left: Array, right: Array, out: np.ndarray) -> np.ndarray:
+    """Write `np.where(condition, left, right)` into `out`, which may be `right` itself."""
+    if out is not right:
+        np.copyto(out, right)
+    np.copyto(out, left, where=condition)
+    return out
+
+
+@dataclass(frozen=True)
+class Where(_Elementwise):
+    """`where(condition, left, right)`; the branches have one dtype."""
+
+    name = "where"
+    has_out = True
+    takes_over = (2,)
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        condition, left, right = types
+        if condition.dtype.kind != "b" or left.dtype != right.dtype:
+            raise DTypeError(f"where takes a bool and two equal dtypes, not {types}")
+        return (ArrayType(left.dtype, broadcast([t.shape for t in types])),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.where(*operands)
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        (ct,), condition = cts, operands[0]
+        return [
+            None,
+            np.where(condition, ct, 0) if needs[1] else None,
+            np.where(condition, 0, ct) if needs[2] else None,
+        ]
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        if out is None:
+            return f"{emitter.bind(np.where, 'where')}({', '.join(operands)})"
+        return f"{emitter.bind(where_into, 'where_into')}({', '.join(operands)}, {out})"
+
+
+@dataclass(frozen=True)
+class Convert(_Elementwise):
+    """The operand cast to another dtype, as `astype` does."""
+
+    name = "convert"
+    has_out = True
+    dtype: np.dtype
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return (types[0].with_dtype(self.dtype),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.asarray(operands[0]).astype(self.dtype)[()]
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [cts[0]]  # the driver casts back, taking the real part
+
+    @property
+    def has_gradient(self) -> bool:
+        """A float cast to an integer is piecewise constant."""
+        return self.dtype.kind in "fc"
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        dtype = emitter.bind(self.dtype, str(self.dtype))
+        if out is None:
+            return f"{operands[0]}.astype({dtype})"
+        return f"{emitter.bind(np.copyto, 'copyto')}({out}, {operands[0]}, 'unsafe')"
+
+
+def _part_dtype(type: ArrayType) -> np.dtype:
+    if type.dtype.kind != "c":
+        raise DTypeError(f"the part of a complex number is asked of {type}")
+    return np.zeros((), type.dtype).real.dtype
+
+
+@dataclass(frozen=True)
+class Real(_Elementwise):
+    """The real part of a complex operand."""
+
+    name = "real"
+    cost = Cost.FREE
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return (types[0].with_dtype(_part_dtype(types[0])),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.real(operands[0]).copy()
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [cts[0]]
+
+
+@dataclass(frozen=True)
+class Imag(_Elementwise):
+    """The imaginary part of a complex operand."""
+
+    name = "imag"
+    cost = Cost.FREE
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return (types[0].with_dtype(_part_dtype(types[0])),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.imag(operands[0]).copy()
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [cts[0] * -1j]
+
+
+@dataclass(frozen=True)
+class StopGradient(_Elementwise):
+    """The operand itself, whose cotangent is zero."""
+
+    name = "stop_gradient"
+    is_view = True
+    cost = Cost.FREE
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return types
+
+    def evaluate(self, *operands: Array) -> Any:
+        return operands[0]
+
+    @property
+    def has_gradient(self) -> bool:
+        """None flows through, by definition."""
+        return False
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        return operands[0]
+
+
+where = Where()
+real = Real()
+imag = Imag()
+stop_gradient = StopGradient()

@@ -1,0 +1,274 @@
+"""Ops that only move or repeat elements; axes count from the right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..dims import Size
+from ..errors import DTypeError, ShapeError
+from ..op import Array, Emitter, Op, Scatter
+from ..types import ArrayType, Layout, Shape, c_strides
+
+
+def view_layouts(op: Op, types: Sequence[ArrayType], layouts: Sequence[Layout]) -> tuple[Layout]:
+    """Return the layout of a view by making the view of an array that owns one byte."""
+    if not types[0].is_static or 0 in types[0].shape:
+        return (None,)
+    shape: Any = types[0].shape
+    strides: Any = layouts[0] or c_strides(types[0].dtype.itemsize, shape)
+    dummy = np.lib.stride_tricks.as_strided(np.empty(1, types[0].dtype), shape, strides)
+    dummy.flags.writeable = False
+    result = op.evaluate(dummy)
+    if not np.may_share_memory(dummy, result):
+        return (None,)
+    return (None if result.flags.c_contiguous else result.strides,)
+
+
+class View(Op):
+    """Base of ops whose result is a view of operand 0."""
+
+    is_view = True
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        return view_layouts(self, types, layouts)
+
+
+def _shape_text(emitter: Emitter, shape: Shape) -> str:
+    sizes = ", ".join(str(d) if isinstance(d, int) else emitter.size(d) for d in shape)
+    return f"({sizes},)" if shape else "()"
+
+
+@dataclass(frozen=True)
+class Reshape(View):
+    """The last `rank` axes get the shape `shape`; a view where NumPy makes one, else a copy."""
+
+    name = "reshape"
+    shape: Shape
+    rank: int
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        (x,) = types
+        lead = x.shape[: x.ndim - self.rank]
+        before: Size = 1
+        after: Size = 1
+        for size in x.shape[x.ndim - self.rank :]:
+            before = before * size
+        for size in self.shape:
+            after = after * size
+        if before != after:
+            raise ShapeError(
+                f"cannot reshape {list(x.shape)} ({before} elements) into {list(self.shape)}"
+            )
+        return (x.with_shape((*lead, *self.shape)),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        x = np.asarray(operands[0])
+        return x.reshape((*x.shape[: x.ndim - self.rank], *self.shape))
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [np.reshape(cts[0], operands[0].shape)]
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        return f"{operands[0]}.reshape({_shape_text(emitter, self.shape)})"
+
+
+@dataclass(frozen=True)
+class Transpose(View):
+    """The last axes permuted: result axis k (from the right list) is operand axis `axes[k]`."""
+
+    name = "transpose"
+    axes: tuple[int, ...]
+
+    def _order(self, ndim: int) -> list[int]:
+        lead = ndim - len(self.axes)
+        return [*range(lead), *[a + ndim for a in self.axes]]
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        (x,) = types
+        return (x.with_shape([x.shape[a] for a in self._order(x.ndim)]),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.transpose(operands[0], self._order(np.ndim(operands[0])))
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [np.transpose(cts[0], np.argsort(self._order(operands[0].ndim)).tolist())]
+
+    @property
+    def is_reversal(self) -> bool:
+        """Whether it is `.T` of an array of exactly its axes."""
+        return self.axes == tuple(range(-1, -len(self.axes) - 1, -1))
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        if self.is_reversal:
+            return f"{operands[0]}.T"
+        count = len(self.axes)
+        return f"{operands[0]}.transpose({', '.join(str(a + count) for a in self.axes)})"
+
+
+@dataclass(frozen=True)
+class BroadcastTo(View):
+    """The last `rank` axes broadcast to `shape`; a read-only view."""
+
+    name = "broadcast_to"
+    shape: Shape
+    rank: int
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        (x,) = types
+        lead, core = x.shape[: x.ndim - self.rank], x.shape[x.ndim - self.rank :]
+        target = self.shape[len(self.shape) - len(core) :]
+        if len(core) > len(self.shape) or any(
+            a not in (1, b) for a, b in zip(core, target, strict=True)
+        ):
+            raise ShapeError(f"cannot broadcast {list(x.shape)} to {list(self.shape)}")
+        return (x.with_shape((*lead, *self.shape)),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        x = np.asarray(operands[0])
+        lead, core = x.shape[: x.ndim - self.rank], x.shape[x.ndim - self.rank :]
+        padded = (*lead, *(1,) * (len(self.shape) - len(core)), *core)
+        return np.broadcast_to(x.reshape(padded), (*lead, *self.shape))
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [cts[0]]  # the driver sums over broadcast axes
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        function = emitter.bind(np.broadcast_to, "broadcast_to")
+        return f"{function}({operands[0]}, {_shape_text(emitter, self.shape)})"
+
+
+@dataclass(frozen=True)
+class Full(Op):
+    """A fresh array of `shape` filled with a scalar operand."""
+
+    name = "full"
+    has_out = True
+    shape: Shape
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return (types[0].with_shape(self.shape),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        value = np.asarray(operands[0])
+        return np.full(self.shape, value, value.dtype)  # type: ignore[arg-type]
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [cts[0]]
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        if out is not None:
+            return f"{out}.fill({operands[0]})"
+        function = emitter.bind(np.full, "full")
+        return f"{function}({_shape_text(emitter, self.shape)}, {operands[0]})"
+
+
+@dataclass(frozen=True)
+class Concatenate(Op):
+    """The operands joined along one axis (negative)."""
+
+    name = "concatenate"
+    has_out = True
+    axis: int = -1
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        first = types[0]
+        axis = self.axis + first.ndim
+        total: Size = 0
+        for t in types:
+            rest = (*t.shape[:axis], *t.shape[axis + 1 :])
+            if t.dtype != first.dtype:
+                raise DTypeError("concatenate takes operands of one dtype")
+            if t.ndim != first.ndim or rest != (*first.shape[:axis], *first.shape[axis + 1 :]):
+                shapes = " and ".join(str(list(t.shape)) for t in types)
+                raise ShapeError(f"the shapes {shapes} do not fit along axis {axis}")
+            total = total + t.shape[axis]
+        return (first.with_shape((*first.shape[:axis], total, *first.shape[axis + 1 :])),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.concatenate(operands, axis=self.axis)
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        (ct,), start = cts, 0
+        parts: list[Array | Scatter | None] = []
+        tail = (slice(None),) * (-1 - self.axis)
+        for operand, need in zip(operands, needs, strict=True):
+            stop = start + operand.shape[self.axis]
+            parts.append(ct[(..., slice(start, stop), *tail)] if need else None)
+            start = stop
+        return parts
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        function = emitter.bind(np.concatenate, "concatenate")
+        return f"{function}(({', '.join(operands)},), {self.axis}, {out})"
+
+
+@dataclass(frozen=True)
+class Copy(Op):
+    """A copy in C order (`order="C"`) or in the operand's own (`"K"`)."""
+
+    name = "copy"
+    has_out = True
+    order: str = "K"
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return types
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.array(operands[0], order=self.order)  # type: ignore[call-overload]
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [cts[0]]
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        from ..layout import elementwise_layout
+
+        return (elementwise_layout(types, layouts),) if self.order == "K" else None
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        if out is not None:
+            return f"{emitter.bind(np.copyto, 'copyto')}({out}, {operands[0]})"
+        return f"{operands[0]}.copy({self.order!r})"

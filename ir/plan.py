@@ -1,0 +1,96 @@
+"""Where each value lives when a function runs: made by the memory pass, read by the runtime."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .core import Function, Value
+
+
+class Home(enum.Enum):
+    """The kinds of memory."""
+
+    CALLER = "caller"
+    """A parameter: the caller's memory."""
+    SLOT = "slot"
+    """A slot of the workspace, reused."""
+    FRESH = "fresh"
+    """Allocated in this call because it leaves with a result, or its size is known only now."""
+    NUMPY = "numpy"
+    """Allocated by a NumPy function that has no `out=`."""
+    STACK = "stack"
+    """A row of a loop's stacked output."""
+
+
+class Cell:
+    """A piece of memory and the value that holds it now.
+
+    `end` is the index of the last equation of its block that reads it; `pinned` cells belong to a
+    carry and outlive the body; `owned` ones may be given back or taken over by the block at hand.
+    """
+
+    __slots__ = ("end", "home", "owner", "pinned", "slot", "stack")
+
+    def __init__(
+        self, home: Home, owner: Value, end: int, slot: int = -1, stack: Value | None = None
+    ) -> None:
+        self.home = home
+        self.owner = owner
+        self.end = end
+        self.slot = slot
+        self.stack = stack
+        self.pinned = False
+
+
+@dataclass(frozen=True)
+class LoopPlan:
+    """How a loop's body meets its surroundings.
+
+    `moves` are the carries whose next value is copied into the carry's memory at the end of an
+    iteration; `adopted` those whose initial value already stands there; `direct` the outputs that
+    the body computes in their row of the stack.
+    """
+
+    moves: frozenset[int]
+    adopted: frozenset[int]
+    direct: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The memory plan of a flattened function: a cell for each value with axes, loop bodies included."""
+
+    function: Function
+    cells: Mapping[Value, Cell]
+    slots: Sequence[int]
+    loops: Mapping[Value, LoopPlan]
+    copied: int
+    fresh_bytes: int
+    numpy_bytes: int
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Bytes kept between calls."""
+        return sum(self.slots)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Predicted bytes of a call beyond its arguments: workspace, results, NumPy's own."""
+        return self.workspace_bytes + self.fresh_bytes + self.numpy_bytes
+
+    def __str__(self) -> str:
+        members: dict[int, list[str]] = {}
+        for value, cell in self.cells.items():
+            if cell.home is Home.SLOT:
+                members.setdefault(cell.slot, []).append(f"{value.hint or '·'}: {value.type}")
+        lines = [
+            f"workspace {self.workspace_bytes:,} bytes in {len(self.slots)} slots; results "
+            f"{self.fresh_bytes:,}; NumPy's own {self.numpy_bytes:,}; peak {self.peak_bytes:,}"
+        ]
+        for number, nbytes in enumerate(self.slots):
+            names = members.get(number, [])
+            more = f", … ({len(names)} values)" if len(names) > 6 else ""
+            lines.append(f"  slot {number:<3} {nbytes:>12,} bytes  {', '.join(names[:6])}{more}")
+        return "\n".join(lines)

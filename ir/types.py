@@ -1,0 +1,137 @@
+"""The types of values: dtype and shape, and what kind of NumPy object a value is at the boundary."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from .dims import Dim, Size, bounds
+
+Shape = tuple[Size, ...]
+DType = np.dtype
+
+
+class Kind(enum.Enum):
+    """What plain NumPy would hold: an ndarray, a NumPy scalar, or a (weak) Python number."""
+
+    ARRAY = "array"
+    SCALAR = "scalar"
+    PYTHON = "python"
+
+
+def _dtype_names() -> dict[np.dtype, str]:
+    names = {np.dtype(bool): "bool"}
+    for letter, code in (("f", "f"), ("i", "i"), ("u", "u"), ("c", "c")):
+        for size in (1, 2, 4, 8, np.dtype(np.longdouble).itemsize, 32):
+            try:
+                dtype = np.dtype(f"{code}{size}")
+            except TypeError:
+                continue
+            names[dtype] = f"{letter}{8 * size}"
+    for dtype, name in list(names.items()):
+        swapped = dtype.newbyteorder("S")
+        if swapped != dtype:
+            names[swapped] = f"{name}_swapped"
+    return names
+
+
+DTYPE_NAMES = _dtype_names()
+DTYPES_BY_NAME = {name: dtype for dtype, name in DTYPE_NAMES.items()}
+
+
+class ArrayType:
+    """A dtype and a shape; prints as `f32[64, 256]`, a scalar as `f32`, a symbolic size as `f64[n]`."""
+
+    __slots__ = ("_hash", "dtype", "shape")
+
+    dtype: np.dtype
+    shape: Shape
+
+    def __init__(self, dtype: np.dtype, shape: Sequence[Size]) -> None:
+        self.dtype = dtype
+        self.shape = tuple(shape)
+        self._hash = hash((dtype, self.shape))
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, ArrayType):
+            return NotImplemented
+        return (
+            self._hash == other._hash and self.shape == other.shape and self.dtype == other.dtype
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def is_static(self) -> bool:
+        """Whether every dim is an int."""
+        return not any(isinstance(d, Dim) for d in self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements; symbolic dims count with their upper bound, or 1 without one."""
+        return prod(d if isinstance(d, int) else (bounds(d)[1] or 1) for d in self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the data, symbolic dims counted as in `size`."""
+        return self.size * int(self.dtype.itemsize)
+
+    @property
+    def is_inexact(self) -> bool:
+        """Whether the dtype is real or complex floating point, so that gradients exist."""
+        return self.dtype.kind in "fc"
+
+    def with_shape(self, shape: Sequence[Size]) -> ArrayType:
+        """Return the type with another shape."""
+        return ArrayType(self.dtype, shape)
+
+    def with_dtype(self, dtype: np.dtype) -> ArrayType:
+        """Return the type with another dtype."""
+        return ArrayType(dtype, self.shape)
+
+    def __str__(self) -> str:
+        name = DTYPE_NAMES.get(self.dtype, str(self.dtype))
+        return f"{name}[{', '.join(map(str, self.shape))}]" if self.shape else name
+
+    __repr__ = __str__
+
+
+_BOOL = np.dtype(bool)
+
+
+def type_of(value: object) -> ArrayType:
+    """Return the type of an ndarray, NumPy scalar or Python number."""
+    if isinstance(value, np.ndarray | np.generic):
+        return ArrayType(value.dtype, value.shape)
+    array = np.asarray(value)
+    return ArrayType(array.dtype, array.shape)
+
+
+Layout = tuple[int, ...] | None
+"""Strides in bytes, or None for C-contiguous: the memory order NumPy would give a value."""
+
+
+def c_strides(itemsize: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the strides in bytes of a C-contiguous array."""
+    strides: list[int] = []
+    step = itemsize
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))
+
+
+def layout_of(array: np.ndarray) -> Layout:
+    """Return the layout of an array: None if it is C-contiguous, else its strides."""
+    return None if array.flags.c_contiguous else array.strides

@@ -1,0 +1,1 @@
+"""Rewrites of IR: reverse mode, optimisation, fusion and the memory plan."""

@@ -1,0 +1,380 @@
+"""The memory plan: which values share memory, which are written in place, which leave with a result.
+
+Each value with axes lives in a cell. A view lives in its operand's cell. An elementwise result takes
+over the cell of an operand that is read there for the last time; `index_update` and `index_add` write
+into theirs. Other results get a slot, one that is free and has exactly as many bytes, or a new one;
+what leaves with a result is allocated afresh. Temporaries of a loop body use slots that are free around
+the whole loop, and the next value of a carry is computed in the carry's own cell where the old value is
+no longer read.
+
+Before::
+
+    y : f64[1000] = x + 1.0
+    z : f64[1000] = tanh(y)
+    s : f64       = sum(z, axes=(-1,))
+
+After: one slot of 8,000 bytes holds y, then z in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from ..ir.core import Atom, Eqn, Function, Value
+from ..ir.ops.control import Fused, Loop
+from ..ir.plan import Cell, Home, LoopPlan, Plan
+
+FOREVER = 1 << 60
+
+
+def flatten(function: Function) -> Function:
+    """Return the function with the bodies of fused regions in line, inside loops too."""
+    if not any(eqn.op.regions for eqn in function.eqns):
+        return function
+    scope: dict[Atom, Atom] = {}
+    eqns: list[Eqn] = []
+
+    def visit(eqn: Eqn) -> None:
+        operands = tuple([scope.get(a, a) for a in eqn.operands])
+        if isinstance(eqn.op, Fused):
+            body = eqn.op.body
+            scope.update(zip(body.params, operands, strict=True))
+            for inner in body.eqns:
+                visit(inner)
+            for outer, result in zip(eqn.results, body.results, strict=True):
+                inside = scope.get(result, result)
+                scope[outer] = inside
+                if isinstance(inside, Value) and inside.hint is None:
+                    inside.hint = outer.hint
+            return
+        op = eqn.op
+        if op.regions:
+            op = op.with_regions([flatten(r) for r in op.regions])
+        eqns.append(Eqn(op, operands, eqn.results, eqn.provenance))
+
+    for eqn in function.eqns:
+        visit(eqn)
+    results = [scope.get(r, r) for r in function.results]
+    return function.replace(eqns=eqns, results=results, result_kinds=function.result_kinds)
+
+
+def plan_memory(function: Function) -> Plan:
+    """Return the plan of a function, its fused regions flattened."""
+    function = flatten(function)
+    planner = _Planner()
+    for p in function.params:
+        planner.cells[p] = Cell(Home.CALLER, p, FOREVER)
+    leaving = _leaving(function.eqns, function.results)
+    planner.block(function.eqns, function.results, leaving)
+    return Plan(
+        function,
+        planner.cells,
+        tuple(planner.slots),
+        planner.loops,
+        planner.copied,
+        planner.fresh_bytes,
+        planner.numpy_bytes,
+    )
+
+
+def _ends(eqns: Sequence[Eqn], results: Sequence[Atom]) -> dict[Value, int]:
+    """Return the index of the last read of each value or of a view of it."""
+    ends: dict[Value, int] = {r: FOREVER for r in results if isinstance(r, Value)}
+    for index in range(len(eqns) - 1, -1, -1):
+        eqn = eqns[index]
+        for operand in eqn.operands:
+            if isinstance(operand, Value) and ends.get(operand, -1) < index:
+                ends[operand] = index
+        if eqn.op.is_view and isinstance(eqn.operands[0], Value):
+            base, view = eqn.operands[0], eqn.results[0]
+            ends[base] = max(ends[base], ends.get(view, -1))
+    return ends
+
+
+def _leaving(eqns: Sequence[Eqn], results: Sequence[Atom]) -> set[Value]:
+    """Return the values whose memory leaves with a result, through views, updates and carries."""
+    leaving = {r for r in results if isinstance(r, Value)}
+    for eqn in reversed(eqns):
+        op = eqn.op
+        if isinstance(op, Loop):
+            inits = eqn.operands[op.head : op.head + op.carries]
+            pairs = list(zip(eqn.results, inits, strict=False))
+        elif op.is_view:
+            pairs = [(eqn.results[0], eqn.operands[0])]
+        elif op.updates is not None:
+            pairs = [(eqn.results[0], eqn.operands[op.updates])]
+        else:
+            continue
+        leaving.update(a for r, a in pairs if r in leaving and isinstance(a, Value))
+    return leaving
+
+
+class _Planner:
+    def __init__(self) -> None:
+        self.cells: dict[Value, Cell] = {}
+        self.slots: list[int] = []
+        self.free: dict[int, list[int]] = {}
+        self.loops: dict[Value, LoopPlan] = {}
+        self.copied = 0
+        self.fresh_bytes = 0
+        self.numpy_bytes = 0
+
+    def block(
+        self,
+        eqns: Sequence[Eqn],
+        results: Sequence[Atom],
+        leaving: set[Value],
+        targets: Mapping[Value, Cell] = MappingProxyType({}),
+        rows: Mapping[Value, Value] = MappingProxyType({}),
+    ) -> None:
+        """Place the results of a block.
+
+        `leaving` holds the values that leave with a result of the function, `targets` maps the next
+        values of carries to the carries' cells, `rows` the outputs of a body to the stacks whose rows
+        they may be computed in.
+        """
+        _Block(self, _ends(eqns, results), leaving, targets, rows).run(eqns)
+
+    def cell_of(self, atom: Atom) -> Cell | None:
+        return self.cells.get(atom) if isinstance(atom, Value) else None
+
+    def take_slot(self, nbytes: int) -> int:
+        free = self.free.get(nbytes)
+        if free:
+            return free.pop()
+        self.slots.append(nbytes)
+        return len(self.slots) - 1
+
+    def give_back(self, cell: Cell) -> None:
+        if cell.home is Home.SLOT:
+            self.free.setdefault(self.slots[cell.slot], []).append(cell.slot)
+
+
+class _Block:
+    """One pass over the equations of a function or loop body."""
+
+    def __init__(
+        self,
+        planner: _Planner,
+        ends: dict[Value, int],
+        leaving: set[Value],
+        targets: Mapping[Value, Cell],
+        rows: Mapping[Value, Value],
+    ) -> None:
+        self.planner = planner
+        self.ends = ends
+        self.leaving = leaving
+        self.targets = targets
+        self.rows = rows
+        self.live: set[Cell] = {c for c in targets.values()}
+        for cell in self.live:
+            cell.end = ends.get(cell.owner, -1)
+        self.at = 0
+
+    def run(self, eqns: Sequence[Eqn]) -> None:
+        for self.at, eqn in enumerate(eqns):
+            if isinstance(eqn.op, Loop):
+                self.loop(eqn, eqn.op)
+            else:
+                for result in eqn.results:
+                    if eqn.op.is_view:
+                        self.view(eqn, result)
+                    elif result.type.shape:
+                        self.place(eqn, result)
+            for cell in [c for c in self.live if c.end <= self.at and not c.pinned]:
+                self.live.discard(cell)
+                self.planner.give_back(cell)
+        for cell in self.live:
+            if not cell.pinned and cell.home is Home.SLOT:
+                self.planner.give_back(cell)
+
+    # -- one result -----------------------------------------------------------------------------------
+
+    def view(self, eqn: Eqn, result: Value) -> None:
+        cell = self.planner.cell_of(eqn.operands[0])
+        if cell is None:  # a view of a literal or a scalar
+            cell = Cell(Home.NUMPY, result, FOREVER)
+        self.planner.cells[result] = cell
+
+    def place(self, eqn: Eqn, result: Value) -> None:
+        op = eqn.op
+        if op.updates is not None:
+            cell = self.planner.cell_of(eqn.operands[op.updates])
+            others = [a for k, a in enumerate(eqn.operands) if k != op.updates]
+            if (
+                cell is not None
+                and cell.owner is eqn.operands[op.updates]
+                and self.can_take(cell, result)
+                and all(self.planner.cell_of(a) is not cell for a in others)
+            ):
+                self.take_over(cell, result)
+                return
+            self.planner.copied += 1
+            self.new(result)
+        elif not op.has_out:
+            self.planner.numpy_bytes += result.type.nbytes
+            self.add(Cell(Home.NUMPY, result, self.end(result)), result)
+        elif result in self.rows or not self.reuse(eqn, result):
+            self.new(result)
+
+    def reuse(self, eqn: Eqn, result: Value) -> bool:
+        """Put the result where its target is free, or over an operand that dies here."""
+        target = self.targets.get(result)
+        if target is not None and target.end < self.at:
+            self.take_over(target, result)
+            return True
+        if not eqn.op.is_elementwise or not result.type.is_static:
+            return False
+        cells = [self.planner.cell_of(a) for a in eqn.operands]
+        order = sorted(range(len(cells)), key=lambda k: cells[k] is not target)
+        for k in order:
+            cell = cells[k]
+            if cell is None or (cell.pinned and cell is not target):
+                continue
+            if self.can_take(cell, result) and self.may_overwrite(eqn, cell, result):
+                self.take_over(cell, result)
+                return True
+        return False
+
+    def may_overwrite(self, eqn: Eqn, cell: Cell, result: Value) -> bool:
+        """Whether an elementwise result may stand over the operand in `cell`."""
+        allowed = eqn.op.takes_over
+        for position, operand in enumerate(eqn.operands):
+            if self.planner.cell_of(operand) is cell:
+                if operand is not cell.owner or operand.type != result.type:
+                    return False
+                if operand.layout != result.layout:
+                    return False
+                if allowed is not None and position not in allowed:
+                    return False
+        return True
+
+    def can_take(self, cell: Cell, result: Value) -> bool:
+        if cell not in self.live or cell.end != self.at:
+            return False
+        if result in self.leaving:
+            return cell.home in (Home.FRESH, Home.NUMPY)
+        return cell.home in (Home.SLOT, Home.FRESH, Home.NUMPY)
+
+    def take_over(self, cell: Cell, result: Value) -> None:
+        cell.owner = result
+        cell.end = self.end(result)
+        self.planner.cells[result] = cell
+
+    def new(self, result: Value) -> None:
+        type = result.type
+        if result in self.rows and type.is_static:
+            self.add(Cell(Home.STACK, result, FOREVER, stack=self.rows[result]), result)
+        elif result in self.leaving or not type.is_static:
+            self.planner.fresh_bytes += type.nbytes
+            self.add(Cell(Home.FRESH, result, self.end(result)), result)
+        else:
+            slot = self.planner.take_slot(type.nbytes)
+            self.add(Cell(Home.SLOT, result, self.end(result), slot), result)
+
+    def add(self, cell: Cell, value: Value) -> None:
+        self.planner.cells[value] = cell
+        self.live.add(cell)
+
+    def end(self, value: Value) -> int:
+        return self.ends.get(value, self.at)
+
+    # -- loops ----------------------------------------------------------------------------------------
+
+    def loop(self, eqn: Eqn, op: Loop) -> None:
+        """Place a loop's carries and stacks, then the values of its body."""
+        planner = self.planner
+        head = 1 if op.ranged else 0
+        inits = eqn.operands[op.head : op.head + op.carries]
+        captured = eqn.operands[op.head + op.carries :]
+        adopted = {
+            k
+            for k, init in enumerate(inits)
+            if eqn.results[k].type.shape
+            and self.carry(eqn.results[k], init, [a for j, a in enumerate(
+                eqn.operands[op.head :]) if j != k])
+        }
+        for result in eqn.results[op.carries :]:
+            if result.type.shape:
+                self.new(result)
+        for region in op.regions:
+            for param, value in zip(region.params[head + op.carries :], captured, strict=True):
+                cell = planner.cell_of(value)
+                if cell is not None:
+                    planner.cells[param] = cell
+        if op.test is not None:
+            self.enter(op, op.test, head, eqn)
+            planner.block(op.test.eqns, [], set())
+        self.enter(op, op.body, head, eqn)
+        planner.loops[eqn.results[0]] = self.body(eqn, op, adopted)
+        for result in eqn.results:
+            cell = planner.cell_of(result)
+            if cell is not None:
+                cell.end, cell.owner = self.end(result), result
+
+    def carry(self, result: Value, init: Atom, others: Sequence[Atom]) -> bool:
+        """Place a carry; say whether it adopts the memory of its initial value."""
+        cell = self.planner.cell_of(init)
+        if (
+            cell is not None
+            and cell.owner is init
+            and not cell.pinned
+            and self.can_take(cell, result)
+            and init.layout == result.layout
+            and all(self.planner.cell_of(a) is not cell for a in others)
+        ):
+            self.take_over(cell, result)
+            cell.end = FOREVER
+            return True
+        self.new(result)
+        return False
+
+    def enter(self, op: Loop, region: Function, head: int, eqn: Eqn) -> None:
+        """Give the carry parameters of a region cells in the memory of the loop's results."""
+        self.inner: list[tuple[Value, Cell]] = []
+        for k in range(op.carries):
+            param, outer = region.params[head + k], self.planner.cell_of(eqn.results[k])
+            if outer is not None:
+                cell = Cell(outer.home, param, FOREVER, outer.slot, outer.stack)
+                cell.pinned = True
+                self.planner.cells[param] = cell
+                self.inner.append((param, cell))
+
+    def body(self, eqn: Eqn, op: Loop, adopted: set[int]) -> LoopPlan:
+        planner, body = self.planner, op.body
+        head = 1 if op.ranged else 0
+        after = list(body.results)
+        cells = dict(self.inner)
+        targets: dict[Value, Cell] = {}
+        for k in range(op.carries):
+            param, value = body.params[head + k], after[k]
+            if param in cells:
+                if isinstance(value, Value) and value is not param and value not in targets:
+                    targets[value] = cells[param]
+                else:
+                    targets[Value(param.type)] = cells[param]
+        rows: dict[Value, Value] = {}
+        for k in range(op.carries, len(after)):
+            value, stack = after[k], eqn.results[k]
+            if isinstance(value, Value) and value.type.shape and stack.type.is_static:
+                if value not in targets and value not in rows:
+                    rows[value] = stack
+        planner.block(body.eqns, after, set(), targets, rows)
+        moves = set()
+        for k in range(op.carries):
+            param, value = body.params[head + k], after[k]
+            if value is param:
+                continue
+            cell = planner.cell_of(value)
+            if param not in cells or cell is not cells[param] or cell.owner is not value:
+                moves.add(k)
+        direct = {
+            k - op.carries
+            for k in range(op.carries, len(after))
+            if (cell := planner.cell_of(after[k])) is not None
+            and cell.home is Home.STACK
+            and cell.stack is eqn.results[k]
+            and cell.owner is after[k]
+        }
+        return LoopPlan(frozenset(moves), frozenset(adopted), frozenset(direct))

@@ -1,0 +1,1 @@
+"""The NumPy runtime that executes a planned program."""

@@ -1,0 +1,528 @@
+"""Writes a planned function as straight-line Python that calls NumPy.
+
+The source has two functions: `workspace()` makes the slots, typed as the program uses them, and the views
+of them that never change; `run(ws, ...)` is the program. Constants are globals of the source.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
+from ..ir.dims import Dim, Size, Symbol
+from ..ir.op import Elementwise
+from ..ir.ops.control import Call, Loop
+from ..ir.ops.index import Index, IndexAdd, IndexUpdate
+from ..ir.ops.shape import BroadcastTo
+from ..ir.plan import Home, Plan
+from ..ir.types import ArrayType, Kind, Layout
+
+_NAME = re.compile(r"\W")
+
+
+@dataclass
+class Source:
+    """Generated text, its constants, and for each line of `run` what it came from."""
+
+    text: str
+    constants: dict[str, Any]
+    lines: dict[int, tuple[str, Provenance]] = field(default_factory=dict)
+
+
+def emit(plan: Plan, owned: frozenset[int] = frozenset()) -> Source:
+    """Return the source of a planned function.
+
+    Parameters
+    ----------
+    owned
+        The positions of results that must not share memory with an argument or another result
+        (derivatives); the other results alias as NumPy's would.
+    """
+    return _Writer(plan, owned).write()
+
+
+def make_array(
+    shape: tuple[int, ...], dtype: np.dtype, strides: Layout = None, buffer: Any = None
+) -> np.ndarray:
+    """Return an uninitialised array with given strides, in `buffer` or in memory of its own."""
+    if buffer is None:
+        if strides is None:
+            return np.empty(shape, dtype)
+        buffer = np.empty(max(int(np.prod(shape)), 1) * dtype.itemsize, np.uint8)
+    return np.ndarray(shape, dtype, buffer, 0, strides)
+
+
+class _Writer:
+    """Implements `ir.op.Emitter`."""
+
+    def __init__(self, plan: Plan, owned: frozenset[int]) -> None:
+        self.plan = plan
+        self.owned = owned
+        self.constants: dict[str, Any] = {"empty": np.empty, "copyto": np.copyto}
+        self.bound: dict[Any, str] = {}
+        self.names: dict[Value, str] = {}
+        self.cells: dict[Any, str] = {}
+        self.taken: set[str] = {"ws", "run", "workspace", "empty", "copyto", "np"}
+        self.setup: list[str] = []
+        self.static: dict[str, None] = {}
+        self.slot_views: dict[Any, str] = {}
+        self.body: list[tuple[str, Provenance | None, str]] = []
+        self.indent = 1
+        self.dims: dict[Symbol, str] = {}
+        self.indices: set[Value] = set()
+        self.producers: dict[Value, Eqn] = {}
+
+    # -- names ----------------------------------------------------------------------------------------
+
+    def fresh(self, hint: str) -> str:
+        base = _NAME.sub("_", hint) or "v"
+        if base[0].isdigit() or keyword.iskeyword(base):
+            base = f"v{base}"
+        name, number = base, 1
+        while name in self.taken:
+            number += 1
+            name = f"{base}_{number}"
+        self.taken.add(name)
+        return name
+
+    def hint(self, value: Value) -> str:
+        if value.hint:
+            return value.hint
+        if value.cotangent_of is not None:
+            return f"d{self.hint(value.cotangent_of)}"[:24]
+        return "v"
+
+    def bind(self, value: object, hint: str) -> str:
+        """Return the global that holds a constant; equal functions share one."""
+        key: Any
+        try:
+            key = (type(value), value) if not isinstance(value, np.ndarray) else id(value)
+            known = self.bound.get(key)
+        except TypeError:
+            key, known = id(value), self.bound.get(id(value))
+        if known is None:
+            known = self.bound[key] = self.fresh(hint)
+            self.constants[known] = value
+        return known
+
+    def size(self, dim: Size) -> str:
+        """Return source for a dim's value."""
+        if not isinstance(dim, Dim):
+            return str(dim)
+        text = str(dim)
+        for symbol, name in self.dims.items():
+            text = re.sub(rf"\b{re.escape(symbol.name)}\b", name, text)
+        return f"({text})"
+
+    def name(self, value: Value) -> str:
+        """Return the variable that holds a value, naming it at its first appearance."""
+        known = self.names.get(value)
+        if known is not None:
+            return known
+        cell = self.plan.cells.get(value)
+        if cell is not None and value.type.shape and not self._is_view(value):
+            if cell.home is Home.SLOT:
+                name = self.slot_view(cell.slot, value.type, value.layout, value)
+            else:
+                name = self.cells.get(cell) or self.fresh(self.hint(value))
+                self.cells[cell] = name
+        else:
+            name = self.fresh(self.hint(value))
+        self.names[value] = name
+        return name
+
+    def _is_view(self, value: Value) -> bool:
+        eqn = self.producers.get(value)
+        return eqn is not None and eqn.op.is_view
+
+    def slot_view(self, slot: int, type: ArrayType, layout: Layout, value: Value) -> str:
+        key = (slot, type, layout)
+        known = self.slot_views.get(key)
+        if known is None:
+            known = self.slot_views[key] = self.fresh(self.hint(value))
+            make = self.bind(make_array, "make_array")
+            dtype = self.bind(type.dtype, str(type.dtype))
+            self.setup.append(f"{known} = {make}({type.shape}, {dtype}, {layout}, slots[{slot}])")
+            self.static[known] = None
+        return known
+
+    def atom(self, atom: Atom, *, in_array_op: bool = False) -> str:
+        """Return source for an operand."""
+        if isinstance(atom, Value):
+            return self.name(atom)
+        if in_array_op and atom.is_scalar:
+            # A 0-d array skips the conversion that a scalar costs in every ufunc call.
+            key = ("0d", atom)
+            known = self.bound.get(key)
+            if known is None:
+                known = self.bound[key] = self.fresh("c")
+                self.constants[known] = np.asarray(atom.value)
+            return known
+        return self._literal(atom)
+
+    def _literal(self, atom: Literal) -> str:
+        known = self.bound.get(atom)
+        if known is None:
+            known = self.bound[atom] = self.fresh("k")
+            self.constants[known] = atom.value
+        return known
+
+    # -- the program ----------------------------------------------------------------------------------
+
+    def line(self, text: str, provenance: Provenance | None = None, op: str = "") -> None:
+        self.body.append(("    " * self.indent + text, provenance, op))
+
+    def write(self) -> Source:
+        function = self.plan.function
+        names = []
+        for p in function.params:
+            self.names[p] = self.fresh(p.hint or "x")
+            names.append(self.names[p])
+        self.block(function.eqns)
+        results = self.results(function)
+        self.line(f"return {results}")
+        return self._assemble(names)
+
+    def _assemble(self, params: Sequence[str]) -> Source:
+        lines = ["def workspace():"]
+        if self.plan.slots:
+            byte = self.bind(np.dtype(np.uint8), "uint8")
+            sizes = ", ".join(map(str, self.plan.slots))
+            lines.append(f"    slots = [empty(n, {byte}) for n in ({sizes},)]")
+        lines += [f"    {text}" for text in self.setup]
+        static = ", ".join(self.static)
+        lines.append(f"    return ({static},)" if static else "    return ()")
+        lines += ["", "", f"def run({', '.join(['ws', *params])}):"]
+        if static:
+            lines.append(f"    ({static},) = ws")
+        mapping: dict[int, tuple[str, Provenance]] = {}
+        last = None
+        for text, provenance, op in self.body:
+            if provenance is not None:
+                mapping[len(lines) + 1] = (op, provenance)
+                location = provenance.location
+                if location is not None:
+                    place = (location.file, location.line, provenance.is_adjoint)
+                    if place != last:
+                        mark = "∂" if provenance.is_adjoint else ""
+                        text = f"{text:<56}  # {mark}{location.line}"
+                        if not provenance.is_adjoint:
+                            text += f"  {location.text.strip()}"
+                        last = place
+            lines.append(text)
+        return Source("\n".join(lines) + "\n", self.constants, mapping)
+
+    def results(self, function: Function) -> str:
+        parts: list[str] = []
+        seen: dict[Any, None] = {}
+        for k, (result, kind) in enumerate(
+            zip(function.results, function.result_kinds, strict=True)
+        ):
+            parts.append(self._result(k, result, kind, seen))
+        return f"({', '.join(parts)},)" if parts else "()"
+
+    def _result(self, k: int, result: Atom, kind: Kind, seen: dict[Any, None]) -> str:
+        text = self.atom(result)
+        if not result.type.shape:
+            if kind is Kind.PYTHON:
+                return f"{text}.item()"
+            if kind is Kind.ARRAY:
+                if result in self.plan.function.params and k not in self.owned:
+                    return text
+                return f"{self.bind(np.array, 'array')}({text})"
+            return f"{text}[()]"
+        if isinstance(result, Literal):
+            return f"{text}.copy()"
+        cell = self.plan.cells.get(result)
+        twice = result in seen or (k in self.owned and cell in seen)
+        seen[result] = seen[cell] = None
+        if twice:
+            return f"{text}.copy()"
+        if k in self.owned and (
+            cell is None or cell.home in (Home.CALLER, Home.SLOT) or self._is_broadcast(result)
+        ):
+            return f"{text}.copy()"
+        return text
+
+    def _is_broadcast(self, value: Atom) -> bool:
+        while isinstance(value, Value):
+            eqn = self.producers.get(value)
+            if eqn is None or not eqn.op.is_view:
+                return False
+            if isinstance(eqn.op, BroadcastTo):
+                return True
+            value = eqn.operands[0]
+        return True
+
+    def block(self, eqns: Sequence[Eqn]) -> None:
+        for eqn in eqns:
+            for result in eqn.results:
+                self.producers[result] = eqn
+        for eqn in eqns:
+            if isinstance(eqn.op, Loop):
+                self.loop(eqn, eqn.op)
+            else:
+                self.equation(eqn)
+
+    def equation(self, eqn: Eqn) -> None:
+        op = eqn.op
+        if len(eqn.results) > 1:
+            operands = [self.atom(a) for a in eqn.operands]
+            targets = ", ".join(self.name(r) for r in eqn.results)
+            self.line(f"{targets} = {op.emit(self, operands, None)}", eqn.provenance, op.name)
+            return
+        (result,) = eqn.results
+        shaped = bool(result.type.shape)
+        in_array_op = isinstance(op, Elementwise) and shaped
+        operands = [
+            self.atom(a, in_array_op=in_array_op)
+            if not isinstance(op, Index | IndexUpdate | IndexAdd)
+            else self._position(a)
+            for a in eqn.operands
+        ]
+        if not isinstance(op, Index | IndexUpdate | IndexAdd):
+            operands = [f"int64({o})" if a in self.indices else o
+                        for o, a in zip(operands, eqn.operands, strict=True)]
+            if any(a in self.indices for a in eqn.operands):
+                self.constants["int64"] = np.int64
+        if op.updates is not None:
+            self._update(eqn, result, operands)
+        elif op.is_view:
+            self._view(eqn, result, operands)
+        else:
+            self._compute(eqn, result, operands)
+
+    def _position(self, atom: Atom) -> str:
+        if isinstance(atom, Literal) and atom.is_scalar and atom.type.dtype.kind in "iu":
+            return str(int(atom.value))
+        return self.atom(atom)
+
+    def _view(self, eqn: Eqn, result: Value, operands: list[str]) -> None:
+        text = eqn.op.emit(self, operands, None)
+        if operands[0] in self.static and len(operands) == 1 and result.type.is_static:
+            name = self.name(result)
+            self.setup.append(f"{name} = {text}")
+            self.static[name] = None
+            return
+        self.line(f"{self.name(result)} = {text}", eqn.provenance, eqn.op.name)
+
+    def _update(self, eqn: Eqn, result: Value, operands: list[str]) -> None:
+        position = eqn.op.updates or 0
+        base = eqn.operands[position]
+        cells = self.plan.cells
+        cell = cells[result]
+        if not (isinstance(base, Value) and cells.get(base) is cell):
+            name = self.name(result)
+            if cell.home is Home.SLOT:
+                self.line(f"copyto({name}, {operands[position]})", eqn.provenance, eqn.op.name)
+            elif cell.home is Home.STACK:
+                self._row(cell.stack, name)
+                self.line(f"copyto({name}, {operands[position]})", eqn.provenance, eqn.op.name)
+            else:
+                self.line(f"{name} = {operands[position]}.copy()", eqn.provenance, eqn.op.name)
+        name = self.name(result)
+        operands = [name if k == position else o for k, o in enumerate(operands)]
+        self.line(eqn.op.emit(self, operands, name), eqn.provenance, eqn.op.name)
+
+    def _row(self, stack: Value | None, name: str) -> None:
+        assert stack is not None
+        self.line(f"{name} = {self.name(stack)}[{self.counter}]")
+
+    def _compute(self, eqn: Eqn, result: Value, operands: list[str]) -> None:
+        op = eqn.op
+        cell = self.plan.cells.get(result)
+        name = self.name(result)
+        if cell is None or not result.type.shape or not op.has_out:
+            self.line(f"{name} = {op.emit(self, operands, None)}", eqn.provenance, op.name)
+            return
+        if cell.home is Home.STACK:
+            self._row(cell.stack, name)
+        elif cell.home is not Home.SLOT and not self._exists(eqn, cell):
+            self.line(f"{name} = {op.emit(self, operands, None)}", eqn.provenance, op.name)
+            return
+        self.line(op.emit(self, operands, name), eqn.provenance, op.name)
+
+    def _exists(self, eqn: Eqn, cell: Any) -> bool:
+        """Whether the memory of a FRESH or NUMPY cell is there already: a carry's, or taken over."""
+        if cell.pinned:
+            return True
+        return any(
+            isinstance(a, Value) and self.plan.cells.get(a) is cell for a in eqn.operands
+        )
+
+    # -- loops ----------------------------------------------------------------------------------------
+
+    counter = "k"
+
+    def loop(self, eqn: Eqn, op: Loop) -> None:
+        """Write a loop: memory of carries and stacks, the header, the body, the moves."""
+        plan = self.plan.loops[eqn.results[0]] if eqn.results else None
+        assert plan is not None
+        head = 1 if op.ranged else 0
+        inits = eqn.operands[op.head : op.head + op.carries]
+        count = self.fresh("count")
+        indices = ""
+        if op.ranged:
+            indices = f"range({', '.join(self._position(a) for a in eqn.operands[:3])})"
+            self.line(f"{count} = len({indices})", eqn.provenance, op.name)
+        elif isinstance(op.trips, int):
+            self.line(f"{count} = {op.trips}")
+        if isinstance(op.trips, Symbol) and op.ranged and op.test is None:
+            self.dims[op.trips] = count
+        self._loop_memory(eqn, op, inits, plan.adopted, count)
+        for region in op.regions:
+            operands = eqn.operands[op.head :]
+            for k, (param, value) in enumerate(zip(region.params[head:], operands, strict=True)):
+                self._enter(param, eqn.results[k] if k < op.carries else value)
+        counter, outer = self.fresh("k"), self.counter
+        self.counter = counter
+        listed = op.outputs > 0 and (op.test is not None or not op.ranged)
+        self._loop_header(eqn, op, indices, count, counter, listed)
+        self.indent += 1
+        self._loop_body(eqn, op, plan, counter, listed)
+        self.indent -= 1
+        self.counter = outer
+        if op.test is not None or not op.ranged:
+            self.line(f"{count} = {counter}")
+            if isinstance(op.trips, Symbol):
+                self.dims[op.trips] = count
+        if listed:
+            self._stack_lists(eqn, op)
+        if op.counts:
+            self.names[eqn.results[-1]] = count
+            self.indices.add(eqn.results[-1])
+
+    def _loop_memory(
+        self, eqn: Eqn, op: Loop, inits: Sequence[Atom], adopted: frozenset[int], count: str
+    ) -> None:
+        for k, init in enumerate(inits):
+            result = eqn.results[k]
+            name, start = self.name(result), self.atom(init)
+            if not result.type.shape:
+                self.line(f"{name} = {start}")
+            elif k not in adopted:
+                if self.plan.cells[result].home is Home.SLOT:
+                    self.line(f"copyto({name}, {start})")
+                else:
+                    self.line(f"{name} = {start}.copy()")
+        for result, inner in zip(
+            eqn.results[op.carries :], op.body.results[op.carries :], strict=False
+        ):
+            if op.test is None and op.ranged:
+                cell = self.plan.cells[result]
+                if cell.home is not Home.SLOT:
+                    shape = ", ".join([count, *[self.size(d) for d in inner.type.shape]])
+                    dtype = self.bind(result.type.dtype, str(result.type.dtype))
+                    self.line(f"{self.name(result)} = empty(({shape},), {dtype})")
+                else:
+                    self.name(result)
+
+    def _enter(self, param: Value, outer: Atom) -> None:
+        text = self.atom(outer)
+        self.names[param] = text
+        cell = self.plan.cells.get(param)
+        if cell is not None:
+            self.cells.setdefault(cell, text)
+        if isinstance(outer, Value) and outer in self.indices:
+            self.indices.add(param)
+
+    def _loop_header(
+        self, eqn: Eqn, op: Loop, indices: str, count: str, counter: str, listed: bool
+    ) -> None:
+        if listed:
+            for result in eqn.results[op.carries : op.carries + op.outputs]:
+                self.line(f"{self.name(result)}_rows = []")
+        if not op.ranged:
+            if op.test is not None:
+                self.line(f"{counter} = 0")
+                self.line("while True:", eqn.provenance, op.name)
+            else:
+                self.line(f"for {counter} in range({count}):", eqn.provenance, op.name)
+            return
+        index = op.body.params[0]
+        name = self.fresh(index.hint or "i")
+        for region in op.regions:
+            self.names[region.params[0]] = name
+            self.indices.add(region.params[0])
+        if op.body.dims:
+            self.dims[op.body.dims[0]] = name
+        if op.test is not None:
+            self.line(f"{counter} = 0")
+            order = f"{indices}[::-1]" if op.backward else indices
+            self.line(f"for {name} in {order}:", eqn.provenance, op.name)
+        elif op.backward:
+            positions = f"range({count} - 1, -1, -1)"
+            self.line(
+                f"for {counter}, {name} in zip({positions}, {indices}[::-1]):",
+                eqn.provenance,
+                op.name,
+            )
+        else:
+            self.line(f"for {counter}, {name} in enumerate({indices}):", eqn.provenance, op.name)
+
+    def _loop_body(self, eqn: Eqn, op: Loop, plan: Any, counter: str, listed: bool) -> None:
+        if op.test is not None:
+            self.block(op.test.eqns)
+            self.line(f"if not {self.atom(op.test.results[0])}:")
+            self.line("    break")
+        self.block(op.body.eqns)
+        after = op.body.results
+        for k, value in enumerate(after[op.carries :]):
+            stack = self.name(eqn.results[op.carries + k])
+            if listed:
+                array = self.bind(np.array, "array")
+                self.line(f"{stack}_rows.append({array}({self.atom(value)}))")
+            elif k not in plan.direct:
+                self.line(f"{stack}[{counter}] = {self.atom(value)}")
+        self._moves(eqn, op, plan.moves)
+        if op.test is not None:
+            self.line(f"{counter} += 1")
+
+    def _moves(self, eqn: Eqn, op: Loop, moves: frozenset[int]) -> None:
+        """Make the next carries the current ones, all at once."""
+        head = 1 if op.ranged else 0
+        pairs = [
+            (self.name(op.body.params[head + k]), op.body.results[k]) for k in sorted(moves)
+        ]
+        scalars = [(n, self.atom(v)) for n, v in pairs if not v.type.shape]
+        arrays = [(n, v) for n, v in pairs if v.type.shape]
+        carried = {
+            self.plan.cells.get(op.body.params[head + k]) for k in range(op.carries)
+        }
+        temporaries = []
+        for name, value in arrays:
+            cell = self.plan.cells.get(value) if isinstance(value, Value) else None
+            text = self.atom(value)
+            if cell is not None and cell in carried:
+                text = self.fresh("t")
+                self.line(f"{text} = {self.atom(value)}.copy()")
+            temporaries.append((name, text))
+        if scalars:
+            left, right = zip(*scalars, strict=True)
+            if left != right:
+                self.line(f"{', '.join(left)} = {', '.join(right)}")
+        for name, text in temporaries:
+            self.line(f"copyto({name}, {text})")
+
+    def _stack_lists(self, eqn: Eqn, op: Loop) -> None:
+        for result, inner in zip(
+            eqn.results[op.carries :], op.body.results[op.carries :], strict=False
+        ):
+            name = self.name(result)
+            shape = ", ".join(["0", *[self.size(d) for d in inner.type.shape]])
+            dtype = self.bind(result.type.dtype, str(result.type.dtype))
+            stack = self.bind(np.stack, "stack")
+            value = f"{stack}({name}_rows) if {name}_rows else empty(({shape},), {dtype})"
+            if self.plan.cells[result].home is Home.SLOT:
+                self.line(f"copyto({name}, {value})")
+            else:
+                self.line(f"{name} = {value}")
+
+
+__all__ = ["Call", "Source", "emit", "make_array"]

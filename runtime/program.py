@@ -1,0 +1,105 @@
+"""A compiled function: generated source, its workspaces, and warnings in the user's terms."""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..ir.plan import Plan
+from .emit import Source, emit
+
+_numbers = itertools.count()
+_MODES: dict[tuple[str, ...], dict[str, Any]] = {}
+
+
+class Program:
+    """A function ready to run: `program(*arrays) -> tuple` of results that belong to the caller.
+
+    Calls are re-entrant and thread-safe: each takes a workspace of its own from a pool and gives it
+    back. `release` drops the workspaces kept.
+    """
+
+    __slots__ = ("_make", "_pool", "_run", "filename", "plan", "source")
+
+    def __init__(self, plan: Plan, owned: frozenset[int] = frozenset()) -> None:
+        self.plan = plan
+        self.source: Source = emit(plan, owned)
+        self.filename = f"<pullback {plan.function.name} {next(_numbers)}>"
+        code = compile(self.source.text, self.filename, "exec")
+        namespace: dict[str, Any] = dict(self.source.constants)
+        exec(code, namespace)  # our own text: see emit.py
+        self._run: Callable[..., tuple[Any, ...]] = namespace["run"]
+        self._make: Callable[[], tuple[Any, ...]] = namespace["workspace"]
+        self._pool: list[tuple[Any, ...]] = []
+        text = self.source.text
+        linecache.cache[self.filename] = (len(text), None, text.splitlines(True), self.filename)
+
+    def __call__(self, *arrays: Any) -> tuple[Any, ...]:
+        pool = self._pool
+        try:
+            ws = pool.pop()
+        except IndexError:
+            ws = self._make()
+        state = np.geterr()
+        modes = _MODES.get(tuple(state.values()))
+        if modes is None:
+            modes = {k: "ignore" if v == "ignore" else "call" for k, v in state.items()}
+            _MODES[tuple(state.values())] = modes
+        try:
+            with np.errstate(**modes, call=_Reporter(self, state, np.geterrcall())):
+                return self._run(ws, *arrays)
+        finally:
+            pool.append(ws)
+
+    def release(self) -> None:
+        """Drop the workspaces that are kept for the next calls."""
+        self._pool.clear()
+
+
+class _Reporter:
+    """NumPy's floating-point error handler: finds the equation, warns with the user's line."""
+
+    def __init__(self, program: Program, state: dict[str, Any], handler: Any) -> None:
+        self.program = program
+        self.state = state
+        self.handler = handler
+
+    def __call__(self, error: str, flag: int) -> None:
+        report(self.program, self.state, self.handler, error, flag)
+
+
+_FLAGS = {1: "divide", 2: "over", 4: "under", 8: "invalid"}
+
+
+def report(program: Program, state: dict[str, Any], handler: Any, error: str, flag: int) -> None:
+    """Treat one floating-point error as NumPy would for a primal equation; drop it for an adjoint."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename != program.filename:
+        frame = frame.f_back  # type: ignore[assignment]
+    known = program.source.lines.get(frame.f_lineno) if frame is not None else None
+    op, provenance = known if known is not None else ("the program", None)
+    if provenance is not None and provenance.derived != "primal":
+        return
+    for bit, key in _FLAGS.items():
+        if flag & bit:
+            mode = state[key]
+            message = f"{error} encountered in {op}"
+            if mode == "ignore":
+                continue
+            if mode == "raise":
+                raise FloatingPointError(message)
+            if mode == "call":
+                handler(error, flag)
+            elif mode == "warn":
+                location = provenance.location if provenance is not None else None
+                if location is None:
+                    warnings.warn(message, RuntimeWarning, stacklevel=3)
+                else:
+                    warnings.warn_explicit(message, RuntimeWarning, location.file, location.line)
+            return

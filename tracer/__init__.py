@@ -1,0 +1,1 @@
+"""From a Python function to IR: dispatch, source rewriting, views and staging."""

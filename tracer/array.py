@@ -1,0 +1,463 @@
+"""The traced array: what stands for an array while a function is traced.
+
+Every operation on it (operators, ufuncs, NumPy functions, methods) is written into the innermost trace.
+Promotion follows NumPy (NEP 50): a Python number is weak, a NumPy scalar is not, and every conversion
+becomes an explicit `convert`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ir.core import Atom, Literal, Value
+from ..ir.dims import Dim
+from ..ir.errors import ConcretizationError, DTypeError, PullbackError, UnsupportedError
+from ..ir.op import ELEMENTWISE, Elementwise, Op
+from ..ir import ops as _ops  # noqa: F401  (fills the table of elementwise ops)
+from ..ir.ops.select import Convert
+from ..ir.types import DTYPE_NAMES, ArrayType, Kind
+from .report import annotated, expression_here
+from .state import Trace, escaped, locate, require
+
+PYTHON_TYPES: dict[str, type] = {"b": bool, "i": int, "f": float, "c": complex}
+
+FUNCTIONS: dict[Any, Callable[..., Any]] = {}
+"""NumPy function -> its traced form; filled by the modules of `tracer/functions/`."""
+
+UFUNCS: dict[np.ufunc, Callable[..., Any]] = {}
+"""Ufuncs that are no single elementwise op (several results, core dims) -> their traced form."""
+
+UFUNC_METHODS: dict[str, Callable[..., Any]] = {}
+"""`reduce`, `accumulate`, `outer`, `at` -> their traced form, called with the ufunc first."""
+
+Implementation = Callable[..., Any]
+
+
+def implements(*functions: Any) -> Callable[[Implementation], Implementation]:
+    """Register the traced form of NumPy functions."""
+
+    def register(implementation: Implementation) -> Implementation:
+        for function in functions:
+            FUNCTIONS[function] = implementation
+        return implementation
+
+    return register
+
+
+_resolved: dict[Any, tuple[tuple[np.dtype, ...], np.dtype]] = {}
+
+
+def resolve(op: Elementwise, keys: tuple[Any, ...]) -> tuple[np.dtype, ...]:
+    """Return the dtypes that a ufunc's loop takes for dtypes and weak Python types."""
+    found = _resolved.get((op, keys))
+    if found is None:
+        try:
+            if all(isinstance(k, type) for k in keys):
+                keys_ = tuple(np.dtype(k) for k in keys)
+            else:
+                keys_ = keys
+            dtypes = op.ufunc.resolve_dtypes((*keys_, None))
+        except TypeError as error:
+            names = " and ".join(_dtype_name(k) for k in keys)
+            raise DTypeError(f"{op.name} is not defined for {names}") from error
+        found = _resolved[(op, keys)] = (dtypes[:-1], dtypes[-1])
+    return found[0]
+
+
+def _dtype_name(key: Any) -> str:
+    return key.__name__ if isinstance(key, type) else DTYPE_NAMES.get(key, str(key))
+
+
+def lift(value: Any, trace: Trace) -> tuple[Atom, Kind]:
+    """Return a value as an atom of `trace`, with its kind.
+
+    Raises
+    ------
+    EscapedError
+        For a traced value of a call that has ended.
+    UnsupportedError
+        For what is no array or number.
+    """
+    if isinstance(value, TracedArray):
+        if not value._trace.active:
+            raise escaped(expression_here())
+        return value._atom, value._kind
+    if isinstance(value, bool | int | float | complex) and not isinstance(value, np.generic):
+        return Literal(np.asarray(value)[()]), Kind.PYTHON
+    if isinstance(value, np.generic):
+        check_dtype(value.dtype)
+        return Literal(value), Kind.SCALAR
+    if type(value) is np.ndarray:
+        check_dtype(value.dtype)
+        return trace.root.inputs.array(value), Kind.ARRAY
+    if isinstance(value, np.ndarray):
+        raise UnsupportedError(
+            f"{expression_here()}: arrays of the class {type(value).__name__} are not traced.\n"
+            "  Pass np.asarray(x), or for a masked array its data and mask."
+        )
+    if isinstance(value, Dim):
+        raise UnsupportedError(f"the size {value} is known only at run time")
+    if isinstance(value, list | tuple):
+        stacked = FUNCTIONS[np.array](value)
+        return lift(stacked, trace)
+    raise UnsupportedError(
+        f"{expression_here()}: a {type(value).__name__} cannot be used in traced array code."
+    )
+
+
+def check_dtype(dtype: np.dtype) -> None:
+    """Raise where arrays of a dtype are not traced."""
+    if dtype.kind not in "biufc":
+        raise DTypeError(
+            f"{expression_here()}: arrays of dtype {dtype} are not traced; only booleans, integers, "
+            "and real and complex floating point are."
+        )
+
+
+def wrap(atom: Atom, kind: Kind, trace: Trace) -> TracedArray:
+    """Return an atom as a traced array of `trace`."""
+    return TracedArray(atom, kind, trace)
+
+
+def convert(atom: Atom, dtype: np.dtype, trace: Trace) -> Atom:
+    """Return the atom cast to a dtype."""
+    if atom.type.dtype == dtype:
+        return atom
+    if atom.__class__ is Literal:
+        with np.errstate(all="ignore"):
+            return Literal(np.asarray(atom.value).astype(dtype)[()])  # type: ignore[union-attr]
+    return trace.builder.one(Convert(dtype), atom)
+
+
+def emit(op: Op, operands: Sequence[Any]) -> Any:
+    """Emit an op on values already of the right dtypes; return one traced result, or a tuple."""
+    trace = require(op.name)
+    atoms = [lift(v, trace)[0] for v in operands]
+    trace.builder.provenance = locate(trace)
+    try:
+        results = trace.builder.emit(op, atoms)
+    except PullbackError as error:
+        raise annotated(error, operands) from None
+    wrapped = tuple(
+        [
+            TracedArray(r, Kind.ARRAY if r.type.shape or op.is_view else Kind.SCALAR, trace)
+            for r in results
+        ]
+    )
+    return wrapped[0] if len(wrapped) == 1 else wrapped
+
+
+def apply_elementwise(
+    op: Elementwise, operands: Sequence[Any], *, is_operator: bool = False, dtype: Any = None
+) -> TracedArray:
+    """Emit an elementwise op on anything that NumPy would take, with NumPy's promotion."""
+    trace = require(op.name)
+    lifted = [lift(v, trace) for v in operands]
+    trace.builder.provenance = locate(trace)
+    try:
+        if dtype is None:
+            keys = tuple(
+                [
+                    PYTHON_TYPES[a.type.dtype.kind] if k is Kind.PYTHON else a.type.dtype
+                    for a, k in lifted
+                ]
+            )
+            dtypes = resolve(op, keys)
+        else:
+            signature = (*[a.type.dtype for a, _ in lifted], None)
+            loop = (*[None] * len(lifted), np.dtype(dtype))
+            dtypes = op.ufunc.resolve_dtypes(signature, signature=loop)[:-1]
+        atoms = [convert(a, d, trace) for (a, _), d in zip(lifted, dtypes, strict=True)]
+        (result,) = trace.builder.emit(op, atoms)
+    except PullbackError as error:
+        raise annotated(error, operands) from None
+    if result.type.shape:
+        kind = Kind.ARRAY
+    elif is_operator and all(k is Kind.PYTHON for _, k in lifted):
+        kind = Kind.PYTHON
+    else:
+        kind = Kind.SCALAR
+    return TracedArray(result, kind, trace)
+
+
+def _binary(ufunc: np.ufunc, reflected: bool = False) -> Callable[..., Any]:
+    op = ELEMENTWISE[ufunc]
+
+    def method(self: TracedArray, other: Any) -> Any:
+        if not _is_operand(other):
+            return NotImplemented
+        operands = (other, self) if reflected else (self, other)
+        return apply_elementwise(op, operands, is_operator=True)
+
+    return method
+
+
+def _unary(ufunc: np.ufunc) -> Callable[..., Any]:
+    op = ELEMENTWISE[ufunc]
+    return lambda self: apply_elementwise(op, (self,), is_operator=True)
+
+
+def _is_operand(value: Any) -> bool:
+    if isinstance(value, TracedArray | bool | int | float | complex | np.generic | list | tuple):
+        return True
+    return isinstance(value, np.ndarray)
+
+
+_FAST_POWERS: dict[float, np.ufunc] = {
+    -1.0: np.reciprocal,
+    0.5: np.sqrt,
+    1.0: np.positive,
+    2.0: np.square,
+}
+
+
+def _power(self: TracedArray, other: Any) -> Any:
+    """`x ** n`: NumPy replaces a few scalar exponents of inexact arrays by cheaper ufuncs."""
+    if not _is_operand(other):
+        return NotImplemented
+    if type(other) in (int, float) and self._atom.type.shape:
+        fast = _FAST_POWERS.get(float(other))
+        if fast is not None and self.dtype.kind in "fc":
+            return apply_elementwise(ELEMENTWISE[fast], (self,))
+        if other == 2 and self.dtype.kind in "iu":
+            return apply_elementwise(ELEMENTWISE[np.square], (self,))
+    return apply_elementwise(ELEMENTWISE[np.power], (self, other), is_operator=True)
+
+
+class TracedArray:
+    """Stands for an ndarray, NumPy scalar or Python number inside a traced function."""
+
+    __slots__ = ("_atom", "_kind", "_trace")
+    __array_priority__ = 1000.0
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, atom: Atom, kind: Kind, trace: Trace) -> None:
+        self._atom = atom
+        self._kind = kind
+        self._trace = trace
+
+    # -- what is known while tracing ------------------------------------------------------------
+
+    @property
+    def type(self) -> ArrayType:
+        """The IR type."""
+        return self._atom.type
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype, as of the ndarray it stands for."""
+        return self._atom.type.dtype
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """The shape, as of the ndarray it stands for."""
+        return self._atom.type.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self._atom.type.shape)
+
+    @property
+    def size(self) -> Any:
+        """The number of elements."""
+        total: Any = 1
+        for d in self._atom.type.shape:
+            total = total * d
+        return total
+
+    @property
+    def itemsize(self) -> int:
+        """The bytes of an element."""
+        return int(self.dtype.itemsize)
+
+    @property
+    def nbytes(self) -> Any:
+        """The bytes of all elements."""
+        return self.size * self.itemsize
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return int(self.shape[0])
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return iter([self[i] for i in range(len(self))])
+
+    def __repr__(self) -> str:
+        name = self._atom.hint if isinstance(self._atom, Value) else None
+        return f"<traced {name or 'value'}: {self.type}>"
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    # -- what cannot be known while tracing -------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        raise ConcretizationError(
+            f"{expression_here()} decides a branch, a loop or an assertion, but its value is known only "
+            "when the program runs.\n"
+            "  Write np.where(condition, a, b) for a choice between values; for an argument that is "
+            "always the same, name it in static_argnums."
+        )
+
+    def _concrete(self, what: str, instead: str) -> Any:
+        raise ConcretizationError(
+            f"{expression_here()} needs {what}, but the value is known only when the program runs.\n"
+            f"  {instead}"
+        )
+
+    def __int__(self) -> int:
+        return int(self._concrete("a Python int", "Write x.astype(int), or make the argument static."))
+
+    def __float__(self) -> float:
+        return float(
+            self._concrete(
+                "a Python float inside code that pullback does not see into",
+                "Call float(x) in your own code, where it is traced, or write x.astype(float).",
+            )
+        )
+
+    def __complex__(self) -> complex:
+        return complex(self._concrete("a Python complex", "Write x.astype(complex)."))
+
+    def __index__(self) -> int:
+        if isinstance(self._atom, Literal) and self.dtype.kind in "iu" and not self.shape:
+            return int(self._atom.value)
+        return int(
+            self._concrete(
+                "an integer for a list, range or shape",
+                "Index an array with it, or make the argument static (static_argnums).",
+            )
+        )
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise UnsupportedError(
+            f"{expression_here()} would turn a traced array into numbers, in code that pullback "
+            "cannot see into.\n"
+            "  Write it with NumPy functions, or compute it outside and pass the result as an argument."
+        )
+
+    def __contains__(self, item: Any) -> bool:
+        return bool(self == item)
+
+    # -- dispatch -----------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method != "__call__":
+            implementation = UFUNC_METHODS.get(method)
+            if implementation is None:
+                raise unsupported(f"np.{ufunc.__name__}.{method}")
+            return implementation(ufunc, *inputs, **kwargs)
+        op = ELEMENTWISE.get(ufunc)
+        if op is not None:
+            if not kwargs:
+                return apply_elementwise(op, inputs)
+            dtype = kwargs.pop("dtype", None)
+            if all(kwargs[k] in (None, True, (None,), "K", "same_kind") for k in kwargs):
+                return apply_elementwise(op, inputs, dtype=dtype)
+            raise unsupported(
+                f"np.{ufunc.__name__} with {', '.join(kwargs)}=", "Assign the result instead."
+            )
+        function = UFUNCS.get(ufunc)
+        if function is None:
+            raise unsupported(f"np.{ufunc.__name__}")
+        return function(*inputs, **kwargs)
+
+    def __array_function__(
+        self, func: Any, types: Any, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        function = FUNCTIONS.get(func)
+        if function is None:
+            module = getattr(func, "__module__", "numpy").replace("numpy", "np", 1)
+            raise unsupported(f"{module}.{func.__name__}")
+        return function(*args, **kwargs)
+
+    def __pullback_apply__(self, op: Op, operands: Sequence[Any]) -> Any:
+        return emit(op, operands)
+
+    def __getitem__(self, index: Any) -> Any:
+        from .functions.index import read
+
+        return read(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise UnsupportedError(
+            f"{expression_here()} writes into a traced array; writes are not supported yet.\n"
+            "  Build the array with np.where, np.concatenate or np.stack instead."
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(np.ndarray, name) and not name.startswith("__"):
+            raise unsupported(f"the method or attribute `{name}` of a traced array")
+        raise AttributeError(f"'numpy.ndarray' object has no attribute '{name}'")
+
+    def __matmul__(self, other: Any) -> Any:
+        return FUNCTIONS[np.matmul](self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return FUNCTIONS[np.matmul](other, self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
+    __pow__ = _power
+    __neg__ = _unary(np.negative)
+    __pos__ = _unary(np.positive)
+    __abs__ = _unary(np.absolute)
+    __invert__ = _unary(np.invert)
+    __eq__ = _binary(np.equal)  # type: ignore[assignment]
+    __ne__ = _binary(np.not_equal)  # type: ignore[assignment]
+    __lt__ = _binary(np.less)
+    __le__ = _binary(np.less_equal)
+    __gt__ = _binary(np.greater)
+    __ge__ = _binary(np.greater_equal)
+
+
+for _name, _ufunc in {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "truediv": np.divide,
+    "floordiv": np.floor_divide,
+    "mod": np.remainder,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "lshift": np.left_shift,
+    "rshift": np.right_shift,
+}.items():
+    setattr(TracedArray, f"__{_name}__", _binary(_ufunc))
+    setattr(TracedArray, f"__r{_name}__", _binary(_ufunc, reflected=True))
+TracedArray.__rpow__ = _binary(np.power, reflected=True)  # type: ignore[attr-defined]
+
+
+def unsupported(what: str, instead: str = "") -> UnsupportedError:
+    """Return the error for something that is not traced, with the user's expression."""
+    hint = instead or (
+        "Write it with functions that are traced, or compute it outside of the function and pass the "
+        "result as an argument."
+    )
+    return UnsupportedError(f"{expression_here()}: {what} cannot be traced.\n  {hint}")
+
+
+def method(name: str, function: Any) -> None:
+    """Give traced arrays a method or, for a property, an attribute."""
+    setattr(TracedArray, name, function)
+
+
+def is_traced(value: Any) -> bool:
+    """Whether a value is a traced array."""
+    return isinstance(value, TracedArray)
+
+
+index_of = operator.index

@@ -1,0 +1,474 @@
+"""The visitor that puts hook calls into a syntax tree, in place (see `rewrite`)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+from .scope import Kind, Scope, ScopeNode, mangled, target_names
+
+_Node = TypeVar("_Node", bound=ast.AST)
+
+# Their meaning depends on the frame that calls them.
+_FRAME_BUILTINS = frozenset({"locals", "globals", "vars", "dir", "eval", "exec", "breakpoint"})
+_LOCAL_NAMES = frozenset({"locals", "vars", "dir"})
+
+_OPERATORS: dict[type[ast.operator], str] = {
+    ast.Add: "+=",
+    ast.Sub: "-=",
+    ast.Mult: "*=",
+    ast.MatMult: "@=",
+    ast.Div: "/=",
+    ast.FloorDiv: "//=",
+    ast.Mod: "%=",
+    ast.Pow: "**=",
+    ast.LShift: "<<=",
+    ast.RShift: ">>=",
+    ast.BitOr: "|=",
+    ast.BitXor: "^=",
+    ast.BitAnd: "&=",
+}
+
+_STORE_HOOKS = {Kind.GLOBAL: "__pb_setglobal__", Kind.FREE: "__pb_setfree__"}
+
+# Fields that hold no expression to visit: operators and contexts, texts, annotations, patterns.
+_SKIPPED = frozenset(
+    {"op", "ops", "ctx", "kind", "conversion", "annotation", "pattern", "type_comment"}
+)
+_LOAD = ast.Load()
+
+
+class Hooking:
+    """Rewrites one function; each `_method` takes a node and returns what replaces it.
+
+    New nodes get the position of the user's node that they stand for. Statements are replaced
+    by lists of statements, expressions by expressions.
+
+    Parameters
+    ----------
+    scope
+        The names of the function.
+    global_names, builtin_names
+        Names in the function's globals and in the builtins, to tell the one from the other.
+    """
+
+    def __init__(
+        self, scope: Scope, global_names: Collection[str], builtin_names: Collection[str]
+    ) -> None:
+        self._scope = scope
+        self._globals = global_names
+        self._builtins = builtin_names
+        self.builtins: set[str] = set()
+
+    def function_body(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
+        """Put hooks into the body of `node`, whose scope is the current one."""
+        if isinstance(node, ast.Lambda):
+            node.body = self._visit(node.body)
+        else:
+            node.body = self._block(node.body)
+
+    # --- Machinery --------------------------------------------------------------------------
+
+    def _visit(self, node: Any) -> Any:
+        method = _EXPRESSIONS.get(type(node))
+        if method is not None:
+            return method(self, node)
+        self._children(node)
+        return node
+
+    def _children(self, node: ast.AST) -> None:
+        for field in node._fields:
+            if field in _SKIPPED:
+                continue
+            value = getattr(node, field, None)
+            if isinstance(value, list):
+                if value and isinstance(value[0], ast.stmt):
+                    setattr(node, field, self._block(value))
+                else:
+                    value[:] = [self._visit(x) if isinstance(x, ast.AST) else x for x in value]
+            elif isinstance(value, ast.AST):
+                setattr(node, field, self._visit(value))
+
+    def _block(self, body: Sequence[ast.stmt]) -> list[ast.stmt]:
+        result: list[ast.stmt] = []
+        for statement in body:
+            method = _STATEMENTS.get(type(statement))
+            if method is None:
+                self._children(statement)
+                result.append(statement)
+            else:
+                result.extend(method(self, statement))
+        return result
+
+    def _inside(self, node: ScopeNode, private: str | None) -> Scope:
+        outer = self._scope
+        self._scope = Scope(node, outer, private=private)
+        return outer
+
+    def _mangled(self, name: str) -> str:
+        return mangled(name, self._scope.private)
+
+    def _is_builtin(self, name: str) -> bool:
+        builtin = (
+            name in self._builtins
+            and name not in self._globals
+            and self._scope.kind(name) is Kind.GLOBAL
+        )
+        if builtin:
+            self.builtins.add(name)
+        return builtin
+
+    # --- Expressions ------------------------------------------------------------------------
+
+    def _leaf(self, node: _Node) -> _Node:
+        return node
+
+    def _name(self, node: ast.Name) -> ast.expr:
+        if not isinstance(node.ctx, ast.Load):
+            return node
+        name = self._mangled(node.id)
+        kind = self._scope.kind(name)
+        if kind is Kind.FREE:
+            return _hook("__pb_free__", node, ast.Constant(name, **_at(node)), node)
+        if kind is Kind.GLOBAL and not self._is_builtin(name):
+            return _hook("__pb_global__", node, ast.Constant(name, **_at(node)), node)
+        return node
+
+    def _call(self, node: ast.Call) -> ast.expr:
+        function = node.func
+        special = False
+        if isinstance(function, ast.Name):
+            name = function.id
+            if name in _FRAME_BUILTINS or (name == "super" and not _has_arguments(node)):
+                special = self._is_builtin(name)
+        node.args[:] = [self._visit(argument) for argument in node.args]
+        for keyword in node.keywords:
+            keyword.value = self._visit(keyword.value)
+        if special:
+            assert isinstance(function, ast.Name)
+            shows_hooks = function.id in _LOCAL_NAMES and not self._scope.is_class
+            if shows_hooks and not _has_arguments(node):
+                return _hook("__pb_visible__", node, node)
+            return node
+        # Python calls a method from its name on, and what takes `*` or `**` as a whole.
+        if not any(isinstance(argument, ast.Starred) for argument in node.args) and all(
+            keyword.arg is not None for keyword in node.keywords
+        ):
+            _start_at_attribute(node, function)
+        node.func = ast.Name("__pb_call__", _LOAD, **_at(node))
+        node.args.insert(0, self._visit(function))
+        return node
+
+    def _attribute(self, node: ast.Attribute) -> ast.expr:
+        name = self._mangled(node.attr)
+        value = self._visit(node.value)
+        _start_at_attribute(node, node)
+        return _hook("__pb_attr__", node, value, ast.Constant(name, **_at(node)))
+
+    def _subscript(self, node: ast.Subscript) -> ast.expr:
+        return _hook("__pb_item__", node, self._visit(node.value), self._index(node.slice))
+
+    def _index(self, node: ast.expr) -> ast.expr:
+        """Visit an index, with slices made by a hook: they are no expression elsewhere."""
+        if isinstance(node, ast.Slice):
+            parts = (node.lower, node.upper, node.step)
+            bounds = [
+                ast.Constant(None, **_at(node)) if part is None else self._visit(part)
+                for part in parts
+            ]
+            return _hook("__pb_slice__", node, *bounds)
+        if isinstance(node, ast.Tuple):
+            node.elts[:] = [self._index(element) for element in node.elts]
+            return node
+        return self._expression(node)
+
+    def _expression(self, node: ast.expr) -> ast.expr:
+        result: ast.expr = self._visit(node)
+        return result
+
+    def _test(self, node: ast.expr) -> ast.expr:
+        """Visit an expression of which the truth alone is used: each operand is asked once."""
+        if isinstance(node, ast.Constant):
+            return node
+        if isinstance(node, ast.BoolOp):
+            node.values[:] = [self._test(value) for value in node.values]
+            return node
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return self._unary(node)
+        return _hook("__pb_test__", node, self._visit(node))
+
+    def _unary(self, node: ast.UnaryOp) -> ast.expr:
+        visit = self._test if isinstance(node.op, ast.Not) else self._expression
+        node.operand = visit(node.operand)
+        return node
+
+    def _ternary(self, node: ast.IfExp) -> ast.expr:
+        node.test = self._test(node.test)
+        node.body = self._visit(node.body)
+        node.orelse = self._visit(node.orelse)
+        return node
+
+    def _walrus(self, node: ast.NamedExpr) -> ast.expr:
+        node.value = self._bound(node.target, node.value, [])
+        return node
+
+    def _lambda(self, node: ast.Lambda) -> ast.expr:
+        self._defaults(node.args)
+        outer = self._inside(node, self._scope.private)
+        self.function_body(node)
+        self._scope = outer
+        return node
+
+    def _comprehension(self, node: Any) -> ast.expr:
+        generators: list[ast.comprehension] = node.generators
+        # The first iterable is evaluated outside of the comprehension, the others inside.
+        first = self._iterable(generators[0])
+        outer = self._inside(node, self._scope.private)
+        for generator in generators:
+            generator.target = self._target(generator.target)
+            generator.iter = first if generator is generators[0] else self._iterable(generator)
+            generator.ifs[:] = [self._test(test) for test in generator.ifs]
+        for field in ("elt", "key", "value"):
+            if hasattr(node, field):
+                setattr(node, field, self._visit(getattr(node, field)))
+        self._scope = outer
+        result: ast.expr = node
+        return result
+
+    def _iterable(self, node: ast.comprehension | ast.For) -> ast.expr:
+        value = self._expression(node.iter)
+        if isinstance(node, ast.comprehension) and node.is_async:
+            return value
+        return _hook("__pb_iter__", node.iter, value)
+
+    # --- Stores -----------------------------------------------------------------------------
+
+    def _target(self, node: ast.expr) -> ast.expr:
+        """Make the stores and deletions of a target go through hooks."""
+        if isinstance(node, ast.Tuple | ast.List):
+            node.elts[:] = [self._target(element) for element in node.elts]
+        elif isinstance(node, ast.Starred):
+            node.value = self._target(node.value)
+        elif isinstance(node, ast.Subscript | ast.Attribute):
+            node.value = _hook("__pb_store__", node.value, self._visit(node.value))
+            if isinstance(node, ast.Subscript):
+                node.slice = self._visit(node.slice)
+        return node
+
+    def _bound(self, target: ast.expr, value: ast.expr, after: list[ast.stmt]) -> ast.expr:
+        """Visit `value`, and tell a hook the names that it gets when assigned to `target`.
+
+        What cannot be told in the expression is told by statements, appended to `after`.
+        """
+        if isinstance(target, ast.Name):
+            has_name = isinstance(value, ast.Constant | ast.Lambda | ast.Name)
+            return self._named(target.id, self._visit(value), is_new=not has_name)
+        if isinstance(target, ast.Tuple | ast.List):
+            if isinstance(value, ast.Tuple | ast.List) and _pair_up(target, value):
+                pairs = zip(target.elts, value.elts, strict=True)
+                value.elts[:] = [self._bound(t, v, after) for t, v in pairs]
+                return value
+            after.extend(self._told(target, is_new=True))
+        return self._expression(value)
+
+    def _named(self, name: str, value: ast.expr, *, is_new: bool) -> ast.expr:
+        name = self._mangled(name)
+        kind = self._scope.kind(name)
+        hook = _STORE_HOOKS.get(kind)
+        if hook is None and is_new and kind is Kind.LOCAL:
+            hook = "__pb_name__"
+        if hook is None:
+            return value
+        return _hook(hook, value, ast.Constant(name, **_at(value)), value)
+
+    def _told(self, target: ast.expr, *, is_new: bool) -> list[ast.stmt]:
+        """Return the statements that tell hooks the names in `target` after it was assigned."""
+        if not isinstance(target, ast.Name | ast.Tuple | ast.List):
+            return []
+        result: list[ast.stmt] = []
+        for name in target_names(target):
+            load = ast.Name(name, _LOAD, **_at(target))
+            told = self._named(name, load, is_new=is_new)
+            if told is not load:
+                result.append(ast.Expr(told, **_at(target)))
+        return result
+
+    def _assign(self, node: ast.Assign) -> list[ast.stmt]:
+        after: list[ast.stmt] = []
+        first = next((t for t in node.targets if isinstance(t, ast.Name)), node.targets[0])
+        value = self._bound(first, node.value, after)
+        for target in node.targets:
+            if target is not first:
+                if isinstance(target, ast.Name):
+                    value = self._named(target.id, value, is_new=False)
+                else:
+                    after.extend(self._told(target, is_new=True))
+        node.value = value
+        node.targets[:] = [self._target(target) for target in node.targets]
+        return [node, *after]
+
+    def _annotated(self, node: ast.AnnAssign) -> list[ast.stmt]:
+        if node.value is not None:
+            node.value = self._bound(node.target, node.value, [])
+            target: Any = self._target(node.target)
+            node.target = target
+        return [node]
+
+    def _augmented(self, node: ast.AugAssign) -> list[ast.stmt]:
+        target = node.target
+        value = self._visit(node.value)
+        op = ast.Constant(_OPERATORS[type(node.op)], **_at(node))
+        if isinstance(target, ast.Name):
+            old = self._name(ast.Name(target.id, _LOAD, **_at(target)))
+            new = self._named(target.id, _hook("__pb_aug__", node, old, value, op), is_new=True)
+            return [ast.Assign([target], new, **_at(node))]
+        if isinstance(target, ast.Subscript):
+            kind = "item"
+            key = self._index(target.slice)
+        else:
+            kind = "attr"
+            key = ast.Constant(self._mangled(target.attr), **_at(target))
+        loaded = _hook(f"__pb_load{kind}__", target, self._visit(target.value), key)
+        place = ast.Starred(loaded, _LOAD, **_at(target))
+        return [ast.Expr(_hook(f"__pb_aug{kind}__", node, place, value, op), **_at(node))]
+
+    def _delete(self, node: ast.Delete) -> list[ast.stmt]:
+        node.targets[:] = [self._target(target) for target in node.targets]
+        return [node]
+
+    # --- Other statements -------------------------------------------------------------------
+
+    def _tested(self, node: ast.If | ast.While | ast.Assert) -> list[ast.stmt]:
+        node.test = self._test(node.test)
+        if isinstance(node, ast.Assert):
+            node.msg = None if node.msg is None else self._visit(node.msg)
+        else:
+            node.body = self._block(node.body)
+            node.orelse = self._block(node.orelse)
+        return [node]
+
+    def _for(self, node: ast.For) -> list[ast.stmt]:
+        told = self._told(node.target, is_new=False)
+        node.iter = self._iterable(node)
+        node.target = self._target(node.target)
+        node.body = told + self._block(node.body)
+        node.orelse = self._block(node.orelse)
+        return [node]
+
+    def _with(self, node: ast.With | ast.AsyncWith) -> list[ast.stmt]:
+        told: list[ast.stmt] = []
+        for item in node.items:
+            item.context_expr = self._visit(item.context_expr)
+            if item.optional_vars is not None:
+                told += self._told(item.optional_vars, is_new=False)
+                item.optional_vars = self._target(item.optional_vars)
+        node.body = told + self._block(node.body)
+        return [node]
+
+    def _match(self, node: ast.Match) -> list[ast.stmt]:
+        node.subject = self._visit(node.subject)
+        for case in node.cases:
+            case.guard = None if case.guard is None else self._test(case.guard)
+            case.body = self._block(case.body)
+        return [node]
+
+    def _unchanged(self, node: ast.stmt) -> list[ast.stmt]:
+        return [node]
+
+    def _defaults(self, arguments: ast.arguments) -> None:
+        arguments.defaults[:] = [self._visit(default) for default in arguments.defaults]
+        arguments.kw_defaults[:] = [
+            None if default is None else self._visit(default) for default in arguments.kw_defaults
+        ]
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.stmt]:
+        node.decorator_list[:] = [self._visit(decorator) for decorator in node.decorator_list]
+        self._defaults(node.args)
+        outer = self._inside(node, self._scope.private)
+        self.function_body(node)
+        self._scope = outer
+        return [node]
+
+    def _class(self, node: ast.ClassDef) -> list[ast.stmt]:
+        for expressions in (node.decorator_list, node.bases):
+            expressions[:] = [self._visit(expression) for expression in expressions]
+        for keyword in node.keywords:
+            keyword.value = self._visit(keyword.value)
+        outer = self._inside(node, node.name)
+        node.body = self._block(node.body)
+        self._scope = outer
+        return [node]
+
+
+def _at(node: Any) -> dict[str, Any]:
+    return {
+        "lineno": node.lineno,
+        "col_offset": node.col_offset,
+        "end_lineno": node.end_lineno,
+        "end_col_offset": node.end_col_offset,
+    }
+
+
+def _hook(name: str, where: ast.AST, *arguments: ast.expr) -> ast.Call:
+    """Return a call of the hook `name`, at the position of the user's node `where`."""
+    at = _at(where)
+    return ast.Call(ast.Name(name, _LOAD, **at), list(arguments), [], **at)
+
+
+def _has_arguments(node: ast.Call) -> bool:
+    return bool(node.args or node.keywords)
+
+
+def _pair_up(target: ast.Tuple | ast.List, value: ast.Tuple | ast.List) -> bool:
+    """Say whether each element of the value goes to the element of the target beside it."""
+    return len(target.elts) == len(value.elts) and not any(
+        isinstance(element, ast.Starred) for element in (*target.elts, *value.elts)
+    )
+
+
+def _start_at_attribute(node: ast.Call | ast.Attribute, function: ast.expr) -> None:
+    """Let an attribute access over several lines start at its name, as it does in tracebacks."""
+    if isinstance(function, ast.Attribute) and function.lineno != function.end_lineno:
+        assert function.end_lineno is not None
+        assert function.end_col_offset is not None
+        start = function.end_col_offset - len(function.attr.encode())
+        node.lineno, node.col_offset = function.end_lineno, start
+
+
+_EXPRESSIONS: dict[type[ast.AST], Callable[[Hooking, Any], Any]] = {
+    ast.Constant: Hooking._leaf,
+    ast.Name: Hooking._name,
+    ast.Call: Hooking._call,
+    ast.Attribute: Hooking._attribute,
+    ast.Subscript: Hooking._subscript,
+    ast.UnaryOp: Hooking._unary,
+    ast.IfExp: Hooking._ternary,
+    ast.NamedExpr: Hooking._walrus,
+    ast.Lambda: Hooking._lambda,
+    ast.ListComp: Hooking._comprehension,
+    ast.SetComp: Hooking._comprehension,
+    ast.DictComp: Hooking._comprehension,
+    ast.GeneratorExp: Hooking._comprehension,
+}
+
+_STATEMENTS: dict[type[ast.AST], Callable[[Hooking, Any], list[ast.stmt]]] = {
+    ast.Assign: Hooking._assign,
+    ast.AnnAssign: Hooking._annotated,
+    ast.AugAssign: Hooking._augmented,
+    ast.Delete: Hooking._delete,
+    ast.If: Hooking._tested,
+    ast.While: Hooking._tested,
+    ast.Assert: Hooking._tested,
+    ast.For: Hooking._for,
+    ast.With: Hooking._with,
+    ast.AsyncWith: Hooking._with,
+    ast.Match: Hooking._match,
+    ast.FunctionDef: Hooking._function,
+    ast.AsyncFunctionDef: Hooking._function,
+    ast.ClassDef: Hooking._class,
+    ast.Import: Hooking._unchanged,
+    ast.ImportFrom: Hooking._unchanged,
+    ast.Global: Hooking._unchanged,
+    ast.Nonlocal: Hooking._unchanged,
+}

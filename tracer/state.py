@@ -1,0 +1,114 @@
+"""The traces under way in this thread, innermost last, and how operations are written into them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ir.builder import Builder
+from ..ir.core import Atom, Literal, Provenance, Value
+from ..ir.errors import EscapedError, PullbackError
+from ..ir.location import Location
+from ..ir.types import Kind
+from .source import current_stack
+
+if TYPE_CHECKING:
+    from .array import TracedArray
+
+
+class Trace:
+    """One function being built.
+
+    `root` is the outermost trace, which owns the hidden inputs; `fixed`, when set, is the provenance
+    of everything emitted (a gradient rule belongs to the primal equation it came from).
+    """
+
+    __slots__ = ("active", "builder", "fixed", "inputs", "parent", "root")
+
+    def __init__(self, builder: Builder, parent: Trace | None, inputs: Any = None) -> None:
+        self.builder = builder
+        self.parent = parent
+        self.root: Trace = parent.root if parent is not None else self
+        self.inputs = inputs if parent is None else parent.root.inputs
+        self.fixed: Provenance | None = None
+        self.active = True
+
+    def __enter__(self) -> Trace:
+        _threads.stack.append(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.active = False
+        _threads.stack.remove(self)
+
+
+class _Threads(threading.local):
+    def __init__(self) -> None:
+        self.stack: list[Trace] = []
+
+
+_threads = _Threads()
+
+
+def current() -> Trace | None:
+    """Return the innermost trace of this thread, or None outside of tracing."""
+    stack = _threads.stack
+    return stack[-1] if stack else None
+
+
+def require(where: str) -> Trace:
+    """Return the innermost trace.
+
+    Raises
+    ------
+    EscapedError
+        Outside of tracing: `where` met a traced value that outlived its call.
+    """
+    stack = _threads.stack
+    if not stack:
+        raise escaped(where)
+    return stack[-1]
+
+
+def escaped(where: str) -> EscapedError:
+    """Return the error for a traced value used after the call that made it."""
+    return EscapedError(
+        f"{where} uses a traced value after the call that made it has ended. It was kept in a global, "
+        "an attribute or a container while the function was traced.\n"
+        "  Return the value from the function instead."
+    )
+
+
+def locate(trace: Trace) -> Provenance:
+    """Return the provenance of what the user's code does now."""
+    if trace.fixed is not None:
+        return trace.fixed
+    return Provenance(current_stack())
+
+
+def constant(value: Any, dtype: np.dtype) -> Literal:
+    """Return a scalar literal of a dtype."""
+    return Literal(dtype.type(value))
+
+
+def named(atom: Atom, hint: str) -> None:
+    """Give a value the user's name, if it has none yet."""
+    if isinstance(atom, Value) and atom.hint is None:
+        atom.hint = hint
+
+
+__all__ = [
+    "Kind",
+    "Location",
+    "PullbackError",
+    "Trace",
+    "TracedArray",
+    "constant",
+    "current",
+    "escaped",
+    "locate",
+    "named",
+    "require",
+]
