@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 @contextmanager
-def _extras_or_advice() -> Iterator[None]:
+def _extras_or_advice() -> Generator[None, None, None]:
     """Turn a missing optional package into the command that installs it, and exit code 2."""
     try:
         yield
@@ -116,6 +116,7 @@ def show(
     import click
 
     import pullback as pb
+
     from .ir import export
 
     module, function = _load(target)

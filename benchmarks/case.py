@@ -72,7 +72,8 @@ def with_namespace(function: Callable[..., Any], xp: Any) -> Callable[..., Any]:
     for name, value in original.items():
         if isinstance(value, FunctionType) and value.__globals__ is original:
             changed[name] = FunctionType(value.__code__, changed, name, value.__defaults__)
-    return changed[function.__name__]
+    twin: Callable[..., Any] = changed[function.__name__]
+    return twin
 
 
 def leaves(tree: Any) -> Iterator[Any]:

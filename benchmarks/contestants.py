@@ -127,7 +127,7 @@ def prepare_torch(case: Case, args: Arguments) -> Prepared:
 
 
 PULLBACK = Contestant("pullback", None, prepare_pullback)
-NUMPY = Contestant("numpy by hand", None, prepare_numpy)
+NUMPY = Contestant("by hand", None, prepare_numpy)
 PEERS = (
     Contestant("jax", "jax", prepare_jax),
     Contestant("torch", "torch", prepare_torch),

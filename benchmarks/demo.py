@@ -4,6 +4,7 @@ import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -119,7 +120,7 @@ def run(seed: int = 0, quick: bool = False, console: Console | None = None) -> T
                 data,
                 seed=seed,
                 epochs=epochs,
-                bar=lambda task=task: progress.advance(task),
+                bar=partial(progress.advance, task),
             )
     mine = results["pullback"]
     console.print(_times(results, inspection.stages))

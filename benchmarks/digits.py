@@ -70,12 +70,13 @@ def batches(
     """
     per_epoch = len(x) // size
     total = epochs * per_epoch
-    for step in range(total):
-        if step % per_epoch == 0:
-            order = rng.permutation(len(x))
-        rows = order[step % per_epoch * size :][:size]
-        noise = rng.standard_normal((size, x.shape[1]), np.float32)
-        yield 4e-3 * (1 - step / total), x[rows] + np.float32(0.25) * noise, targets[rows]
+    for epoch in range(epochs):
+        order = rng.permutation(len(x))
+        for i in range(per_epoch):
+            rows = order[i * size : (i + 1) * size]
+            noise = rng.standard_normal((size, x.shape[1]), np.float32)
+            rate = 4e-3 * (1 - (epoch * per_epoch + i) / total)
+            yield rate, x[rows] + np.float32(0.25) * noise, targets[rows]
 
 
 def split(images: Any, labels: Any, rng: np.random.Generator, test: float = 0.25) -> Any:

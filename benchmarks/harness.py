@@ -52,7 +52,7 @@ class Measurement:
     note: str
     first_call: float
     error: float
-    peak_bytes: int = 0
+    peak_bytes: int
     samples: list[float] = field(default_factory=list[float])
 
     @property
@@ -110,16 +110,26 @@ def race(
             )
         runs.append(prepared.run)
         measurements.append(
-            Measurement(case.name, size.label, contestant.name, prepared.note, first_call, error)
-        )
-        measurements[-1].peak_bytes = (
-            prepared.peak()
-            if prepared.peak is not None
-            else memory.traced_peak(lambda c=contestant: c.prepare(case, args).run)
+            Measurement(
+                case=case.name,
+                size=size.label,
+                contestant=contestant.name,
+                note=prepared.note,
+                first_call=first_call,
+                error=error,
+                peak_bytes=_peak_bytes(contestant, prepared, case, args),
+            )
         )
     for measurement, samples in zip(measurements, _interleave(runs, effort), strict=True):
         measurement.samples = samples
     return measurements
+
+
+def _peak_bytes(contestant: Contestant, prepared: Prepared, case: Case, args: Arguments) -> int:
+    if prepared.peak is not None:
+        return prepared.peak()
+    # Made again under the trace, which then sees what is allocated once and kept.
+    return memory.traced_peak(lambda: contestant.prepare(case, args).run)
 
 
 def disagreement(result: Any, expected: Any) -> float:

@@ -15,7 +15,7 @@ import contextlib
 import gc
 import os
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ def torch_peak(torch: Any, run: Callable[[], Any]) -> int:
 
 
 @contextlib.contextmanager
-def _standard_error_closed() -> Iterator[None]:
+def _standard_error_closed() -> Generator[None, None, None]:
     """Keep the lines that the profiler's C++ side prints out of the report."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -99,8 +99,15 @@ def table(race: Sequence[Measurement]) -> Any:
     from rich.table import Table
 
     title = f"{race[0].case}: {race[0].size}"
-    result = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    result.add_column("")
+    result = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    result.add_column("", no_wrap=True)
     for heading in ("per call", "quartiles", "pullback is", "first call", "memory", "error"):
         result.add_column(heading, justify="right", no_wrap=True)
     for m in race:
@@ -122,8 +129,8 @@ def table(race: Sequence[Measurement]) -> Any:
 def comparison(ratio: float) -> str:
     """Say how much faster pullback is than one that takes `ratio` times as long."""
     if ratio >= 1:
-        return f"[green]{ratio:.2f}x faster[/]"
-    return f"[red]{1 / ratio:.2f}x slower[/]"
+        return f"[green]{ratio:.3g}x faster[/]"
+    return f"[red]{1 / ratio:.3g}x slower[/]"
 
 
 def unit(seconds: float) -> tuple[str, float]:
