@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,7 +139,7 @@ def show(
             _write(path, write(graph))
 
 
-def _load(target: str) -> tuple[Any, Callable[..., Any]]:
+def _load(target: str) -> tuple[Any, Any]:
     """Import FILE and find FUNCTION (dots lead into classes) in it."""
     import click
 

@@ -145,12 +145,15 @@ def _progress(console: Console) -> Progress:
 
 
 def _show_program(console: Console, inspection: Any) -> None:
+    """Print the signature and the lines from the first adjoint on."""
     lines = str(inspection.optimized).splitlines()
-    console.print("The compiled program of the loss and its gradient:\n")
-    for line in lines[:EXCERPT]:
-        console.print(line, markup=False, highlight=False, no_wrap=True, overflow="crop")
-    if len(lines) > EXCERPT:
-        console.print(f"    ... {len(lines) - EXCERPT} more lines (pullback inspect shows all)")
+    first = next((i for i, line in enumerate(lines) if "∂" in line), 1)
+    shown = lines[first : first + EXCERPT]
+    console.print("The backward half of the compiled program (∂n differentiates line n):\n")
+    for line in (lines[0], f"    ... {first - 1} lines of the loss", *shown):
+        console.print(line, markup=False, highlight=False, no_wrap=True, overflow="ellipsis")
+    if rest := len(lines) - first - len(shown):
+        console.print(f"    ... {rest} more lines: pullback inspect shows all")
     console.print()
 
 

@@ -1,0 +1,169 @@
+"""The command line, called as a user calls it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pullback import cli
+
+MODEL = """
+import numpy as np
+import pullback as pb
+
+SIZE = 3
+
+def loss(w, x):
+    return np.sum(np.tanh(w * x))
+
+@pb.value_and_grad
+def decorated(w):
+    return np.sum(w * w)
+
+def broken(w):
+    raise ValueError("no loss today")
+
+def refused(w):
+    return w
+
+class Model:
+    @staticmethod
+    def loss(w):
+        return np.sum(np.exp(w))
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    path = tmp_path / "model.py"
+    path.write_text(MODEL)
+    return path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.commands(), [str(a) for a in arguments])
+
+
+def inspect(model: Path, function: str, args: str, *options: object) -> Result:
+    return run("inspect", f"{model}:{function}", "--args", args, *options)
+
+
+def test_inspect_prints_the_optimised_gradient(model: Path) -> None:
+    result = inspect(model, "loss", "Spec((SIZE,), 'f4'), np.ones(3, 'f4')")
+    assert result.exit_code == 0, result.output
+    assert "tanh" in result.output
+    assert "f32[3]" in result.output
+
+
+@pytest.mark.parametrize("stage", cli.STAGES)
+def test_inspect_prints_the_stage_asked_for(model: Path, stage: str) -> None:
+    args = "(np.ones(3), np.ones(3))"
+    result = inspect(model, "loss", args, "--stage", stage)
+    assert result.exit_code == 0, result.output
+    # Only the generated source stores into memory that is already there.
+    assert ("out=" in result.output or "np." in result.output) == (stage == "source")
+
+
+def test_inspect_applies_the_transform_asked_for(model: Path) -> None:
+    plain = inspect(model, "loss", "np.ones(3), np.ones(3)", "--transform", "compile")
+    both = inspect(model, "loss", "np.ones(3), np.ones(3)", "--transform", "value_and_grad")
+    assert "-> f64:" in plain.output
+    assert "-> (f64, f64[3]):" in both.output
+
+
+def test_inspect_takes_one_argument_and_a_decorated_function(model: Path) -> None:
+    result = inspect(model, "decorated", "Spec((2, 2), float)")
+    assert "-> (f64, f64[2, 2]):" in result.output
+
+
+def test_inspect_finds_a_function_in_a_class(model: Path) -> None:
+    assert "exp" in inspect(model, "Model.loss", "np.ones(2)").output
+
+
+def test_inspect_writes_graphs(model: Path, tmp_path: Path) -> None:
+    dot, data = tmp_path / "g.dot", tmp_path / "g.json"
+    args = "np.ones(3), np.ones(3)"
+    result = inspect(model, "loss", args, "--stage", "source", "--dot", dot, "--json", data)
+    assert result.exit_code == 0, result.output
+    assert dot.read_text().startswith("digraph")
+    assert json.loads(data.read_text())
+
+
+@pytest.mark.parametrize(
+    ("target", "args", "code", "words"),
+    [
+        ("{model}", "1.0", 2, "is not FILE.py:FUNCTION"),
+        ("nowhere.py:loss", "1.0", 2, "There is no file 'nowhere.py'"),
+        ("{model}:los", "1.0", 2, "no function 'los'. Its functions: loss, decorated, broken"),
+        ("{model}:SIZE", "1.0", 2, "no function 'SIZE'"),
+        ("{model}:loss", "(1.0", 2, "SyntaxError"),
+        ("{model}:loss", "np.one(3)", 2, "module 'numpy' has no attribute 'one'"),
+        ("{model}:broken", "1.0", 1, "ValueError: no loss today"),
+        ("{model}:refused", "np.ones(3)", 1, "scalar"),
+    ],
+)
+def test_inspect_explains_what_is_wrong(
+    model: Path, target: str, args: str, code: int, words: str
+) -> None:
+    result = run("inspect", target.format(model=model), "--args", args)
+    assert (result.exit_code, "Traceback" in result.output) == (code, False)
+    assert words in " ".join(result.output.split())
+
+
+def test_inspect_says_where_a_file_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    path = tmp_path / "bad.py"
+    path.write_text("x = 1\ny = x / 0\n")
+    result = inspect(path, "loss", "1.0")
+    assert result.exit_code == 1
+    assert f"ZeroDivisionError: division by zero ({path}:2)" in result.output
+
+
+def test_inspect_refuses_a_transform_of_a_decorated_function(model: Path) -> None:
+    result = inspect(model, "decorated", "np.ones(3)", "--transform", "grad")
+    assert result.exit_code == 2
+    assert "leave --transform out" in result.output
+
+
+def test_bench_lists_its_cases() -> None:
+    result = run("bench", "--list")
+    assert result.exit_code == 0
+    assert result.output.split()[0] == "mlp"
+    assert "100 steps, 16 x 64-128" in result.output
+
+
+def test_bench_races_one_case(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    result = run("bench", "--quick", "--case", "logistic", "--json", path)
+    assert result.exit_code == 0, result.output
+    assert "logistic: 1000 x 20" in result.output
+    figures = json.loads(path.read_text())
+    assert {r["contestant"] for r in figures["results"]} >= {"pullback", "by hand"}
+    assert all(r["gradient_error"] < 1e-3 for r in figures["results"])
+
+
+def test_bench_refuses_a_case_that_it_does_not_have() -> None:
+    result = run("bench", "--case", "mpl")
+    assert result.exit_code == 2
+    assert "No case mpl. The cases: mlp, resnet, rnn, gmm, logistic." in result.output
+
+
+@pytest.mark.parametrize("package", ["click", "rich", "sklearn"])
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(package: str) -> None:
+    script = (
+        f"import sys; sys.path[:] = {sys.path!r}; sys.modules[{package!r}] = None\n"
+        "sys.argv = ['pullback', 'demo', '--quick']\n"
+        "from pullback.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"needs {package}" in done.stderr
+    assert "pip install 'pullback[demo]'" in done.stderr
+    assert "Traceback" not in done.stderr
