@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from .scope import Kind, Scope, ScopeNode, mangled, target_names
 
@@ -37,6 +37,8 @@ _SKIPPED = frozenset(
     {"op", "ops", "ctx", "kind", "conversion", "annotation", "pattern", "type_comment"}
 )
 _LOAD = ast.Load()
+
+_Methods = dict[type[ast.AST], Callable[["Hooking", Any], Any]]
 
 
 class Hooking:
@@ -71,7 +73,7 @@ class Hooking:
     # --- Machinery --------------------------------------------------------------------------
 
     def _visit(self, node: Any) -> Any:
-        method = _EXPRESSIONS.get(type(node))
+        method = self._EXPRESSIONS.get(type(node))
         if method is not None:
             return method(self, node)
         self._children(node)
@@ -93,7 +95,7 @@ class Hooking:
     def _block(self, body: Sequence[ast.stmt]) -> list[ast.stmt]:
         result: list[ast.stmt] = []
         for statement in body:
-            method = _STATEMENTS.get(type(statement))
+            method = self._STATEMENTS.get(type(statement))
             if method is None:
                 self._children(statement)
                 result.append(statement)
@@ -400,6 +402,43 @@ class Hooking:
         self._scope = outer
         return [node]
 
+    _EXPRESSIONS: ClassVar[_Methods] = {
+        ast.Constant: _leaf,
+        ast.Name: _name,
+        ast.Call: _call,
+        ast.Attribute: _attribute,
+        ast.Subscript: _subscript,
+        ast.UnaryOp: _unary,
+        ast.IfExp: _ternary,
+        ast.NamedExpr: _walrus,
+        ast.Lambda: _lambda,
+        ast.ListComp: _comprehension,
+        ast.SetComp: _comprehension,
+        ast.DictComp: _comprehension,
+        ast.GeneratorExp: _comprehension,
+    }
+
+    _STATEMENTS: ClassVar[_Methods] = {
+        ast.Assign: _assign,
+        ast.AnnAssign: _annotated,
+        ast.AugAssign: _augmented,
+        ast.Delete: _delete,
+        ast.If: _tested,
+        ast.While: _tested,
+        ast.Assert: _tested,
+        ast.For: _for,
+        ast.With: _with,
+        ast.AsyncWith: _with,
+        ast.Match: _match,
+        ast.FunctionDef: _function,
+        ast.AsyncFunctionDef: _function,
+        ast.ClassDef: _class,
+        ast.Import: _unchanged,
+        ast.ImportFrom: _unchanged,
+        ast.Global: _unchanged,
+        ast.Nonlocal: _unchanged,
+    }
+
 
 def _at(node: Any) -> dict[str, Any]:
     return {
@@ -434,41 +473,3 @@ def _start_at_attribute(node: ast.Call | ast.Attribute, function: ast.expr) -> N
         assert function.end_col_offset is not None
         start = function.end_col_offset - len(function.attr.encode())
         node.lineno, node.col_offset = function.end_lineno, start
-
-
-_EXPRESSIONS: dict[type[ast.AST], Callable[[Hooking, Any], Any]] = {
-    ast.Constant: Hooking._leaf,
-    ast.Name: Hooking._name,
-    ast.Call: Hooking._call,
-    ast.Attribute: Hooking._attribute,
-    ast.Subscript: Hooking._subscript,
-    ast.UnaryOp: Hooking._unary,
-    ast.IfExp: Hooking._ternary,
-    ast.NamedExpr: Hooking._walrus,
-    ast.Lambda: Hooking._lambda,
-    ast.ListComp: Hooking._comprehension,
-    ast.SetComp: Hooking._comprehension,
-    ast.DictComp: Hooking._comprehension,
-    ast.GeneratorExp: Hooking._comprehension,
-}
-
-_STATEMENTS: dict[type[ast.AST], Callable[[Hooking, Any], list[ast.stmt]]] = {
-    ast.Assign: Hooking._assign,
-    ast.AnnAssign: Hooking._annotated,
-    ast.AugAssign: Hooking._augmented,
-    ast.Delete: Hooking._delete,
-    ast.If: Hooking._tested,
-    ast.While: Hooking._tested,
-    ast.Assert: Hooking._tested,
-    ast.For: Hooking._for,
-    ast.With: Hooking._with,
-    ast.AsyncWith: Hooking._with,
-    ast.Match: Hooking._match,
-    ast.FunctionDef: Hooking._function,
-    ast.AsyncFunctionDef: Hooking._function,
-    ast.ClassDef: Hooking._class,
-    ast.Import: Hooking._unchanged,
-    ast.ImportFrom: Hooking._unchanged,
-    ast.Global: Hooking._unchanged,
-    ast.Nonlocal: Hooking._unchanged,
-}

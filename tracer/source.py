@@ -20,6 +20,8 @@ _LIBRARIES = frozenset({_PACKAGE, "numpy", "scipy"})
 _STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 _INSTALLED = ("site-packages", "dist-packages")
 
+_getframe = sys._getframe  # pyright: ignore[reportPrivateUsage]
+
 _is_internal: dict[str, bool] = {}
 
 
@@ -43,7 +45,7 @@ def _decide(frame: types.FrameType) -> bool:
 def find_user_frame(frame: types.FrameType | None = None) -> types.FrameType | None:
     """Return the innermost frame of the user's own code, from `frame` (or the caller) outwards."""
     if frame is None:
-        frame = sys._getframe(1)
+        frame = _getframe(1)
     known = _is_internal
     while frame is not None:
         internal = known.get(frame.f_code.co_filename)
@@ -57,7 +59,7 @@ def find_user_frame(frame: types.FrameType | None = None) -> types.FrameType | N
 
 def current_location() -> Location | None:
     """Return where the user's code is now: its innermost frame; None outside of user code."""
-    frame = find_user_frame(sys._getframe(1))
+    frame = find_user_frame(_getframe(1))
     return None if frame is None else Location.at(frame.f_code, frame.f_lasti)
 
 
@@ -71,7 +73,7 @@ def current_stack(entry: types.CodeType | None = None) -> tuple[Location, ...]:
         that runs it are the caller's, not the traced program's, and are left out.
     """
     stack: list[Location] = []
-    frame: types.FrameType | None = sys._getframe(1)
+    frame: types.FrameType | None = _getframe(1)
     known = _is_internal
     while frame is not None and frame.f_code is not entry:
         internal = known.get(frame.f_code.co_filename)
