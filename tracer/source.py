@@ -91,6 +91,7 @@ def current_stack(entry: types.CodeType | None = None) -> tuple[Location, ...]:
 _FUTURE_FLAGS = 0x1FE0000
 _VARARGS_AND_KIND = 0x4 | 0x8 | 0x20 | 0x80 | 0x200
 _OUTER = "__pb_outer__"
+_INNER = "__pb_inner__"
 _PREFIX_OF_CLASS = "_" * 16
 
 FunctionNode = ast.FunctionDef | ast.Lambda
@@ -261,6 +262,8 @@ def _strip(node: FunctionNode) -> None:
             for decorator in node.decorator_list[:1]
         ]
         node.returns = None
+        # Its own name would be a variable of the function around it, when it calls itself.
+        node.name = _INNER
         if sys.version_info >= (3, 12):
             node.type_params = []
         for group in (arguments.posonlyargs, arguments.args, arguments.kwonlyargs):
@@ -343,8 +346,8 @@ def compile_function(
     code = _nested(_nested(module))
     if private is not None:
         code = _nested(code)
-    original = like.co_qualname.removesuffix(like.co_name)
-    return _requalified(code, prefix, original)
+    prefix += code.co_name
+    return _requalified(code, prefix, like.co_qualname).replace(co_name=like.co_name)
 
 
 def _nested(code: types.CodeType) -> types.CodeType:

@@ -539,6 +539,11 @@ def recursive(n: int) -> Any:
     return factorial(n)
 
 
+@case(lambda: (5,))
+def recursive_global(n: int) -> Any:
+    return 1 if n < 2 else n * recursive_global(n - 1)
+
+
 @case(lambda: (1,))
 def raises_inside(x: Any) -> Any:
     def inner(y: Any) -> Any:
