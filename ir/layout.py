@@ -9,7 +9,9 @@ import numpy as np
 from .types import ArrayType, Layout, c_strides
 
 
-def elementwise_layout(types: Sequence[ArrayType], layouts: Sequence[Layout]) -> Layout:
+def elementwise_layout(
+    types: Sequence[ArrayType], layouts: Sequence[Layout], itemsize: int
+) -> Layout:
     """Return the strides that a ufunc gives a new result (`order="K"`), None for C order.
 
     NumPy's own iterator decides, on arrays that own no memory, so that every corner (broadcast axes,
@@ -36,5 +38,4 @@ def elementwise_layout(types: Sequence[ArrayType], layouts: Sequence[Layout]) ->
     result = iterator.operands[-1]
     if result.flags.c_contiguous:
         return None
-    itemsize = max(t.dtype.itemsize for t in types)
     return tuple(s * itemsize for s in result.strides)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from .core import Function
+from .core import Atom, Function
 from .dims import Size
 from .errors import DTypeError, ShapeError
 from .types import ArrayType, Shape
@@ -79,6 +79,10 @@ class Emitter(Protocol):
         """Return source for the value of a dim."""
         ...
 
+    def atom(self, operand: str) -> Atom | None:
+        """Return what an operand's source text stands for, or None where that is not known."""
+        ...
+
 
 class Op:
     """Base of all ops; see the module's text."""
@@ -90,6 +94,8 @@ class Op:
     is_elementwise: bool = False
     is_view: bool = False
     """The result shares the memory of operand 0."""
+    reorders: bool = False
+    """The result may be other than C-contiguous although all operands are."""
     is_reduction: bool = False
     has_out: bool = False
     """The generated code can write the (only) result into a given array."""
@@ -156,6 +162,11 @@ class Op:
     def extra_bytes(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
         """Return the bytes that NumPy allocates inside, beyond the results in planned memory."""
         return 0 if self.has_out or self.is_view else sum(r.nbytes for r in results)
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        """Return ops of the class, each with operands on which tests evaluate and differentiate it."""
+        raise NotImplementedError(f"{cls.name} has no samples")
 
     def attributes(self) -> dict[str, Any]:
         """Return the fields that are not at their default, in order, for print and export."""
@@ -284,7 +295,8 @@ class Elementwise(Op):
     ) -> tuple[tuple[int, ...] | None, ...] | None:
         from .layout import elementwise_layout
 
-        return (elementwise_layout(types, layouts),)
+        itemsize = self.infer(*types)[0].dtype.itemsize
+        return (elementwise_layout(types, layouts, itemsize),)
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         if out is None and self.infix:
@@ -292,7 +304,11 @@ class Elementwise(Op):
                 return f"{self.infix}{operands[0]}"
             return f"{operands[0]} {self.infix} {operands[1]}"
         function = emitter.bind(self.ufunc, self.name)
-        arguments = [*operands] if out is None else [*operands, out]
+        arguments = [*operands]
+        if out is not None:
+            # NumPy deprecates a positional `out` for these two; the keyword costs 25 ns more.
+            named = self.ufunc in (np.maximum, np.minimum)
+            arguments.append(f"out={out}" if named else out)
         return f"{function}({', '.join(arguments)})"
 
 

@@ -33,13 +33,13 @@ divide = elementwise(
     np.divide,
     infix="/",
     cost=Cost.DIVISION,
-    vjp=[lambda ct, y, a, b: ct / b, lambda ct, y, a, b: -ct * y / b],
+    vjp=[lambda ct, y, a, b: ct / b, lambda ct, y, a, b: -(ct / b) * y],  # shares ct / b
     domain=(WIDE, POSITIVE),
 )
 positive = elementwise(np.positive, vjp=[lambda ct, y, x: ct])
 negative = elementwise(np.negative, infix="-", vjp=[lambda ct, y, x: -ct])
 reciprocal = elementwise(
-    np.reciprocal, cost=Cost.DIVISION, vjp=[lambda ct, y, x: -ct * y * y], domain=(POSITIVE,)
+    np.reciprocal, cost=Cost.DIVISION, vjp=[lambda ct, y, x: -ct * (y * y)], domain=(POSITIVE,)
 )
 square = elementwise(np.square, vjp=[lambda ct, y, x: ct * (2 * x)])
 
@@ -219,7 +219,8 @@ deg2rad = elementwise(np.deg2rad, vjp=[lambda ct, y, x: ct * (math.pi / 180.0)])
 
 
 def _share(ct: Array, y: Array, mine: Array, other: Array) -> Array:
-    return ct * np.where(mine == y, np.where(other == y, 0.5, 1), 0)
+    # The cotangent stands inside: where(c, 0.5, 1) alone would be float64.
+    return np.where(mine == y, np.where(other == y, ct * 0.5, ct), 0)
 
 
 _EXTREME = [
@@ -228,6 +229,27 @@ _EXTREME = [
 ]
 maximum = elementwise(np.maximum, vjp=_EXTREME)
 minimum = elementwise(np.minimum, vjp=_EXTREME)
+
+
+def _clip_value(ct: Array, y: Array, x: Array, low: Array, high: Array) -> Array:
+    inner = np.maximum(x, low)
+    return _share(_share(ct, y, inner, high), inner, x, low)
+
+
+def _clip_low(ct: Array, y: Array, x: Array, low: Array, high: Array) -> Array:
+    inner = np.maximum(x, low)
+    return _share(_share(ct, y, inner, high), inner, low, x)
+
+
+clip = elementwise(
+    np._core.umath.clip,  # type: ignore[attr-defined]
+    vjp=[
+        _clip_value,
+        _clip_low,
+        lambda ct, y, x, low, high: _share(ct, y, high, np.maximum(x, low)),
+    ],
+    domain=(WIDE, (-1.0, -0.5), (0.5, 1.0)),
+)
 fmax = elementwise(np.fmax, vjp=_EXTREME)
 fmin = elementwise(np.fmin, vjp=_EXTREME)
 

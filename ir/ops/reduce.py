@@ -1,4 +1,4 @@
-"""Reductions and cumulative ops; axes count from the right, so leading batch axes are free."""
+"""Reductions; axes count from the right, so leading batch axes are free."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..dims import Size
+from ..errors import ShapeError
 from ..op import Array, Cost, Emitter, Op, Scatter
+from ..samples import numbers
 from ..types import ArrayType, Shape
 
 
@@ -34,6 +36,11 @@ class Reduction(Op):
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         (x,) = types
+        if self.ufunc.identity is None and 0 in [x.shape[a] for a in self.axes]:
+            raise ShapeError(
+                f"zero-size array to reduction operation {self.ufunc.__name__} "
+                "which has no identity"
+            )
         dtype = np.dtype(bool) if self.ufunc in (np.logical_or, np.logical_and) else x.dtype
         return (ArrayType(dtype, reduced_shape(x.shape, self.axes, self.keepdims)),)
 
@@ -41,6 +48,20 @@ class Reduction(Op):
         x = np.asarray(operands[0])
         dtype = x.dtype if self.ufunc in (np.add, np.multiply) else None
         return self.ufunc.reduce(x, axis=self.axes, dtype=dtype, keepdims=self.keepdims)
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        kinds = "?" if cls.ufunc in (np.logical_or, np.logical_and) else "d"
+        found: list[tuple[Op, tuple[Array, ...]]] = [
+            (cls((-1,)), (numbers(2, 3).astype(kinds),)),
+            (cls((-2, -1), keepdims=True), (numbers(2, 2, 3).astype(kinds),)),
+            (cls((-3, -1)), (numbers(2, 3, 2).astype(kinds),)),
+            (cls((-1,)), (numbers(1).astype(kinds),)),
+            (cls((-1,)), (numbers(0, 2).astype(kinds),)),
+        ]
+        if kinds == "d":
+            found.append((cls((-2,)), (numbers(3, 2, dtype="f4"),)))
+        return found
 
     def spread(self, value: Array) -> Array:
         """Return a result-shaped value with the reduced axes put back as size 1."""
@@ -91,16 +112,13 @@ class Prod(Reduction):
         ndim = x.ndim
         kept = [a for a in range(-ndim, 0) if a not in self.axes]
         order = [*kept, *self.axes]
-        count = 1
-        for axis in self.axes:
-            count *= x.shape[axis]
+        count = count_of(x.shape, self.axes)
         lead = [x.shape[a] for a in kept]
-        if count == 0:
-            return [np.zeros_like(x)]
         flat = np.reshape(np.transpose(x, order), (*lead, count))
         one = np.ones_like(flat[..., :1])
         before = np.cumprod(np.concatenate([one, flat[..., :-1]], axis=-1), axis=-1)
         after = np.cumprod(np.concatenate([one, flat[..., :0:-1]], axis=-1), axis=-1)[..., ::-1]
+        # before * after is a polynomial in x: it differentiates again, also at zeros
         others = np.reshape(before * after, [x.shape[a] for a in order])
         inverse = np.argsort([a + ndim for a in order])
         return [self.spread(cts[0]) * np.transpose(others, inverse.tolist())]
@@ -116,7 +134,9 @@ class _Extreme(Reduction):
     ) -> Sequence[Array | Scatter | None]:
         (x,), (y,) = operands, results
         chosen = x == self.spread(y)
-        count = np.sum(chosen, axis=self.axes, keepdims=True)
+        # Counted in x's own dtype, where that counts far enough: no pass in int64.
+        dtype = x.dtype if x.dtype.itemsize >= 4 else np.dtype(np.float32)
+        count = np.sum(chosen.astype(dtype), axis=self.axes, keepdims=True)
         share = self.spread(cts[0]) / count.astype(x.dtype)
         return [np.where(chosen, share, 0)]
 
@@ -174,14 +194,14 @@ class LogAddExp(Reduction):
 
     def evaluate(self, *operands: Array) -> Any:
         result = operands[0]
-        for axis in self.axes:  # the ufunc reduces over one axis only
+        for axis in self.axes:
             result = np.logaddexp.reduce(result, axis=axis, keepdims=True)
         return result if self.keepdims else np.squeeze(result, self.axes)[()]
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         if len(self.axes) == 1:
             return super().emit(emitter, operands, out)
-        call = Op.emit(self, emitter, operands, None)
+        call = Op.emit(self, emitter, operands, None)  # the ufunc reduces over one axis only
         return call if out is None else f"{emitter.bind(np.copyto, 'copyto')}({out}, {call})"
 
 
@@ -195,6 +215,8 @@ class ArgReduction(Op):
     axis: int
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        if types[0].shape[self.axis] == 0:
+            raise ShapeError(f"attempt to get {self.name} of an empty sequence")
         shape = reduced_shape(types[0].shape, (self.axis,), False)
         return (ArrayType(np.dtype(np.intp), shape),)
 
@@ -204,6 +226,14 @@ class ArgReduction(Op):
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         function = emitter.bind(type(self).function, self.name)
         return f"{function}({operands[0]}, {self.axis}, {out})"
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(-1), (numbers(2, 3),)),
+            (cls(-2), (numbers(2, 3, dtype="i4", high=9),)),
+            (cls(-1), (numbers(3, dtype="c16"),)),
+        ]
 
 
 @dataclass(frozen=True)
@@ -220,74 +250,6 @@ class ArgMin(ArgReduction):
 
     name = "argmin"
     function = np.argmin
-
-
-@dataclass(frozen=True)
-class Cumulative(Op):
-    """The running reduction along one axis (negative): `x : T[..., n] -> T[..., n]`."""
-
-    cost = Cost.CHEAP
-    has_out = True
-    ufunc: ClassVar[np.ufunc]
-    axis: int
-
-    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        return types
-
-    def evaluate(self, *operands: Array) -> Any:
-        x = np.asarray(operands[0])
-        return self.ufunc.accumulate(x, axis=self.axis, dtype=x.dtype)
-
-    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
-        function = emitter.bind(self.ufunc.accumulate, f"{self.ufunc.__name__}_accumulate")
-        return f"{function}({operands[0]}, {self.axis}, {operands[0]}.dtype, {out})"
-
-
-@dataclass(frozen=True)
-class CumSum(Cumulative):
-    """The running sum."""
-
-    name = "cumsum"
-    ufunc = np.add
-
-    def vjp(
-        self,
-        needs: tuple[bool, ...],
-        cts: tuple[Array, ...],
-        results: tuple[Array, ...],
-        *operands: Array,
-    ) -> Sequence[Array | Scatter | None]:
-        return [np.flip(np.cumsum(np.flip(cts[0], self.axis), axis=self.axis), self.axis)]
-
-
-@dataclass(frozen=True)
-class CumProd(Cumulative):
-    """The running product. Its gradient divides by nothing: O(n²) work on the axis, right at zeros."""
-
-    name = "cumprod"
-    ufunc = np.multiply
-
-    def vjp(
-        self,
-        needs: tuple[bool, ...],
-        cts: tuple[Array, ...],
-        results: tuple[Array, ...],
-        *operands: Array,
-    ) -> Sequence[Array | Scatter | None]:
-        """Horner's scheme from the right.
-
-        With p the running product, dL/dx_j = p_{j-1} s_j, where s_j = ct_j + x_{j+1} s_{j+1}.
-        """
-        x, ct = (np.moveaxis(v, self.axis, 0) for v in (operands[0], cts[0]))
-        y = np.moveaxis(results[0], self.axis, 0)
-        n = x.shape[0]
-        if n == 0:
-            return [np.zeros_like(operands[0])]
-        sums = [ct[n - 1]]
-        for j in range(n - 2, -1, -1):
-            sums.append(ct[j] + x[j + 1] * sums[-1])
-        previous = np.concatenate([np.ones_like(y[:1]), y[:-1]])
-        return [np.moveaxis(previous * np.stack(sums[::-1]), 0, self.axis)]
 
 
 def axes_of(ndim: int, axis: int | Sequence[int] | None) -> tuple[int, ...]:

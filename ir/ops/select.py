@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import DTypeError
-from ..op import Array, Cost, Emitter, Op, Scatter, broadcast
+from ..op import Array, Cost, Emitter, Op, Scatter, Zero, broadcast
+from ..samples import numbers
 from ..types import ArrayType
 
 
@@ -22,7 +23,9 @@ class _Elementwise(Op):
     ) -> tuple[tuple[int, ...] | None, ...] | None:
         from ..layout import elementwise_layout
 
-        return (elementwise_layout(types, layouts),)
+        return tuple(
+            elementwise_layout(types, layouts, r.dtype.itemsize) for r in self.infer(*types)
+        )
 
 
 def where_into(condition: Array, left: Array, right: Array, out: np.ndarray) -> np.ndarray:
@@ -69,6 +72,14 @@ class Where(_Elementwise):
             return f"{emitter.bind(np.where, 'where')}({', '.join(operands)})"
         return f"{emitter.bind(where_into, 'where_into')}({', '.join(operands)}, {out})"
 
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(), (numbers(2, 3) > 0, numbers(2, 3), numbers(2, 3, seed=1))),
+            (cls(), (numbers(2, 1) > 0, numbers(3), np.float64(2.0))),
+            (cls(), (np.bool_(True), numbers(2, dtype="i4"), numbers(2, dtype="i4"))),
+        ]
+
 
 @dataclass(frozen=True)
 class Convert(_Elementwise):
@@ -104,6 +115,17 @@ class Convert(_Elementwise):
             return f"{operands[0]}.astype({dtype})"
         return f"{emitter.bind(np.copyto, 'copyto')}({out}, {operands[0]}, 'unsafe')"
 
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(np.dtype("f4")), (numbers(2, 3),)),
+            (cls(np.dtype("c16")), (numbers(3),)),
+            (cls(np.dtype("f8")), (numbers(3, dtype="c16"),)),
+            (cls(np.dtype("f8")), (numbers(3, dtype="i4", high=9),)),
+            (cls(np.dtype("i4")), (numbers(3, high=9),)),
+            (cls(np.dtype("f8")), (np.float32(2.5),)),
+        ]
+
 
 def _part_dtype(type: ArrayType) -> np.dtype:
     if type.dtype.kind != "c":
@@ -133,6 +155,13 @@ class Real(_Elementwise):
     ) -> Sequence[Array | Scatter | None]:
         return [cts[0]]
 
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(), (numbers(2, 3, dtype="c16"),)),
+            (cls(), (np.complex64(1 - 2j),)),
+        ]
+
 
 @dataclass(frozen=True)
 class Imag(_Elementwise):
@@ -156,6 +185,13 @@ class Imag(_Elementwise):
     ) -> Sequence[Array | Scatter | None]:
         return [cts[0] * -1j]
 
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(), (numbers(2, 3, dtype="c16"),)),
+            (cls(), (np.complex64(1 - 2j),)),
+        ]
+
 
 @dataclass(frozen=True)
 class StopGradient(_Elementwise):
@@ -176,8 +212,71 @@ class StopGradient(_Elementwise):
         """None flows through, by definition."""
         return False
 
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(), (numbers(2, 3),)),
+        ]
+
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         return operands[0]
+
+
+class _Parts(_Elementwise):
+    """A ufunc with two results."""
+
+    ufunc: ClassVar[np.ufunc]
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        (x,) = types
+        dtypes = self.ufunc.resolve_dtypes((x.dtype, None, None))
+        if dtypes[0] != x.dtype:
+            raise DTypeError(f"{self.name} takes {dtypes[0]}, not {x.dtype}: a `convert` is missing")
+        return tuple(x.with_dtype(d) for d in dtypes[1:])
+
+    def evaluate(self, *operands: Array) -> Any:
+        return self.ufunc(operands[0])
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        return f"{emitter.bind(self.ufunc, self.name)}({operands[0]})"
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [(cls(), (numbers(2, 3),)), (cls(), (numbers(3, dtype="f4"),))]
+
+
+@dataclass(frozen=True)
+class Modf(_Parts):
+    """The fractional and the integral part, both with the sign of the operand."""
+
+    name = "modf"
+    ufunc = np.modf
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [None if isinstance(cts[0], Zero) else cts[0]]
+
+
+@dataclass(frozen=True)
+class Frexp(_Parts):
+    """The mantissa and the int32 exponent: `x = mantissa * 2**exponent`."""
+
+    name = "frexp"
+    ufunc = np.frexp
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [None if isinstance(cts[0], Zero) else np.ldexp(cts[0], -results[1])]
 
 
 where = Where()

@@ -11,6 +11,7 @@ import numpy as np
 from ..dims import Size
 from ..errors import DTypeError, ShapeError
 from ..op import Array, Emitter, Op, Scatter
+from ..samples import numbers
 from ..types import ArrayType, Layout, Shape, c_strides
 
 
@@ -83,6 +84,15 @@ class Reshape(View):
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         return f"{operands[0]}.reshape({_shape_text(emitter, self.shape)})"
 
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls((3, 2), 2), (numbers(2, 3),)),
+            (cls((), 1), (numbers(1),)),
+            (cls((2, 0), 1), (numbers(0),)),
+            (cls((4,), 2), (numbers(2, 2).T,)),
+        ]
+
 
 @dataclass(frozen=True)
 class Transpose(View):
@@ -122,6 +132,13 @@ class Transpose(View):
         count = len(self.axes)
         return f"{operands[0]}.transpose({', '.join(str(a + count) for a in self.axes)})"
 
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls((-1, -2)), (numbers(2, 3),)),
+            (cls((-2, -1, -3)), (numbers(2, 3, 2),)),
+        ]
+
 
 @dataclass(frozen=True)
 class BroadcastTo(View):
@@ -160,6 +177,15 @@ class BroadcastTo(View):
         function = emitter.bind(np.broadcast_to, "broadcast_to")
         return f"{function}({operands[0]}, {_shape_text(emitter, self.shape)})"
 
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls((2, 3), 1), (numbers(3),)),
+            (cls((2, 3), 2), (numbers(2, 1),)),
+            (cls((2,), 0), (np.float64(1.5),)),
+            (cls((0, 2), 1), (numbers(2),)),
+        ]
+
 
 @dataclass(frozen=True)
 class Full(Op):
@@ -190,6 +216,13 @@ class Full(Op):
             return f"{out}.fill({operands[0]})"
         function = emitter.bind(np.full, "full")
         return f"{function}({_shape_text(emitter, self.shape)}, {operands[0]})"
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls((2, 3)), (np.float64(1.5),)),
+            (cls((0,)), (np.float32(1.5),)),
+        ]
 
 
 @dataclass(frozen=True)
@@ -237,6 +270,14 @@ class Concatenate(Op):
         function = emitter.bind(np.concatenate, "concatenate")
         return f"{function}(({', '.join(operands)},), {self.axis}, {out})"
 
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(-1), (numbers(2, 1), numbers(2, 2), numbers(2, 0))),
+            (cls(-2), (numbers(1, 2), numbers(2, 2))),
+            (cls(-1), (numbers(2),)),
+        ]
+
 
 @dataclass(frozen=True)
 class Copy(Op):
@@ -266,9 +307,19 @@ class Copy(Op):
     ) -> tuple[Layout, ...] | None:
         from ..layout import elementwise_layout
 
-        return (elementwise_layout(types, layouts),) if self.order == "K" else None
+        if self.order != "K":
+            return None
+        return (elementwise_layout(types, layouts, types[0].dtype.itemsize),)
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         if out is not None:
             return f"{emitter.bind(np.copyto, 'copyto')}({out}, {operands[0]})"
         return f"{operands[0]}.copy({self.order!r})"
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(), (numbers(2, 3).T,)),
+            (cls("C"), (numbers(2, 3).T,)),
+            (cls(), (np.asarray(1.5),)),
+        ]

@@ -8,10 +8,11 @@ import numpy as np
 
 from ...ir.core import Literal
 from ...ir.ops.select import Where
-from ...ir.ops.shape import Copy, Full
-from ..array import PYTHON_TYPES, Kind, TracedArray, emit, implements
+from ...ir.errors import ShapeError
+from ...ir.ops.shape import Concatenate, Copy, Full
+from ..array import Kind, TracedArray, emit, implements
 from ..state import require
-from .shape import broadcast_to, cast, common_dtype, emit_reshape, stack, traced
+from .shape import as_array, broadcast_to, cast, common_dtype, constant, emit_reshape, expand_dims, traced
 
 
 def literal(value: Any, dtype: Any) -> TracedArray:
@@ -33,19 +34,19 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **_: 
     value = cast(value, dtype) if dtype is not None else value
     if value.shape:
         return emit(Copy("C"), (broadcast_to(value, _shape(shape)),))
-    return emit(Full(_shape(shape)), (value,))
+    return as_array(emit(Full(_shape(shape)), (value,)))
 
 
 @implements(np.zeros)
 def zeros(shape: Any, dtype: Any = float, order: str = "C", **_: Any) -> Any:
     """As `np.zeros`."""
-    return emit(Full(_shape(shape)), (literal(0, dtype or float),))
+    return as_array(emit(Full(_shape(shape)), (literal(0, dtype or float),)))
 
 
 @implements(np.ones)
 def ones(shape: Any, dtype: Any = None, order: str = "C", **_: Any) -> Any:
     """As `np.ones`."""
-    return emit(Full(_shape(shape)), (literal(1, dtype or float),))
+    return as_array(emit(Full(_shape(shape)), (literal(1, dtype or float),)))
 
 
 @implements(np.full_like)
@@ -75,7 +76,7 @@ def ones_like(
 
 
 @implements(np.array)
-def array(object: Any, dtype: Any = None, **_: Any) -> Any:
+def array(object: Any, dtype: Any = None, *, ndmin: int = 0, **_: Any) -> Any:
     """As `np.array`: a copy of an array, or nested sequences of values stacked."""
     if isinstance(object, list | tuple):
         result = _stacked(object)
@@ -84,7 +85,9 @@ def array(object: Any, dtype: Any = None, **_: Any) -> Any:
         result = traced(object)
         same = dtype is None or result.dtype == np.dtype(dtype)
         result = emit(Copy("K"), (result,)) if same else cast(result, dtype)
-    return TracedArray(result._atom, Kind.ARRAY, result._trace)
+    if result.ndim < ndmin:
+        result = emit_reshape(result, (*[1] * (ndmin - result.ndim), *result.shape))
+    return as_array(result)
 
 
 @implements(np.asarray, np.asanyarray, np.ascontiguousarray)
@@ -94,17 +97,23 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, **_: Any) -> Any:
         return array(a, dtype)
     result = traced(a)
     result = result if dtype is None else cast(result, dtype)
-    return TracedArray(result._atom, Kind.ARRAY, result._trace)
+    return as_array(result)
 
 
 def _stacked(values: Any) -> TracedArray:
     parts = [_stacked(v) if isinstance(v, list | tuple) else traced(v) for v in values]
     if not parts:
-        return traced(np.array([]))
-    dtype = common_dtype(parts)
-    if all(p._kind is Kind.PYTHON for p in parts):
-        dtype = np.result_type(*[PYTHON_TYPES[p.dtype.kind] for p in parts])
-    return stack([cast(p, dtype) for p in parts])
+        return constant(np.array([]))
+    if any(p.shape != parts[0].shape for p in parts):
+        raise ShapeError(
+            "setting an array element with a sequence. The requested array has an inhomogeneous "
+            "shape after 1 dimensions."
+        )
+    dtype = common_dtype(parts, weak=False)
+    result: TracedArray = emit(
+        Concatenate(-1 - parts[0].ndim), [cast(expand_dims(p, 0), dtype) for p in parts]
+    )
+    return result
 
 
 @implements(np.where)
@@ -117,7 +126,30 @@ def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     condition = cast(condition, bool)
     dtype = common_dtype([x, y])
     result = emit(Where(), (condition, cast(x, dtype), cast(y, dtype)))
-    return TracedArray(result._atom, Kind.ARRAY, result._trace)
+    return as_array(result)
 
 
-__all__ = ["emit_reshape", "literal"]
+@implements(np.linspace)
+def linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
+    dtype: Any = None, axis: int = 0,
+) -> Any:
+    """As `np.linspace`, between traced ends."""
+    if num < 0:
+        raise ShapeError(f"Number of samples, {num}, must be non-negative.")
+    start, stop = traced(start) * 1.0, traced(stop) * 1.0
+    kind = np.result_type(start.dtype, stop.dtype, float(num))
+    count = num - 1 if endpoint else num
+    delta = np.subtract(stop, start)
+    counts = constant(np.arange(num, dtype=kind).reshape((num, *[1] * delta.ndim)))
+    step = delta / count if count > 0 else delta * np.nan
+    points = counts * step + start if count > 0 else counts * delta + start
+    if endpoint and num > 1:
+        last = broadcast_to(cast(stop, points.dtype), points.shape[1:])
+        points = emit(Concatenate(-points.ndim), (points[:-1], expand_dims(last, 0)))
+    if axis != 0:
+        points = np.moveaxis(points, 0, axis)
+    if dtype is not None:
+        points = np.floor(points) if np.dtype(dtype).kind in "iu" else points
+        points = cast(points, dtype)
+    return (points, step) if retstep else points

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from ...ir.errors import UnsupportedError
 from ...ir.ops.index import AT, Index, Item, Span
 from ..array import Kind, TracedArray, emit, implements, method
 from ..report import expression_here
-from .shape import moveaxis, normalize_axis, traced
+from .shape import as_array, constant, normalize_axis, traced
 
 
 def span(item: slice, size: Any) -> Span:
@@ -23,31 +24,80 @@ def span(item: slice, size: Any) -> Span:
     return Span(start, len(range(start, stop, step)), step)
 
 
-def _items(index: Any, ndim: int) -> list[Any]:
+class _Flag:
+    """A bool in an index: a new axis of size 1, read at as many positions as it is true."""
+
+    def __init__(self, value: Any) -> None:
+        self.places = np.zeros(int(bool(value)), np.intp)
+
+
+def _items(index: Any, shape: Sequence[Any]) -> list[Any]:
     """Return the index as one item for each axis or new axis, without Ellipsis and masks."""
     items: list[Any] = []
     for item in index if isinstance(index, tuple) else (index,):
         if isinstance(item, list):
             item = np.asarray(item) if not _holds_traced(item) else np.array(item)
-        if isinstance(item, np.ndarray) and item.dtype == bool:
-            items.extend(np.nonzero(item))
+            item = item.astype(np.intp) if item.size == 0 else item
+        if isinstance(item, bool | np.bool_) or _is_mask(item):
+            items.extend([_Flag(item)] if np.ndim(item) == 0 else [_Mask(item)])
         elif isinstance(item, TracedArray) and item.dtype.kind == "b":
             raise UnsupportedError(
                 f"{expression_here()} reads by a mask whose number of true elements is known only when "
                 "the program runs.\n  Write np.where(mask, x, 0) and reduce over all elements instead."
             )
-        elif isinstance(item, bool | np.bool_):
-            raise UnsupportedError(f"{expression_here()}: a bool as an index is not supported yet.")
         else:
             items.append(item)
-    used = sum(i is not None and i is not Ellipsis for i in items)
-    if used > ndim:
+    used = sum(_axes(i) for i in items)
+    if used > len(shape):
         raise IndexError(
-            f"too many indices for array: array is {ndim}-dimensional, but {used} were indexed"
+            f"too many indices for array: array is {len(shape)}-dimensional, but {used} were indexed"
         )
-    where = next((k for k, i in enumerate(items) if i is Ellipsis), None)
-    fill = [slice(None)] * (ndim - used)
-    return [*items, *fill] if where is None else [*items[:where], *fill, *items[where + 1 :]]
+    places = [k for k, i in enumerate(items) if i is Ellipsis]
+    if len(places) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    fill = [slice(None)] * (len(shape) - used)
+    if places:
+        items[places[0] : places[0] + 1] = fill
+    else:
+        items += fill
+    return _without_masks(items, shape)
+
+
+def _axes(item: Any) -> int:
+    """Return how many axes an item of an index consumes."""
+    if isinstance(item, _Mask):
+        return item.mask.ndim
+    return 0 if item is None or item is Ellipsis or isinstance(item, _Flag) else 1
+
+
+def _is_mask(item: Any) -> bool:
+    return isinstance(item, np.ndarray) and item.dtype == bool
+
+
+class _Mask(NamedTuple):
+    """A boolean array known while tracing."""
+
+    mask: np.ndarray
+
+
+def _without_masks(items: Sequence[Any], shape: Sequence[Any]) -> list[Any]:
+    result: list[Any] = []
+    axis = 0
+    for item in items:
+        if isinstance(item, _Mask):
+            part = tuple(shape[axis : axis + item.mask.ndim])
+            if item.mask.shape != part:
+                wrong = next(k for k, d in enumerate(part) if d != item.mask.shape[k])
+                raise IndexError(
+                    "boolean index did not match indexed array along axis "
+                    f"{axis + wrong}; size of axis is {part[wrong]} but size of corresponding "
+                    f"boolean axis is {item.mask.shape[wrong]}"
+                )
+            result.extend(np.nonzero(item.mask))
+        else:
+            result.append(item)
+        axis += _axes(item)
+    return result
 
 
 def _holds_traced(values: list[Any]) -> bool:
@@ -57,30 +107,33 @@ def _holds_traced(values: list[Any]) -> bool:
 
 
 def read(a: TracedArray, index: Any) -> Any:
-    """Return `a[index]` as NumPy would; int, slice, None, Ellipsis, integer arrays."""
-    items = _items(index, a.ndim)
-    arrays = [k for k, i in enumerate(items) if _is_array(i)]
-    if arrays:
-        return _gather(a, items, arrays)
+    """Return `a[index]` as NumPy would; int, slice, None, Ellipsis, integer arrays and masks."""
+    items = _items(index, a.shape)
+    if any(isinstance(i, _Flag) for i in items):
+        a = read(a, tuple(None if i is None or isinstance(i, _Flag) else slice(None) for i in items))
+        places = [i.places if isinstance(i, _Flag) else i for i in items]
+        return _gather(a, [slice(None) if i is None else i for i in places])
+    if any(_is_array(i) for i in items):
+        if any(i is None for i in items):
+            a = read(a, tuple(None if i is None else slice(None) for i in items))
+            items = [slice(None) if i is None else i for i in items]
+        return _gather(a, items)
     spec: list[Item] = []
     operands: list[Any] = []
     axis = 0
     for item in items:
         spec.append(_item(item, a.shape[axis] if item is not None else 1, operands, axis))
         axis += item is not None
-    if all(isinstance(s, Span) and s == Span(0, d, 1) for s, d in zip(spec, a.shape, strict=False)):
-        if len(spec) == a.ndim and any(i is Ellipsis for i in _as_tuple(index)):
-            return TracedArray(a._atom, Kind.ARRAY, a._trace)
-        if len(spec) == a.ndim and spec:
-            return a
+    parts = index if isinstance(index, tuple) else (index,)
+    kept = any(i is Ellipsis for i in parts)
+    if len(spec) == a.ndim and all(
+        isinstance(s, Span) and s == Span(0, d, 1) for s, d in zip(spec, a.shape, strict=True)
+    ):
+        if spec or kept:
+            return as_array(a)
     result = emit(Index(tuple(spec)), (a, *operands))
-    kind = Kind.ARRAY if result.shape or Ellipsis in _as_tuple(index) else Kind.SCALAR
+    kind = Kind.ARRAY if result.shape or kept else Kind.SCALAR
     return TracedArray(result._atom, kind, result._trace)
-
-
-def _as_tuple(index: Any) -> list[Any]:
-    items = index if isinstance(index, tuple) else (index,)
-    return [i for i in items if i is Ellipsis or isinstance(i, int)]
 
 
 def _is_array(item: Any) -> bool:
@@ -113,14 +166,12 @@ def _item(item: Any, size: Any, operands: list[Any], axis: int) -> Item:
     return position
 
 
-def _gather(a: TracedArray, items: list[Any], arrays: list[int]) -> Any:
+def _gather(a: TracedArray, items: list[Any]) -> Any:
     """Read at integer arrays; ints beside them are arrays too, as in NumPy."""
-    if any(i is None for i in items):
-        plain = [None if i is None else slice(None) for i in items]
-        return read(read(a, tuple(plain)), tuple(slice(None) if i is None else i for i in items))
     advanced = [k for k, i in enumerate(items) if not isinstance(i, slice)]
     adjacent = advanced == list(range(advanced[0], advanced[-1] + 1))
     operands = [_position(items[k], a.shape[k], k) for k in advanced]
+    np.broadcast_shapes(*[p.shape for p in operands])
     spec: list[Item] = [
         AT if k in advanced else span(item, a.shape[k]) for k, item in enumerate(items)
     ]
@@ -133,10 +184,10 @@ def _gather(a: TracedArray, items: list[Any], arrays: list[int]) -> Any:
 
 def _position(item: Any, size: Any, axis: int) -> Any:
     if isinstance(item, TracedArray):
+        if item.dtype.kind not in "iu":
+            raise IndexError("arrays used as indices must be of integer (or boolean) type")
         return item
     values = np.asarray(item)
-    if values.size == 0 and values.dtype.kind == "f":
-        values = values.astype(np.intp)
     if values.dtype.kind not in "iu":
         raise IndexError("arrays used as indices must be of integer (or boolean) type")
     if isinstance(size, int) and values.size:
@@ -144,7 +195,7 @@ def _position(item: Any, size: Any, axis: int) -> Any:
         if low < -size or high >= size:
             wrong = low if low < -size else high
             raise IndexError(f"index {wrong} is out of bounds for axis {axis} with size {size}")
-    return traced(values if values.ndim else values[()])
+    return traced(values) if isinstance(item, np.ndarray) and values.ndim else constant(values)
 
 
 @implements(np.take)
@@ -163,13 +214,5 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     return read(a, (*[slice(None)] * axis, indices))
 
 
-@implements(np.flip)
-def flip(m: Any, axis: Any = None) -> Any:
-    """As `np.flip`."""
-    m = traced(m)
-    axes = range(m.ndim) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, m.ndim)
-    return read(m, tuple(slice(None, None, -1) if k in axes else slice(None) for k in range(m.ndim)))
-
 
 method("take", take)
-__all__ = ["moveaxis"]

@@ -1,4 +1,4 @@
-"""Reductions and cumulative functions."""
+"""Reductions and cumulative functions, and the methods of ufuncs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,41 @@ from typing import Any
 
 import numpy as np
 
+from ...ir.errors import ShapeError
+from ...ir.ops import cumulative
 from ...ir.ops import reduce as ops
 from ..array import UFUNC_METHODS, emit, implements, method, unsupported
-from .shape import cast, emit_reshape, traced
+from .shape import as_array, as_scalar, cast, emit_reshape, traced
 
-_MISSING: Any = np._NoValue  # type: ignore[attr-defined]
+MISSING: Any = np._NoValue  # type: ignore[attr-defined]
 
 
-def _keep(keepdims: Any) -> bool:
-    return keepdims is not _MISSING and bool(keepdims)
+def is_given(value: Any) -> bool:
+    """Whether an optional argument of a reduction says something."""
+    return value is not MISSING and value is not None
+
+
+def is_masked(where: Any) -> bool:
+    """Whether a `where=` argument leaves elements out."""
+    return is_given(where) and where is not True
+
+
+def kept(keepdims: Any) -> bool:
+    """Whether a `keepdims` argument is given and true."""
+    return is_given(keepdims) and bool(keepdims)
+
+
+def refuse_out(name: str, out: Any) -> None:
+    """Raise where an `out=` argument is given."""
+    if out is not None:
+        raise unsupported(f"{name} with out=", "Assign the result instead.")
+
+
+def widened(dtype: np.dtype) -> np.dtype:
+    """Return the dtype in which NumPy adds up: at least the platform's integer."""
+    if dtype.kind not in "biu":
+        return dtype
+    return np.add.resolve_dtypes((None, dtype, None), reduction=True)[-1]
 
 
 def reduction(
@@ -23,176 +49,15 @@ def reduction(
     """Emit a reduction over NumPy's `axis`; small integers are widened for sums and products."""
     a = traced(a)
     if op in (ops.Sum, ops.Prod):
-        if dtype is None and a.dtype.kind in "biu":
-            widened = np.add.resolve_dtypes((None, a.dtype, None), reduction=True)
-            dtype = widened[-1]
-        a = cast(a, a.dtype if dtype is None else dtype)
+        a = cast(a, widened(a.dtype) if dtype is None else dtype)
+    elif dtype is not None:
+        a = cast(a, dtype)
+    if op is ops.LogAddExp:
+        a = cast(a, np.logaddexp.resolve_dtypes((a.dtype, a.dtype, None))[-1])
     axes = ops.axes_of(a.ndim, axis)
     if not axes:
-        return a.copy() if a.shape else a
-    return emit(op(axes, _keep(keepdims)), (a,))
-
-
-def _refuse(name: str, **options: Any) -> None:
-    for key, value in options.items():
-        if value is not None and value is not _MISSING and value is not True:
-            raise unsupported(f"{name} with {key}=")
-
-
-@implements(np.sum)
-def sum(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _MISSING,
-    initial: Any = _MISSING, where: Any = _MISSING,
-) -> Any:
-    """As `np.sum`."""
-    _refuse("np.sum", out=out, where=where)
-    result = reduction(ops.Sum, a, axis, keepdims, dtype)
-    return result if initial is _MISSING else result + initial
-
-
-@implements(np.prod)
-def prod(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _MISSING,
-    initial: Any = _MISSING, where: Any = _MISSING,
-) -> Any:
-    """As `np.prod`."""
-    _refuse("np.prod", out=out, where=where)
-    result = reduction(ops.Prod, a, axis, keepdims, dtype)
-    return result if initial is _MISSING else result * initial
-
-
-@implements(np.max, np.amax)
-def max(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = _MISSING, initial: Any = _MISSING,
-    where: Any = _MISSING,
-) -> Any:
-    """As `np.max`."""
-    _refuse("np.max", out=out, where=where)
-    result = reduction(ops.Max, a, axis, keepdims)
-    return result if initial is _MISSING else np.maximum(result, initial)
-
-
-@implements(np.min, np.amin)
-def min(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = _MISSING, initial: Any = _MISSING,
-    where: Any = _MISSING,
-) -> Any:
-    """As `np.min`."""
-    _refuse("np.min", out=out, where=where)
-    result = reduction(ops.Min, a, axis, keepdims)
-    return result if initial is _MISSING else np.minimum(result, initial)
-
-
-@implements(np.any)
-def any(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _MISSING, **_: Any) -> Any:
-    """As `np.any`."""
-    return reduction(ops.Any_, cast(a, bool), axis, keepdims)
-
-
-@implements(np.all)
-def all(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _MISSING, **_: Any) -> Any:
-    """As `np.all`."""
-    return reduction(ops.All, cast(a, bool), axis, keepdims)
-
-
-@implements(np.mean)
-def mean(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = _MISSING,
-    *, where: Any = _MISSING,
-) -> Any:
-    """As `np.mean`: integers in float64, float16 summed in float32."""
-    _refuse("np.mean", out=out, where=where)
-    a = traced(a)
-    result_dtype = np.dtype(dtype) if dtype is not None else a.dtype
-    if dtype is None and a.dtype.kind in "biu":
-        result_dtype = np.dtype(float)
-    summed_in = np.dtype(np.float32) if result_dtype == np.float16 else result_dtype
-    total = reduction(ops.Sum, cast(a, summed_in), axis, keepdims)
-    count = ops.count_of(a.shape, ops.axes_of(a.ndim, axis))
-    return cast(total / count, result_dtype)
-
-
-@implements(np.var)
-def var(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-    keepdims: Any = _MISSING, *, where: Any = _MISSING, mean: Any = _MISSING,
-    correction: Any = _MISSING,
-) -> Any:
-    """As `np.var`."""
-    _refuse("np.var", out=out, where=where, mean=mean)
-    ddof = ddof if correction is _MISSING else correction
-    a = traced(a)
-    if a.dtype.kind in "biu":
-        a = cast(a, float if dtype is None else dtype)
-    result_dtype = np.zeros((), a.dtype if dtype is None else dtype).real.dtype
-    a = cast(a, np.float32) if a.dtype == np.float16 else a
-    axes = ops.axes_of(a.ndim, axis)
-    count = ops.count_of(a.shape, axes)
-    deviation = a - reduction(ops.Sum, a, axes, True) / count
-    squared = (
-        np.real(deviation * np.conjugate(deviation)) if a.dtype.kind == "c" else deviation * deviation
-    )
-    left = count - ddof
-    divisor = left if not isinstance(left, int | float) or left > 0 else 0
-    return cast(reduction(ops.Sum, squared, axes, keepdims) / divisor, result_dtype)
-
-
-@implements(np.std)
-def std(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-    keepdims: Any = _MISSING, *, where: Any = _MISSING, mean: Any = _MISSING,
-    correction: Any = _MISSING,
-) -> Any:
-    """As `np.std`."""
-    return np.sqrt(
-        var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction)
-    )
-
-
-def _arg(op: type[ops.ArgReduction], a: Any, axis: Any, keepdims: Any) -> Any:
-    a = traced(a)
-    ndim = a.ndim
-    if axis is None:
-        result = emit(op(-1), (emit_reshape(a, [a.size]),))
-        return emit_reshape(result, [1] * ndim) if _keep(keepdims) else result
-    (negative,) = ops.axes_of(ndim, axis)
-    result = emit(op(negative), (a,))
-    return np.expand_dims(result, negative) if _keep(keepdims) else result
-
-
-@implements(np.argmax)
-def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = _MISSING) -> Any:
-    """As `np.argmax`."""
-    return _arg(ops.ArgMax, a, axis, keepdims)
-
-
-@implements(np.argmin)
-def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = _MISSING) -> Any:
-    """As `np.argmin`."""
-    return _arg(ops.ArgMin, a, axis, keepdims)
-
-
-def _cumulative(op: type[ops.Cumulative], a: Any, axis: Any, dtype: Any) -> Any:
-    a = traced(a)
-    if dtype is None and a.dtype.kind in "biu":
-        dtype = np.add.resolve_dtypes((None, a.dtype, None), reduction=True)[-1]
-    a = a if dtype is None else cast(a, dtype)
-    if axis is None:
-        a, axis = emit_reshape(a, [a.size]), 0
-    (negative,) = ops.axes_of(a.ndim, axis)
-    return emit(op(negative), (a,))
-
-
-@implements(np.cumsum)
-def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    """As `np.cumsum`."""
-    return _cumulative(ops.CumSum, a, axis, dtype)
-
-
-@implements(np.cumprod)
-def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    """As `np.cumprod`."""
-    return _cumulative(ops.CumProd, a, axis, dtype)
+        return a.copy() if a.shape else as_scalar(a)
+    return emit(op(axes, kept(keepdims)), (a,))
 
 
 _REDUCE: dict[np.ufunc, type[ops.Reduction]] = {
@@ -204,30 +69,168 @@ _REDUCE: dict[np.ufunc, type[ops.Reduction]] = {
     np.logical_and: ops.All,
     np.logaddexp: ops.LogAddExp,
 }
-_ACCUMULATE: dict[np.ufunc, type[ops.Cumulative]] = {np.add: ops.CumSum, np.multiply: ops.CumProd}
 
 
 def ufunc_reduce(
     ufunc: np.ufunc, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None,
-    keepdims: bool = False, initial: Any = _MISSING, where: Any = True,
+    keepdims: Any = False, initial: Any = MISSING, where: Any = True,
 ) -> Any:
-    """As `ufunc.reduce`."""
+    """As `ufunc.reduce`; elements outside of `where` are replaced by what changes nothing."""
     if ufunc not in _REDUCE:
         raise unsupported(f"np.{ufunc.__name__}.reduce")
-    _refuse(f"np.{ufunc.__name__}.reduce", out=out, where=where)
+    op, name = _REDUCE[ufunc], f"np.{ufunc.__name__}.reduce"
+    refuse_out(name, out)
+    a = as_array(traced(array))
     if ufunc in (np.logical_or, np.logical_and):
-        array = cast(array, bool)
-    result = reduction(_REDUCE[ufunc], array, axis, keepdims, dtype)
-    return result if initial is _MISSING else ufunc(result, initial)
+        a, dtype = cast(a, bool), None
+    if is_masked(where):
+        neutral = initial if ufunc.identity is None else ufunc.identity
+        if not is_given(neutral):
+            raise ShapeError(
+                f"reduction operation '{ufunc.__name__}' does not have an identity, so to use a "
+                "where mask one has to specify 'initial'"
+            )
+        a = np.where(where, a, cast(neutral, a.dtype))
+    if is_given(initial):
+        axes = ops.axes_of(a.ndim, axis)
+        if ufunc.identity is None and ops.count_of(a.shape, axes) == 0:
+            shape = ops.reduced_shape(a.shape, axes, kept(keepdims))
+            return as_scalar(np.full_like(a, initial, shape=shape))
+    result = reduction(op, a, axis, keepdims, dtype)
+    return ufunc(cast(initial, result.dtype), result) if is_given(initial) else result
+
+
+@implements(np.sum)
+def sum(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = MISSING,
+    initial: Any = MISSING, where: Any = MISSING,
+) -> Any:
+    """As `np.sum`."""
+    return ufunc_reduce(np.add, a, axis, dtype, out, keepdims, initial, where)
+
+
+@implements(np.prod)
+def prod(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = MISSING,
+    initial: Any = MISSING, where: Any = MISSING,
+) -> Any:
+    """As `np.prod`."""
+    return ufunc_reduce(np.multiply, a, axis, dtype, out, keepdims, initial, where)
+
+
+@implements(np.max, np.amax)
+def max(
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = MISSING, initial: Any = MISSING,
+    where: Any = MISSING,
+) -> Any:
+    """As `np.max`."""
+    return ufunc_reduce(np.maximum, a, axis, None, out, keepdims, initial, where)
+
+
+@implements(np.min, np.amin)
+def min(
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = MISSING, initial: Any = MISSING,
+    where: Any = MISSING,
+) -> Any:
+    """As `np.min`."""
+    return ufunc_reduce(np.minimum, a, axis, None, out, keepdims, initial, where)
+
+
+@implements(np.any)
+def any(
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = MISSING, *, where: Any = MISSING
+) -> Any:
+    """As `np.any`."""
+    return ufunc_reduce(np.logical_or, a, axis, None, out, keepdims, where=where)
+
+
+@implements(np.all)
+def all(
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = MISSING, *, where: Any = MISSING
+) -> Any:
+    """As `np.all`."""
+    return ufunc_reduce(np.logical_and, a, axis, None, out, keepdims, where=where)
+
+
+@implements(np.count_nonzero)
+def count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
+    """As `np.count_nonzero`."""
+    return reduction(ops.Sum, cast(a, bool), axis, keepdims, np.intp)
+
+
+def _arg(op: type[ops.ArgReduction], a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
+    refuse_out("an argmax or argmin", out)
+    a = traced(a)
+    ndim = a.ndim
+    if axis is None:
+        result = emit(op(-1), (emit_reshape(a, [a.size]),))
+        return emit_reshape(result, [1] * ndim) if kept(keepdims) else result
+    if not ndim:
+        ops.axes_of(1, axis)
+        return emit(op(-1), (emit_reshape(a, [1]),))
+    (negative,) = ops.axes_of(ndim, axis)
+    result = emit(op(negative), (a,))
+    return np.expand_dims(result, negative) if kept(keepdims) else result
+
+
+@implements(np.argmax)
+def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = MISSING) -> Any:
+    """As `np.argmax`."""
+    return _arg(ops.ArgMax, a, axis, out, keepdims)
+
+
+@implements(np.argmin)
+def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = MISSING) -> Any:
+    """As `np.argmin`."""
+    return _arg(ops.ArgMin, a, axis, out, keepdims)
+
+
+_ACCUMULATE: dict[np.ufunc, type[cumulative.Cumulative]] = {
+    np.add: cumulative.CumSum,
+    np.multiply: cumulative.CumProd,
+    np.maximum: cumulative.CumMax,
+    np.minimum: cumulative.CumMin,
+    np.logaddexp: cumulative.CumLogAddExp,
+}
 
 
 def ufunc_accumulate(
-    ufunc: np.ufunc, array: Any, axis: int = 0, dtype: Any = None, out: Any = None
+    ufunc: np.ufunc, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None
 ) -> Any:
     """As `ufunc.accumulate`."""
     if ufunc not in _ACCUMULATE:
         raise unsupported(f"np.{ufunc.__name__}.accumulate")
-    return _cumulative(_ACCUMULATE[ufunc], array, axis, dtype)
+    refuse_out(f"np.{ufunc.__name__}.accumulate", out)
+    a = traced(array)
+    if dtype is None and ufunc in (np.add, np.multiply):
+        dtype = widened(a.dtype)
+    if ufunc is np.logaddexp and dtype is None:
+        dtype = np.logaddexp.resolve_dtypes((a.dtype, a.dtype, None))[-1]
+    a = a if dtype is None else cast(a, dtype)
+    if not a.shape:
+        raise TypeError("cannot accumulate on a scalar")
+    (negative,) = ops.axes_of(a.ndim, axis)
+    return emit(_ACCUMULATE[ufunc](negative), (a,))
+
+
+def _cumulative(ufunc: np.ufunc, a: Any, axis: Any, dtype: Any, out: Any) -> Any:
+    a = traced(a)
+    if axis is None or not a.shape:
+        ops.axes_of(1, axis)
+        a, axis = emit_reshape(a, [a.size]), 0
+    return ufunc_accumulate(ufunc, a, axis, dtype, out)
+
+
+@implements(np.cumsum)
+def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    """As `np.cumsum`."""
+    return _cumulative(np.add, a, axis, dtype, out)
+
+
+@implements(np.cumprod)
+def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    """As `np.cumprod`."""
+    return _cumulative(np.multiply, a, axis, dtype, out)
 
 
 def ufunc_outer(ufunc: np.ufunc, a: Any, b: Any, /, **kwargs: Any) -> Any:
@@ -238,8 +241,7 @@ def ufunc_outer(ufunc: np.ufunc, a: Any, b: Any, /, **kwargs: Any) -> Any:
 
 UFUNC_METHODS.update(reduce=ufunc_reduce, accumulate=ufunc_accumulate, outer=ufunc_outer)
 for _name, _function in {
-    "sum": sum, "prod": prod, "max": max, "min": min, "any": any, "all": all, "mean": mean,
-    "var": var, "std": std, "argmax": argmax, "argmin": argmin, "cumsum": cumsum,
-    "cumprod": cumprod,
+    "sum": sum, "prod": prod, "max": max, "min": min, "any": any, "all": all,
+    "argmax": argmax, "argmin": argmin, "cumsum": cumsum, "cumprod": cumprod,
 }.items():
     method(_name, _function)

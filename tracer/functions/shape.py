@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.errors import ShapeError
+from ...ir.core import Literal
+from ...ir.errors import DTypeError, ShapeError
 from ...ir.op import broadcast
 from ...ir.ops.select import Convert, Imag, Real
-from ...ir.ops.shape import BroadcastTo, Concatenate, Copy, Reshape, Transpose
-from ..array import TracedArray, apply_elementwise, emit, implements, lift, method
+from ...ir.ops.shape import BroadcastTo, Copy, Full, Reshape, Transpose
+from ...ir.types import Kind, c_strides
+from ..array import PYTHON_TYPES, TracedArray, emit, implements, lift, method
 from ..state import require
 
 Traced = Any
@@ -25,6 +27,28 @@ def traced(value: Any) -> TracedArray:
     trace = require("an array")
     atom, kind = lift(value, trace)
     return TracedArray(atom, kind, trace)
+
+
+def constant(value: Any) -> TracedArray:
+    """Return an array that the traced function itself makes, as a literal."""
+    return TracedArray(Literal(np.asarray(value)), Kind.ARRAY, require("a constant"))
+
+
+def as_array(a: TracedArray) -> TracedArray:
+    """Return the value as an ndarray of no axes where it is a scalar."""
+    return a if a._kind is Kind.ARRAY else TracedArray(a._atom, Kind.ARRAY, a._trace)
+
+
+def as_scalar(a: TracedArray) -> TracedArray:
+    """Return the value as a NumPy scalar where it is an ndarray of no axes or a Python number."""
+    if a.shape or a._kind is Kind.SCALAR:
+        return a
+    return TracedArray(a._atom, Kind.SCALAR, a._trace)
+
+
+def as_python(a: TracedArray) -> TracedArray:
+    """Return a scalar as the Python number that NumPy returns in a few places."""
+    return TracedArray(a._atom, Kind.PYTHON, a._trace)
 
 
 def normalize_axis(axis: Any, ndim: int) -> int:
@@ -43,20 +67,23 @@ def reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: bool | None
         if sizes.count(-1) > 1 or known == 0 or a.size % known:
             raise ShapeError(f"cannot reshape array of size {a.size} into shape {tuple(shape)}")
         sizes[sizes.index(-1)] = a.size // known
+    if order not in ("C", "F", "A"):
+        raise ShapeError(f"order must be one of 'C', 'F', 'A' (got {order!r})")
     if order == "F" or (order == "A" and _is_fortran(a)):
         return transpose(emit_reshape(transpose(a), sizes[::-1]))
     return emit_reshape(a, sizes)
 
 
 def _is_fortran(a: TracedArray) -> bool:
+    """Whether the array is Fortran- and not C-contiguous."""
     layout = a._atom.layout
-    return layout is not None and tuple(sorted(layout)) == layout
+    return layout is not None and layout == c_strides(a.itemsize, a.shape[::-1])[::-1]
 
 
 def emit_reshape(a: TracedArray, sizes: Sequence[Any]) -> TracedArray:
     """Reshape to exactly `sizes`; nothing where that is the shape already."""
     if tuple(sizes) == a.shape:
-        return a
+        return as_array(a)
     result: TracedArray = emit(Reshape(tuple(sizes), a.ndim), (a,))
     return result
 
@@ -100,6 +127,59 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     return transpose(a, order)
 
 
+@implements(np.rollaxis)
+def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
+    """As `np.rollaxis`."""
+    a = traced(a)
+    axis = normalize_axis(axis, a.ndim)
+    if not -a.ndim <= start <= a.ndim:
+        raise np.exceptions.AxisError(start, a.ndim + 1, "start")
+    start = start + a.ndim if start < 0 else start
+    return moveaxis(a, axis, start - (axis < start))
+
+
+@implements(np.ravel)
+def ravel(a: Any, order: str = "C") -> Any:
+    """As `np.ravel`; `order="K"` follows the strides that NumPy's array would have."""
+    a = traced(a)
+    layout = a._atom.layout
+    if order == "K" and layout is not None:
+        a = transpose(a, sorted(range(a.ndim), key=lambda k: -abs(layout[k])))
+    return reshape(a, -1, "C" if order == "K" else order)
+
+
+def _at_least(ndim: int, arrays: Sequence[Any]) -> Any:
+    results = []
+    for value in arrays:
+        a = as_array(traced(value))
+        if a.ndim == 0:
+            a = emit_reshape(a, (1,) * ndim)
+        elif a.ndim == 1 and ndim > 1:
+            a = emit_reshape(a, (1, *a.shape, *[1] * (ndim - 2)))
+        elif a.ndim == 2 and ndim == 3:
+            a = emit_reshape(a, (*a.shape, 1))
+        results.append(a)
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+@implements(np.atleast_1d)
+def atleast_1d(*arys: Any) -> Any:
+    """As `np.atleast_1d`."""
+    return _at_least(1, arys)
+
+
+@implements(np.atleast_2d)
+def atleast_2d(*arys: Any) -> Any:
+    """As `np.atleast_2d`."""
+    return _at_least(2, arys)
+
+
+@implements(np.atleast_3d)
+def atleast_3d(*arys: Any) -> Any:
+    """As `np.atleast_3d`."""
+    return _at_least(3, arys)
+
+
 @implements(np.expand_dims)
 def expand_dims(a: Any, axis: Any) -> Any:
     """As `np.expand_dims`."""
@@ -130,7 +210,7 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     a = traced(array)
     shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
     if shape == a.shape:
-        return a
+        return as_array(a)
     return emit(BroadcastTo(shape, a.ndim), (a,))
 
 
@@ -142,12 +222,13 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
     return tuple(broadcast_to(a, shape) for a in arrays)
 
 
-def common_dtype(arrays: Sequence[Any]) -> np.dtype:
-    """Return the dtype that NumPy joins arrays in; Python numbers are weak."""
+def common_dtype(arrays: Sequence[Any], weak: bool = True) -> np.dtype:
+    """Return the dtype that NumPy joins arrays in; Python numbers are weak unless told otherwise."""
     values = [traced(a) for a in arrays]
-    from ..array import PYTHON_TYPES, Kind
-
-    keys = [PYTHON_TYPES[v.dtype.kind](0) if v._kind is Kind.PYTHON else v.dtype for v in values]
+    keys = [
+        PYTHON_TYPES[v.dtype.kind](0) if weak and v._kind is Kind.PYTHON else v.dtype
+        for v in values
+    ]
     return np.result_type(*keys)
 
 
@@ -161,38 +242,10 @@ def cast(a: Any, dtype: Any) -> TracedArray:
     return result
 
 
-@implements(np.concatenate)
-def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None) -> Any:
-    """As `np.concatenate`."""
-    values = [traced(a) for a in arrays]
-    if not values:
-        raise ShapeError("need at least one array to concatenate")
-    if axis is None:
-        values = [emit_reshape(v, [v.size]) for v in values]
-        axis = 0
-    if any(not v.shape for v in values):
-        raise ShapeError("zero-dimensional arrays cannot be concatenated")
-    dtype = common_dtype(values) if dtype is None else dtype
-    axis = normalize_axis(axis, values[0].ndim)
-    return emit(Concatenate(axis - values[0].ndim), [cast(v, dtype) for v in values])
-
-
-@implements(np.stack)
-def stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None) -> Any:
-    """As `np.stack`."""
-    values = [traced(a) for a in arrays]
-    if not values:
-        raise ShapeError("need at least one array to stack")
-    if any(v.shape != values[0].shape for v in values):
-        raise ShapeError("all input arrays must have the same shape")
-    axis = normalize_axis(axis, values[0].ndim + 1)
-    return concatenate([expand_dims(v, axis) for v in values], axis, dtype=dtype)
-
-
 @implements(np.copy)
 def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
     """As `np.copy`."""
-    return emit(Copy("C" if order == "C" else "K"), (traced(a),))
+    return as_array(emit(Copy("C" if order == "C" else "K"), (traced(a),)))
 
 
 @implements(np.real)
@@ -206,7 +259,10 @@ def real(val: Any) -> Any:
 def imag(val: Any) -> Any:
     """As `np.imag`."""
     a = traced(val)
-    return emit(Imag(), (a,)) if a.dtype.kind == "c" else a * 0
+    if a.dtype.kind == "c":
+        return emit(Imag(), (a,))
+    zero = emit(Full(a.shape), (TracedArray(Literal(a.dtype.type(0)), Kind.SCALAR, a._trace),))
+    return as_array(zero) if a._kind is Kind.ARRAY else zero
 
 
 def _astype(
@@ -214,9 +270,16 @@ def _astype(
     copy: bool = True,
 ) -> Any:
     dtype = np.dtype(dtype)
+    if not np.can_cast(self.dtype, dtype, casting):  # type: ignore[arg-type]
+        raise DTypeError(
+            f"Cannot cast array data from {self.dtype!r} to {dtype!r} according to the rule "
+            f"{casting!r}"
+        )
     if self.dtype == dtype:
-        return emit(Copy(), (self,)) if copy else self
-    return cast(self, dtype)
+        result = emit(Copy(), (self,)) if copy else self
+    else:
+        result = cast(self, dtype)
+    return as_array(result) if self._kind is Kind.ARRAY else result
 
 
 def _reshape(self: Any, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
@@ -231,10 +294,29 @@ def _transpose(self: Any, *axes: Any) -> Any:
 
 
 def _flatten(self: Any, order: str = "C") -> Any:
-    flat = reshape(self, -1, order)
-    return emit(Copy("C"), (flat,))
+    return emit(Copy("C"), (ravel(self, order),))
 
 
+def as_kind(self: Any) -> Any:
+    """Copy a value without axes: a scalar stays a scalar."""
+    return copy(self) if self._kind is Kind.ARRAY else self
+
+
+def _item(self: Any, *args: Any) -> Any:
+    return self._concrete("a Python number", "Use the array itself, or x[()] for a scalar.")
+
+
+def _tolist(self: Any) -> Any:
+    return self._concrete("a list of Python numbers", "Use the array itself, or iterate over it.")
+
+
+def _strides(self: Any) -> tuple[int, ...]:
+    return self._atom.layout or c_strides(self.itemsize, self.shape)
+
+
+method("item", _item)
+method("tolist", _tolist)
+method("strides", property(_strides))
 method("astype", _astype)
 method("reshape", _reshape)
 method("transpose", _transpose)
@@ -242,12 +324,10 @@ method("T", property(transpose))
 method("mT", property(lambda self: swapaxes(self, -1, -2)))
 method("swapaxes", swapaxes)
 method("squeeze", squeeze)
-method("ravel", lambda self, order="C": reshape(self, -1, order))
+method("ravel", ravel)
 method("flatten", _flatten)
-method("copy", lambda self, order="C": copy(self, order))
+method("copy", lambda self, order="C": copy(self, order) if self.shape else as_kind(self))
 method("real", property(real))
 method("imag", property(imag))
 method("conj", lambda self: np.conjugate(self))
 method("conjugate", lambda self: np.conjugate(self))
-
-apply_ufunc = apply_elementwise

@@ -1,0 +1,77 @@
+"""Sorting along one axis (negative)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..op import Array, Cost, Emitter, Op, Scatter
+from ..samples import numbers
+from ..types import ArrayType
+from .index import apply
+
+
+@dataclass(frozen=True)
+class ArgSort(Op):
+    """The positions that sort an axis; `kind` is NumPy's, None for its default."""
+
+    name = "argsort"
+    cost = Cost.TRANSCENDENTAL
+    axis: int
+    kind: str | None = None
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return (types[0].with_dtype(np.dtype(np.intp)),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.argsort(operands[0], axis=self.axis, kind=self.kind)  # type: ignore[call-overload]
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        function = emitter.bind(np.argsort, "argsort")
+        return f"{function}({operands[0]}, {self.axis}, {self.kind!r})"
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [(cls(-1), (numbers(2, 4),)), (cls(-2, "stable"), (numbers(3, 2, dtype="i4"),))]
+
+
+@dataclass(frozen=True)
+class Sort(Op):
+    """The elements of an axis in ascending order."""
+
+    name = "sort"
+    cost = Cost.TRANSCENDENTAL
+    axis: int
+    kind: str | None = None
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return (types[0],)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.sort(operands[0], axis=self.axis, kind=self.kind)  # type: ignore[call-overload]
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        order = apply(ArgSort(self.axis, self.kind), operands[0])
+        back = apply(ArgSort(self.axis), order)
+        return [np.take_along_axis(cts[0], back, self.axis)]
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        function = emitter.bind(np.sort, "sort")
+        return f"{function}({operands[0]}, {self.axis}, {self.kind!r})"
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(-1), (numbers(2, 4),)),
+            (cls(-2, "stable"), (numbers(3, 2),)),
+            (cls(-1), (numbers(0),)),
+        ]

@@ -1,0 +1,234 @@
+"""Means, variances and their like, computed step for step as NumPy does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...ir.ops import reduce as ops
+from ..array import TracedArray, implements, method, unsupported
+from .create import where as choose
+from .reduce import MISSING, is_given, is_masked, kept, reduction, refuse_out
+from .shape import as_array, broadcast_to, cast, emit_reshape, traced
+
+
+def _total(a: Any, axis: Any, keepdims: Any, where: Any) -> tuple[Any, Any]:
+    """Return the sum and the count of elements over `axis`."""
+    if is_masked(where):
+        mask = broadcast_to(cast(where, bool), a.shape)
+        total = np.sum(a, axis=axis, keepdims=kept(keepdims), where=mask)
+        return total, np.sum(mask, axis=axis, keepdims=kept(keepdims), dtype=np.intp)
+    return reduction(ops.Sum, a, axis, keepdims), ops.count_of(a.shape, ops.axes_of(a.ndim, axis))
+
+
+def _divided(total: Any, count: Any) -> Any:
+    """Return total / count in the total's dtype; float16 cannot hold every count."""
+    if total.dtype == np.float16:
+        return cast(cast(total, np.float32) / count, np.float16)
+    return cast(total / count, total.dtype)
+
+
+@implements(np.mean)
+def mean(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = MISSING,
+    *, where: Any = MISSING,
+) -> Any:
+    """As `np.mean`: integers in float64, float16 summed in float32."""
+    refuse_out("np.mean", out)
+    a = as_array(traced(a))
+    result_dtype = np.dtype(dtype) if dtype is not None else a.dtype
+    if dtype is None and a.dtype.kind in "biu":
+        result_dtype = np.dtype(float)
+    half = dtype is None and result_dtype == np.float16
+    total, count = _total(cast(a, np.float32 if half else result_dtype), axis, keepdims, where)
+    return cast(total / count, result_dtype)
+
+
+@implements(np.var)
+def var(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0,
+    keepdims: Any = MISSING, *, where: Any = MISSING, mean: Any = MISSING,
+    correction: Any = MISSING,
+) -> Any:
+    """As `np.var`."""
+    refuse_out("np.var", out)
+    ddof = correction if is_given(correction) else ddof
+    a = as_array(traced(a))
+    if dtype is None and a.dtype.kind in "biu":
+        dtype = np.dtype(float)
+    summed = a if dtype is None else cast(a, dtype)
+    axes = ops.axes_of(a.ndim, axis)
+    if is_given(mean):
+        deviation = a - mean
+    else:
+        total, count = _total(summed, axes, True, where)
+        deviation = a - _divided(total, count)
+    if deviation.dtype.kind == "c":
+        squared = np.square(np.real(deviation)) + np.square(np.imag(deviation))
+    else:
+        squared = np.square(deviation)
+    if dtype is not None:
+        squared = cast(squared, np.zeros((), dtype).real.dtype)
+    total, count = _total(squared, axes, keepdims, where)
+    left = count - ddof
+    left = np.maximum(left, 0) if isinstance(left, TracedArray) else left if left > 0 else 0
+    return _divided(total, left)
+
+
+@implements(np.std)
+def std(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0,
+    keepdims: Any = MISSING, *, where: Any = MISSING, mean: Any = MISSING,
+    correction: Any = MISSING,
+) -> Any:
+    """As `np.std`."""
+    variance = var(
+        a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction
+    )
+    return np.sqrt(variance)
+
+
+@implements(np.ptp)
+def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = MISSING) -> Any:
+    """As `np.ptp`."""
+    refuse_out("np.ptp", out)
+    a = as_array(traced(a))
+    return reduction(ops.Max, a, axis, keepdims) - reduction(ops.Min, a, axis, keepdims)
+
+
+@implements(np.average)
+def average(
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *,
+    keepdims: Any = MISSING,
+) -> Any:
+    """As `np.average`; weights that add up to zero divide by zero instead of raising."""
+    a = as_array(traced(a))
+    if weights is None:
+        result = mean(a, axis, keepdims=keepdims)
+        count = ops.count_of(a.shape, ops.axes_of(a.ndim, axis))
+        scale: Any = np.full_like(result, count)
+    else:
+        weights = _fitted_weights(as_array(traced(weights)), a, axis)
+        dtype = np.result_type(a.dtype, weights.dtype, *(["f8"] if a.dtype.kind in "biu" else []))
+        scale = np.sum(weights, axis=axis, dtype=dtype, keepdims=kept(keepdims))
+        result = np.sum(cast(a, dtype) * cast(weights, dtype), axis=axis, keepdims=kept(keepdims))
+        result = result / scale
+    if not returned:
+        return result
+    return result, scale if scale.shape == result.shape else broadcast_to(scale, result.shape)
+
+
+def _fitted_weights(weights: TracedArray, a: TracedArray, axis: Any) -> TracedArray:
+    if weights.shape == a.shape:
+        return weights
+    if axis is None:
+        raise TypeError("Axis must be specified when shapes of a and weights differ.")
+    axes = np.lib.array_utils.normalize_axis_tuple(axis, a.ndim)
+    if weights.shape != tuple(a.shape[k] for k in axes):
+        raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+    weights = np.transpose(weights, np.argsort(axes).tolist())
+    return emit_reshape(weights, [d if k in axes else 1 for k, d in enumerate(a.shape)])
+
+
+@implements(np.nansum)
+def nansum(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = MISSING,
+    initial: Any = MISSING, where: Any = MISSING,
+) -> Any:
+    """As `np.nansum`."""
+    return np.sum(_filled(a, 0), axis, dtype, out, keepdims, initial, where)
+
+
+@implements(np.nanprod)
+def nanprod(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = MISSING,
+    initial: Any = MISSING, where: Any = MISSING,
+) -> Any:
+    """As `np.nanprod`."""
+    return np.prod(_filled(a, 1), axis, dtype, out, keepdims, initial, where)
+
+
+def _filled(a: Any, value: Any) -> TracedArray:
+    a = as_array(traced(a))
+    if a.dtype.kind not in "fc":
+        return a
+    return as_array(choose(np.isnan(a), value, a))
+
+
+@implements(np.nanmean)
+def nanmean(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = MISSING,
+    *, where: Any = MISSING,
+) -> Any:
+    """As `np.nanmean`."""
+    a = as_array(traced(a))
+    if a.dtype.kind not in "fc":
+        return mean(a, axis, dtype, out, keepdims, where=where)
+    refuse_out("np.nanmean", out)
+    valid = ~np.isnan(a)
+    if is_masked(where):
+        valid = valid & where
+    total = np.sum(_filled(a, 0), axis, dtype, None, kept(keepdims), where=where)
+    count = np.sum(valid, axis, np.intp, None, kept(keepdims))
+    return _divided(total, count)
+
+
+def _extreme(function: Any, a: Any, axis: Any, keepdims: Any, least: float) -> Any:
+    a = as_array(traced(a))
+    if a.dtype.kind == "c":
+        raise unsupported("a nanmax or nanmin of complex numbers")
+    if a.dtype.kind != "f":
+        return function(a, axis=axis, keepdims=kept(keepdims))
+    result = function(_filled(a, least), axis=axis, keepdims=kept(keepdims))
+    empty = np.all(np.isnan(a), axis=axis, keepdims=kept(keepdims))
+    chosen = choose(empty, np.nan, result)
+    return chosen if chosen.shape else chosen[()]
+
+
+@implements(np.nanmax)
+def nanmax(
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = MISSING, initial: Any = MISSING,
+    where: Any = MISSING,
+) -> Any:
+    """As `np.nanmax`."""
+    if out is not None or is_given(initial) or is_masked(where):
+        raise unsupported("np.nanmax with out=, initial= or where=")
+    return _extreme(np.max, a, axis, keepdims, -np.inf)
+
+
+@implements(np.nanmin)
+def nanmin(
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = MISSING, initial: Any = MISSING,
+    where: Any = MISSING,
+) -> Any:
+    """As `np.nanmin`."""
+    if out is not None or is_given(initial) or is_masked(where):
+        raise unsupported("np.nanmin with out=, initial= or where=")
+    return _extreme(np.min, a, axis, keepdims, np.inf)
+
+
+@implements(np.median)
+def median(
+    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Any:
+    """As `np.median`: of the sorted elements the middle one, or the mean of the middle two."""
+    refuse_out("np.median", out)
+    a = as_array(traced(a))
+    axes = [int(k) + a.ndim for k in ops.axes_of(a.ndim, axis)]
+    rest = [k for k in range(a.ndim) if k not in axes]
+    count = int(ops.count_of(a.shape, axes))
+    flat = emit_reshape(np.transpose(a, [*rest, *axes]), [*[a.shape[k] for k in rest], count])
+    ordered = np.sort(flat, axis=-1)
+    middle = ordered[..., (count - 1) // 2 : count // 2 + 1]
+    result = mean(middle, -1)
+    if a.dtype.kind in "fc" and count:
+        last = ordered[..., -1]
+        result = choose(np.isnan(last), last, result)
+    if keepdims:
+        return emit_reshape(result, [1 if k in axes else d for k, d in enumerate(a.shape)])
+    return result if result.shape else result[()]
+
+
+for _name, _function in {"mean": mean, "var": var, "std": std}.items():
+    method(_name, _function)
