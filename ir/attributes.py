@@ -32,6 +32,9 @@ def format_attribute(value: Any, dims: DimNames, constants: Constants) -> str:
     def inner(part: Any) -> str:
         return format_attribute(part, dims, constants)
 
+    def record(name: str, fields: dict[str, Any]) -> str:
+        return f"{name}({', '.join(f'{key}={inner(part)}' for key, part in fields.items())})"
+
     if value is None or value is Ellipsis or isinstance(value, str | bool):
         return "..." if value is Ellipsis else repr(value)
     if isinstance(value, enum.Enum):
@@ -51,16 +54,15 @@ def format_attribute(value: Any, dims: DimNames, constants: Constants) -> str:
     if isinstance(value, Elementwise):
         return str(value.name)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        fields = zip(cast(Any, value)._fields, value, strict=True)
-        return f"{type(value).__name__}({', '.join(f'{n}={inner(v)}' for n, v in fields)})"
+        return record(type(value).__name__, dict(zip(cast(Any, value)._fields, value, strict=True)))
     if isinstance(value, tuple):
         parts = ", ".join(map(inner, value))
         return f"({parts},)" if len(value) == 1 else f"({parts})"
     if isinstance(value, Op) and not value.regions:
-        return f"{value.name}({', '.join(f'{n}={inner(v)}' for n, v in value.attributes().items())})"
+        return record(str(value.name), value.attributes())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
-        return f"{type(value).__name__}({', '.join(f'{n}={inner(v)}' for n, v in fields)})"
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return record(type(value).__name__, fields)
     if _singleton(repr(value), type(value)) is value:
         return repr(value)
     return constants.opaque(value)
@@ -69,9 +71,7 @@ def format_attribute(value: Any, dims: DimNames, constants: Constants) -> str:
 class AttributeReader:
     """Evaluates the text of attributes: what can be written is data, never code."""
 
-    def __init__(
-        self, symbols: MutableMapping[str, Symbol], objects: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, symbols: MutableMapping[str, Symbol], objects: Mapping[str, Any]) -> None:
         self.symbols = symbols
         self.objects = objects
 

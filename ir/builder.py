@@ -77,7 +77,7 @@ class Builder:
         """Emit without folding, with types already inferred."""
         results = tuple([Value(t) for t in types])
         layouts = [a.layout for a in operands]
-        if any(layouts):
+        if op.is_view or op.reorders or any(layouts):
             inferred = op.layouts([a.type for a in operands], layouts)
             if inferred is not None:
                 for value, layout in zip(results, inferred, strict=True):
@@ -145,8 +145,9 @@ def inherit(old: Atom, new: Atom) -> None:
 def _fold(op: Op, operands: tuple[Atom, ...], types: Sequence[ArrayType]) -> tuple[Atom, ...] | None:
     if op.effect is not Effect.PURE or op.regions:
         return None
-    if not all(t.is_static and t.size <= FOLD_LIMIT for t in types):
-        return None
+    largest = max(a.type.size for a in operands)
+    if not all(t.is_static and t.size <= FOLD_LIMIT and t.size <= largest for t in types):
+        return None  # a broadcast stays a broadcast
     with np.errstate(all="raise"):
         try:
             value = op.evaluate(*[a.value for a in operands if isinstance(a, Literal)])

@@ -72,7 +72,7 @@ def _result(value: Any, kind: Kind) -> Any:
 
 
 def _solve(params: Sequence[Value], arguments: Sequence[Any]) -> Sizes:
-    """Return the dims that the arguments' shapes tell: those that appear alone in a dim first."""
+    """Return the dims that the arguments' shapes tell, the simplest dims first."""
     sizes: Sizes = {}
     pairs = [
         (dim, size)
@@ -80,6 +80,7 @@ def _solve(params: Sequence[Value], arguments: Sequence[Any]) -> Sizes:
         for dim, size in zip(param.type.shape, np.shape(argument), strict=False)
         if isinstance(dim, Dim)
     ]
+    pairs.sort(key=lambda pair: len(pair[0].terms))
     for _ in pairs:
         for dim, size in pairs:
             _solve_dim(dim, size, sizes)
@@ -119,7 +120,7 @@ def concrete_op(op: Op, sizes: Mapping[Symbol, int]) -> Op:
         concrete = _concrete(value, sizes)
         if concrete is not value:
             changed[field.name] = concrete
-    return dataclasses.replace(op, **changed) if changed else op  # type: ignore[type-var]
+    return dataclasses.replace(op, **changed) if changed else op
 
 
 def _concrete(value: Any, sizes: Mapping[Symbol, int]) -> Any:

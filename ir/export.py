@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import networkx
 
 
-def to_networkx(function: Function) -> networkx.DiGraph:
+def to_networkx(function: Function) -> networkx.DiGraph[str]:
     """Return the dataflow as a directed graph.
 
     Nodes are `p0` (parameters), `e3` (equations), `r1` (results), and `e3.0.e1` inside region 0 of
@@ -94,7 +94,7 @@ def _facts(eqn: Eqn, names: Names) -> dict[str, Any]:
     }
 
 
-# ---- Graphviz ----------------------------------------------------------------------------------------
+# ---- Graphviz ----------------------------------------------------------------------------------
 
 
 def to_dot(function: Function) -> str:
@@ -159,7 +159,7 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-# ---- JSON --------------------------------------------------------------------------------------------
+# ---- JSON --------------------------------------------------------------------------------------
 
 
 def to_json(function: Function) -> str:

@@ -15,6 +15,32 @@ from .ops.shape import Transpose
 from .signature import DimNames, parse_size, unreadable
 from .types import ArrayType
 
+OPERATORS: dict[type[ast.AST], str] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+    ast.Pow: "**",
+    ast.MatMult: "@",
+    ast.BitAnd: "&",
+    ast.BitOr: "|",
+    ast.BitXor: "^",
+    ast.LShift: "<<",
+    ast.RShift: ">>",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.USub: "-",
+    ast.UAdd: "+",
+    ast.Invert: "~",
+}
+"""How Python's syntax tree calls the operators that ops print as."""
+
 
 def infix_ops() -> dict[tuple[str, int], Any]:
     """Return the registered op of each operator and number of operands."""
@@ -56,17 +82,14 @@ def subscript_text(
             items.append("None")
             continue
         size = next(sizes)
-        text: str | None = None
         if isinstance(item, Span):
             text = _span_text(item, size, dims)
-        elif isinstance(item, At):
-            text = next(rest)
-        elif isinstance(item, int):
-            text = str(item)
+        else:
+            text = next(rest) if isinstance(item, At) else str(item)
         if text is None:
             return None
         items.append(text)
-    while len(items) > 1 and items[-1] == ":":
+    while len(items) > 1 and items[-1] == ":" and items[0] != "...":
         items.pop()
     return ", ".join(items) or None
 
@@ -136,7 +159,8 @@ def _static_int(node: ast.expr) -> int | None:
             return value
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):
             return -value
-    return None
+        case _:
+            return None
 
 
 def _parse_span(node: ast.Slice, size: Size, names: dict[str, Symbol]) -> Span:

@@ -13,7 +13,7 @@ import base64
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -178,7 +178,9 @@ def _number(node: ast.expr) -> Any:
             real, imag = _number(left), _number(right)
             if isinstance(real, int | float) and isinstance(imag, int | float):
                 return complex(real, imag)
-    return None
+            return None
+        case _:
+            return None
 
 
 def _scalar(node: ast.expr, number: Any, dtype: np.dtype) -> Literal:
@@ -209,8 +211,8 @@ def _explicit(node: ast.expr, dtype: np.dtype, arguments: list[ast.expr]) -> Lit
         raise unreadable(node, f"expected a number: `{dtype_name(dtype)}(1)`")
     if len(parts) == 1 and not isinstance(parts[0], str):
         return _scalar(node, parts[0], dtype)
-    component = np.empty(0, dtype).real.dtype
-    filled = np.zeros((), dtype)
+    filled: Any = np.zeros((), dtype)
+    component = filled.real.dtype
     try:
         with np.errstate(all="ignore"):
             filled.real = component.type(parts[0])
@@ -254,7 +256,7 @@ def parse_constant(node: ast.Call, name: str, given: Mapping[str, Any]) -> Liter
         case [ast.Constant(value=str(text))]:
             try:
                 flat = np.frombuffer(base64.b64decode(text, validate=True), type.dtype)
-                return Literal(flat.reshape(type.shape))  # type: ignore[arg-type]
+                return Literal(flat.reshape(cast(Any, type.shape)))
             except ValueError as error:
                 raise unreadable(node, f"the bytes are not of type {type}: {error}") from error
         case _ if name in given:

@@ -12,8 +12,8 @@ from .signature import identifier, unique
 class Names:
     """Unique names for the values of one function.
 
-    A value is called by the user's hint; a cotangent by `d` and the name of the value it belongs to,
-    where of several (they are added up) the last gets the plain name; the rest `t1`, `t2`, ...
+    A value is called by the user's hint; a cotangent by `d` and the name of the value it belongs
+    to, where of several (they are added up) the last gets the plain name; the rest `t1`, `t2`, ...
     """
 
     def __init__(self, values: Iterable[Value], taken: Iterable[str] = ()) -> None:
@@ -32,7 +32,7 @@ class Names:
 
     def take(self, base: str) -> str:
         """Return a name from `base` for something that is no value, such as a region."""
-        name = unique(base, self._taken | self._hints)
+        name = unique(base, self._taken)
         self._taken.add(name)
         return name
 

@@ -1,19 +1,17 @@
 """Prints functions as Python syntax that `parse` reads back.
 
-One line an equation, `name : type = expression`, with the user's names and source lines. Regions are
-nested `def`s above the equation that holds them; a fused region is a `with fused(...)` block that
-reads and writes the names around it. Large arrays are named, and a table of them follows.
+One line an equation, `name : type = expression`, with the user's names and source lines. Regions
+are nested `def`s above the equation that holds them; a fused region is a `with fused(...)` block
+that reads and writes the names around it. Large arrays are named, and a table of them follows.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .attributes import format_attribute
-from .core import Atom, Eqn, Function, Literal, Module, Provenance, Value, default_kind, walk
+from .core import Atom, Eqn, Function, Literal, Module, Value, default_kind, walk
 from .dims import Dim
 from .forms import has_plain_attributes, infix_ops, subscript_text, transpose_for
 from .literals import Constants, format_literal
@@ -22,11 +20,10 @@ from .op import Op
 from .ops.control import INDEX, Call, Fused, Loop
 from .ops.index import Index, IndexAdd, IndexUpdate
 from .ops.shape import Transpose
+from .rows import Row, lay_out
 from .signature import DimNames, dtype_name, identifier, unique
 
 LINE_LENGTH = 100
-MARGIN_COLUMN = 72
-"""Longer lines push their margin out instead of everybody's."""
 
 
 def print_function(function: Function, *, types: bool = True, margin: bool = True) -> str:
@@ -39,8 +36,8 @@ def print_function(function: Function, *, types: bool = True, margin: bool = Tru
     margin
         Whether comments show the source lines.
     """
-    names = {function.name: identifier(function.name) or "function"}
-    return _Printer(types, margin, names).text([(names[function.name], function)])
+    name = unique(identifier(function.name) or "function", frozenset())
+    return _Printer(types, margin, {function.name: name}).text([(name, function)])
 
 
 def print_module(module: Module, *, types: bool = True, margin: bool = True) -> str:
@@ -67,36 +64,6 @@ def constants_of(item: Function | Module) -> dict[str, Any]:
     functions = item.functions.values() if isinstance(item, Module) else [item]
     printer.text([("function", function) for function in functions])
     return printer.constants.objects
-
-
-@dataclass
-class _Row:
-    """One line: an equation, or other code with `name` and `type` empty."""
-
-    depth: int
-    name: str
-    type: str
-    text: str
-    eqn: Eqn | None = None
-    note: str = ""
-    block: int = 0
-
-    @property
-    def is_single(self) -> bool:
-        """Whether it has one name, which stands in the column of names."""
-        return bool(self.name) and "," not in self.name
-
-    def code(self, name_width: int, type_width: int) -> str:
-        """Return the line, its columns padded."""
-        head = ""
-        if self.is_single:
-            head = f"{self.name:<{name_width}} "
-            if self.type:
-                head += f": {self.type:<{type_width}} "
-        elif self.name:
-            head = f"{self.name} "
-        tail = f"  # {self.note}" if self.note else ""
-        return f"{'    ' * self.depth}{head}{'= ' if self.name else ''}{self.text}{tail}"
 
 
 def is_block(eqn: Eqn) -> bool:
@@ -151,21 +118,21 @@ class _Printer:
         for name, function in functions:
             self.dims = DimNames()
             rows = self._definition(name, function, 0)
-            parts.append("\n".join(_lay_out(rows, self.margin)))
+            parts.append("\n".join(lay_out(rows, self.margin)))
         table = self.constants.table()
         return "\n\n".join([*parts, *(["\n".join(table)] if table else [])]) + "\n"
 
-    # ---- functions ------------------------------------------------------------------------------
+    # ---- functions -----------------------------------------------------------------------------
 
-    def _definition(self, name: str, function: Function, depth: int) -> list[_Row]:
+    def _definition(self, name: str, function: Function, depth: int) -> list[Row]:
         names = Names(_named_values(function), _op_names(function))
-        head = _Row(depth, "", "", self._signature(name, function, names, depth))
+        head = Row(depth, "", "", self._signature(name, function, names, depth))
         rows = self.rows(function, names, depth + 1, id(function))
         results = [
             names(r) if isinstance(r, Value) else self._literal(r, [r.type.dtype])
             for r in function.results
         ]
-        rows.append(_Row(depth + 1, "", "", f"return {', '.join(results) or '()'}"))
+        rows.append(Row(depth + 1, "", "", f"return {', '.join(results) or '()'}"))
         return [head, *rows]
 
     def _signature(self, name: str, function: Function, names: Names, depth: int) -> str:
@@ -193,9 +160,9 @@ class _Printer:
         depth: int = 1,
         block: int = 0,
         typed: bool = True,
-    ) -> list[_Row]:
+    ) -> list[Row]:
         """Return the lines of a function's equations; `block` aligns them with each other."""
-        rows: list[_Row] = []
+        rows: list[Row] = []
         for eqn in function.eqns:
             if is_block(eqn):
                 rows += self._fused(eqn, names, depth)
@@ -203,14 +170,12 @@ class _Printer:
                 rows += self._equation(eqn, names, depth, block, typed)
         return rows
 
-    # ---- equations --------------------------------------------------------------------------------
+    # ---- equations -----------------------------------------------------------------------------
 
-    def _equation(
-        self, eqn: Eqn, names: Names, depth: int, block: int, typed: bool
-    ) -> list[_Row]:
+    def _equation(self, eqn: Eqn, names: Names, depth: int, block: int, typed: bool) -> list[Row]:
         context = [a.type.dtype for a in eqn.operands if isinstance(a, Value)]
         operands = [self._atom(a, names, context) for a in eqn.operands]
-        rows: list[_Row] = []
+        rows: list[Row] = []
         regions: dict[int, str] = {}
         for label, region in _regions(eqn.op):
             if id(region) not in regions:
@@ -223,10 +188,10 @@ class _Printer:
         single = len(results) == 1
         note = f"({', '.join(types)})" if types and not single else ""
         shown = types[0] if types and single else ""
-        rows.append(_Row(depth, ", ".join(results), shown, text, eqn, note, block))
+        rows.append(Row(depth, ", ".join(results), shown, text, eqn, note, block))
         return rows
 
-    def _fused(self, eqn: Eqn, names: Names, depth: int) -> list[_Row]:
+    def _fused(self, eqn: Eqn, names: Names, depth: int) -> list[Row]:
         op = eqn.op
         assert isinstance(op, Fused)
         reads = [names(a) for a in eqn.operands if isinstance(a, Value)]
@@ -237,7 +202,7 @@ class _Printer:
         keywords = [f"{k}={self._attribute(v)}" for k, v in rest.items()]
         tupled = f"({', '.join(reads)}{',' * (len(reads) == 1)})"
         arguments = ", ".join([f"reads={tupled}", f'writes="{" ".join(writes)}"', *keywords])
-        head = _Row(depth, "", "", f"with fused({arguments}):", eqn)
+        head = Row(depth, "", "", f"with fused({arguments}):", eqn)
         return [head, *self.rows(op.body, names.inner(known), depth + 1, id(eqn), False)]
 
     def _expression(
@@ -325,7 +290,7 @@ class _Printer:
         parts += [f"{k}={self._attribute(v)}" for k, v in rest.items()]
         return f"call({', '.join(parts)})"
 
-    # ---- atoms ------------------------------------------------------------------------------------
+    # ---- atoms ---------------------------------------------------------------------------------
 
     def _atom(self, atom: Atom, names: Names, context: Sequence[Any]) -> str:
         return names(atom) if isinstance(atom, Value) else self._literal(atom, context)
@@ -358,54 +323,3 @@ def _fill(parts: Sequence[str], indent: str) -> str:
             lines.append(indent)
         lines[-1] += f"{part}, "
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _lay_out(rows: Sequence[_Row], margin: bool) -> list[str]:
-    widths: dict[int, tuple[int, int]] = {}
-    for row in rows:
-        if row.is_single:
-            name, type = widths.get(row.block, (0, 0))
-            widths[row.block] = (max(name, len(row.name)), max(type, len(row.type)))
-    lines = [row.code(*widths.get(row.block, (0, 0))) for row in rows]
-    notes = _margin(rows) if margin else [""] * len(rows)
-    noted = [len(line) for line, note in zip(lines, notes, strict=True) if note]
-    column = min(max(noted, default=0), MARGIN_COLUMN)
-    return [
-        f"{line:<{column}}  # {note}" if note else line
-        for line, note in zip(lines, notes, strict=True)
-    ]
-
-
-def _margin(rows: Sequence[_Row]) -> list[str]:
-    """Return each row's source line: with its text the first time, and once for a run of rows."""
-    places = [_place(row.eqn.provenance) if row.eqn is not None else None for row in rows]
-    several = len({place[0] for place in places if place is not None}) > 1
-    marks = [_mark(place, several) if place is not None else "" for place in places]
-    width = max([2, *map(len, marks)])
-    shown: set[tuple[str, int]] = set()
-    notes: list[str] = []
-    previous = ""
-    for row, place, mark in zip(rows, places, marks, strict=True):
-        if place is None or mark == previous or row.text.startswith("with fused("):
-            notes.append("")
-            continue
-        file, line, _, text = place
-        first = (file, line) not in shown and bool(text)
-        shown.add((file, line))
-        notes.append(f"{mark:>{width}}{f'  {text}' if first else ''}")
-        previous = mark
-    return notes
-
-
-def _place(provenance: Provenance) -> tuple[str, int, bool, str] | None:
-    location = provenance.location
-    if location is None:
-        return None
-    text = "".join(c if c.isprintable() else " " for c in location.text).strip()
-    return location.file, location.line, provenance.is_adjoint, text
-
-
-def _mark(place: tuple[str, int, bool, str], several: bool) -> str:
-    file, line, adjoint, _ = place
-    where = f"{os.path.basename(file)}:{line}" if several else str(line)
-    return f"{'∂' if adjoint else ''}{where}"

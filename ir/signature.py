@@ -11,7 +11,7 @@ import ast
 import keyword
 import re
 import unicodedata
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 
 import numpy as np
 
@@ -21,8 +21,9 @@ from .op import Op
 from .types import DTYPE_NAMES, DTYPES_BY_NAME, ArrayType, Kind, Layout
 
 WORDS = frozenset(
-    "nan inf array constant complex float int bool bool_ python min max new slice range bits "
-    "loop fused call reads writes carry captured dims".split()
+    {"nan", "inf", "array", "constant", "complex", "float", "int", "bool", "bool_", "python"}
+    | {"min", "max", "new", "slice", "range", "bits", "loop", "fused", "call"}
+    | {"reads", "writes", "carry", "captured", "dims"}
 )
 """Names with a meaning in the text, which no value or dim may take."""
 
@@ -122,7 +123,7 @@ class DimNames:
         return "bool_" if name == "bool" else name
 
 
-_SIZES = {
+_SIZES: dict[type[ast.operator], Callable[[Size, Size], Size]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
     ast.Mult: lambda a, b: a * b,
@@ -145,8 +146,7 @@ def parse_size(node: ast.expr, names: Mapping[str, Symbol]) -> Size:
             return -parse_size(operand, names)
         case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _SIZES:
             sides = parse_size(left, names), parse_size(right, names)
-            result: Size = _SIZES[type(operator)](*sides)
-            return result
+            return _SIZES[type(operator)](*sides)
         case ast.Call(func=ast.Name(id="min" | "max" as name), args=[left, right]):
             extreme = minimum if name == "min" else maximum
             return extreme(parse_size(left, names), parse_size(right, names))
@@ -173,9 +173,7 @@ def parse_type(node: ast.expr, names: Mapping[str, Symbol]) -> ArrayType:
     return ArrayType(parse_dtype(node), ())
 
 
-def parse_boundary(
-    node: ast.expr, names: Mapping[str, Symbol]
-) -> tuple[ArrayType, Kind, Layout]:
+def parse_boundary(node: ast.expr, names: Mapping[str, Symbol]) -> tuple[ArrayType, Kind, Layout]:
     """Return type, kind and layout of a parameter or result."""
     match node:
         case ast.Name(id="bool_"):

@@ -1,7 +1,7 @@
 """Checks that a function keeps the rules of the IR.
 
-Every equation's types are inferred again; a value is assigned once, before it is read; a region reads
-its parameters only; the dims of types and attributes are bound; kinds fit the types.
+Every equation's types are inferred again; a value is assigned once, before it is read; a region
+reads its parameters only; the dims of types and attributes are bound; kinds fit the types.
 """
 
 from __future__ import annotations

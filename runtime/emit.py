@@ -77,6 +77,7 @@ class _Writer:
         self.dims: dict[Symbol, str] = {}
         self.indices: set[Value] = set()
         self.producers: dict[Value, Eqn] = {}
+        self.texts: dict[str, Atom] = {}
 
     # -- names ----------------------------------------------------------------------------------------
 
@@ -152,7 +153,11 @@ class _Writer:
             self.static[known] = None
         return known
 
-    def atom(self, atom: Atom, *, in_array_op: bool = False) -> str:
+    def atom(self, operand: str) -> Atom | None:
+        """Return what an operand's source text stands for, None where that is not known."""
+        return self.texts.get(operand)
+
+    def operand(self, atom: Atom, *, in_array_op: bool = False) -> str:
         """Return source for an operand."""
         if isinstance(atom, Value):
             return self.name(atom)
@@ -228,7 +233,7 @@ class _Writer:
         return f"({', '.join(parts)},)" if parts else "()"
 
     def _result(self, k: int, result: Atom, kind: Kind, seen: dict[Any, None]) -> str:
-        text = self.atom(result)
+        text = self.operand(result)
         if not result.type.shape:
             if kind is Kind.PYTHON:
                 return f"{text}.item()"
@@ -273,7 +278,7 @@ class _Writer:
     def equation(self, eqn: Eqn) -> None:
         op = eqn.op
         if len(eqn.results) > 1:
-            operands = [self.atom(a) for a in eqn.operands]
+            operands = [self.operand(a) for a in eqn.operands]
             targets = ", ".join(self.name(r) for r in eqn.results)
             self.line(f"{targets} = {op.emit(self, operands, None)}", eqn.provenance, op.name)
             return
@@ -281,7 +286,7 @@ class _Writer:
         shaped = bool(result.type.shape)
         in_array_op = isinstance(op, Elementwise) and shaped
         operands = [
-            self.atom(a, in_array_op=in_array_op)
+            self.operand(a, in_array_op=in_array_op)
             if not isinstance(op, Index | IndexUpdate | IndexAdd)
             else self._position(a)
             for a in eqn.operands
@@ -291,6 +296,7 @@ class _Writer:
                         for o, a in zip(operands, eqn.operands, strict=True)]
             if any(a in self.indices for a in eqn.operands):
                 self.constants["int64"] = np.int64
+        self.texts = dict(zip(operands, eqn.operands, strict=True))
         if op.updates is not None:
             self._update(eqn, result, operands)
         elif op.is_view:
@@ -301,7 +307,7 @@ class _Writer:
     def _position(self, atom: Atom) -> str:
         if isinstance(atom, Literal) and atom.is_scalar and atom.type.dtype.kind in "iu":
             return str(int(atom.value))
-        return self.atom(atom)
+        return self.operand(atom)
 
     def _view(self, eqn: Eqn, result: Value, operands: list[str]) -> None:
         text = eqn.op.emit(self, operands, None)
@@ -403,7 +409,7 @@ class _Writer:
     ) -> None:
         for k, init in enumerate(inits):
             result = eqn.results[k]
-            name, start = self.name(result), self.atom(init)
+            name, start = self.name(result), self.operand(init)
             if not result.type.shape:
                 self.line(f"{name} = {start}")
             elif k not in adopted:
@@ -424,7 +430,7 @@ class _Writer:
                     self.name(result)
 
     def _enter(self, param: Value, outer: Atom) -> None:
-        text = self.atom(outer)
+        text = self.operand(outer)
         self.names[param] = text
         cell = self.plan.cells.get(param)
         if cell is not None:
@@ -469,7 +475,7 @@ class _Writer:
     def _loop_body(self, eqn: Eqn, op: Loop, plan: Any, counter: str, listed: bool) -> None:
         if op.test is not None:
             self.block(op.test.eqns)
-            self.line(f"if not {self.atom(op.test.results[0])}:")
+            self.line(f"if not {self.operand(op.test.results[0])}:")
             self.line("    break")
         self.block(op.body.eqns)
         after = op.body.results
@@ -477,9 +483,9 @@ class _Writer:
             stack = self.name(eqn.results[op.carries + k])
             if listed:
                 array = self.bind(np.array, "array")
-                self.line(f"{stack}_rows.append({array}({self.atom(value)}))")
+                self.line(f"{stack}_rows.append({array}({self.operand(value)}))")
             elif k not in plan.direct:
-                self.line(f"{stack}[{counter}] = {self.atom(value)}")
+                self.line(f"{stack}[{counter}] = {self.operand(value)}")
         self._moves(eqn, op, plan.moves)
         if op.test is not None:
             self.line(f"{counter} += 1")
@@ -490,7 +496,7 @@ class _Writer:
         pairs = [
             (self.name(op.body.params[head + k]), op.body.results[k]) for k in sorted(moves)
         ]
-        scalars = [(n, self.atom(v)) for n, v in pairs if not v.type.shape]
+        scalars = [(n, self.operand(v)) for n, v in pairs if not v.type.shape]
         arrays = [(n, v) for n, v in pairs if v.type.shape]
         carried = {
             self.plan.cells.get(op.body.params[head + k]) for k in range(op.carries)
@@ -498,10 +504,10 @@ class _Writer:
         temporaries = []
         for name, value in arrays:
             cell = self.plan.cells.get(value) if isinstance(value, Value) else None
-            text = self.atom(value)
+            text = self.operand(value)
             if cell is not None and cell in carried:
                 text = self.fresh("t")
-                self.line(f"{text} = {self.atom(value)}.copy()")
+                self.line(f"{text} = {self.operand(value)}.copy()")
             temporaries.append((name, text))
         if scalars:
             left, right = zip(*scalars, strict=True)

@@ -240,6 +240,10 @@ class TracedArray:
         self._kind = kind
         self._trace = trace
 
+    def __pullback_leaf__(self) -> tuple[ArrayType, Kind]:
+        """Mark it as a leaf of containers; the signature of a traced argument."""
+        return self._atom.type, self._kind
+
     # -- what is known while tracing ------------------------------------------------------------
 
     @property

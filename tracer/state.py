@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
     from .array import TracedArray
 
 
+ENTRY: list[CodeType] = []
+"""The code that starts a trace: frames outside of it are the caller's, not the program's."""
+
+
+class LiteralInputs:
+    """The inputs of a trace of library code: an array met there is a constant."""
+
+    def array(self, value: np.ndarray) -> Atom:
+        """Return a constant."""
+        return Literal(value)
+
+    def lift(self, value: Any) -> Any:
+        """Return the value as it is."""
+        return value
+
+
+_LITERALS = LiteralInputs()
+
+
 class Trace:
     """One function being built.
 
@@ -31,7 +51,7 @@ class Trace:
         self.builder = builder
         self.parent = parent
         self.root: Trace = parent.root if parent is not None else self
-        self.inputs = inputs if parent is None else parent.root.inputs
+        self.inputs = (inputs or _LITERALS) if parent is None else parent.root.inputs
         self.fixed: Provenance | None = None
         self.active = True
 
@@ -85,7 +105,7 @@ def locate(trace: Trace) -> Provenance:
     """Return the provenance of what the user's code does now."""
     if trace.fixed is not None:
         return trace.fixed
-    return Provenance(current_stack())
+    return Provenance(current_stack(ENTRY[0] if ENTRY else None))
 
 
 def constant(value: Any, dtype: np.dtype) -> Literal:

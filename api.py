@@ -1,0 +1,177 @@
+"""pullback: gradients of plain NumPy programs, compiled.
+
+Decorate a function with `grad`, `value_and_grad` or `compile`; read the program with `.inspect(...)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .arguments import Argnums, Spec
+from .compiled import Compiled, Options
+from .ir.errors import (
+    ArgumentError,
+    ConcretizationError,
+    DifferentiationError,
+    DTypeError,
+    EscapedError,
+    GradientMismatch,
+    ParseError,
+    PullbackError,
+    ShapeError,
+    StructureError,
+    UnsupportedError,
+    VerificationError,
+)
+from .pullbacks import vjp
+from .tracer.loops import fori_loop, scan
+from .tracer.tree import register_container
+
+__version__ = "0.1.0"
+
+Decorator = Callable[[Callable[..., Any]], Compiled]
+
+
+def _transform(
+    function: Callable[..., Any] | None,
+    options: Options,
+    static_argnums: int | Sequence[int],
+    static_argnames: str | Sequence[str],
+) -> Any:
+    if function is None:
+        return lambda f: Compiled(f, options, static_argnums, static_argnames)
+    return Compiled(function, options, static_argnums, static_argnames)
+
+
+def compile(
+    function: Callable[..., Any] | None = None,
+    *,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    exact: bool = False,
+) -> Any:
+    """Compile a NumPy function: the same results from one planned, fused program.
+
+    Parameters
+    ----------
+    function
+        Any function of arrays, numbers and containers of them. Left out, a decorator is returned.
+    static_argnums, static_argnames
+        Arguments that are known while tracing; each value of them has a program of its own.
+    exact
+        Keep NumPy's bits: no rewrite that changes rounding.
+
+    Raises
+    ------
+    UnsupportedError
+        At the first call, where the function does what cannot be traced.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> @pb.compile
+    ... def norm(x):
+    ...     return np.sqrt(np.sum(x * x))
+    >>> float(norm(np.array([3.0, 4.0])))
+    5.0
+    """
+    return _transform(function, Options("compile", exact=exact), static_argnums, static_argnames)
+
+
+def grad(
+    function: Callable[..., Any] | None = None,
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    allow_int: bool = False,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    exact: bool = False,
+) -> Any:
+    """Return the function that computes the gradient of a scalar function.
+
+    Parameters
+    ----------
+    argnums
+        What to differentiate: a position, a name, or several of them. The gradient has the structure
+        of that argument; for several, a tuple.
+    has_aux
+        The function returns `(loss, aux)`; the result is then `(gradient, aux)`.
+    allow_int
+        Give zeros for integer leaves in place of an error.
+    static_argnums, static_argnames, exact
+        As for `compile`.
+
+    Raises
+    ------
+    DifferentiationError
+        At a call, where the output is no real scalar or an argument is not floating point.
+
+    Notes
+    -----
+    For complex arguments the gradient is df/da - i df/db, the convention of JAX and autograd.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> @pb.grad
+    ... def loss(w):
+    ...     return np.sum(w ** 2)
+    >>> loss(np.array([1.0, 2.0]))
+    array([2., 4.])
+    """
+    options = Options("grad", argnums, has_aux, allow_int, exact)
+    return _transform(function, options, static_argnums, static_argnames)
+
+
+def value_and_grad(
+    function: Callable[..., Any] | None = None,
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    allow_int: bool = False,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    exact: bool = False,
+) -> Any:
+    """Return the function that computes a scalar function's value and its gradient together.
+
+    As `grad`; the result is `(value, gradient)`, with `has_aux` `((value, aux), gradient)`.
+
+    Examples
+    --------
+    >>> import pullback as pb
+    >>> value, slope = pb.value_and_grad(lambda x: x ** 3)(2.0)
+    >>> value, slope
+    (8.0, 12.0)
+    """
+    options = Options("value_and_grad", argnums, has_aux, allow_int, exact)
+    return _transform(function, options, static_argnums, static_argnames)
+
+
+__all__ = [
+    "ArgumentError",
+    "Compiled",
+    "ConcretizationError",
+    "DTypeError",
+    "DifferentiationError",
+    "EscapedError",
+    "GradientMismatch",
+    "ParseError",
+    "PullbackError",
+    "ShapeError",
+    "Spec",
+    "StructureError",
+    "UnsupportedError",
+    "VerificationError",
+    "compile",
+    "fori_loop",
+    "grad",
+    "register_container",
+    "scan",
+    "value_and_grad",
+    "vjp",
+]

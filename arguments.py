@@ -1,0 +1,294 @@
+"""The arguments of a transformed function: which are static, which are differentiated, their types."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .ir.errors import ArgumentError, DifferentiationError, StructureError
+from .ir.types import DTYPE_NAMES, ArrayType, Kind, layout_of
+from .tracer.trace import LeafSpec
+from .tracer.tree import LEAF, Leaf, Node, Static, Structure, flatten, paths, scan
+
+Argnums = int | str | Sequence[int | str]
+
+
+class Spec:
+    """The shape and dtype of an array, in place of the array: `pb.Spec((64, 784), "float32")`."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: int | Sequence[int], dtype: Any = "float64") -> None:
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.dtype = np.dtype(dtype)
+
+    def __pullback_leaf__(self) -> tuple[Any, ...]:
+        return (Spec, self.dtype, self.shape)
+
+    def __repr__(self) -> str:
+        return f"Spec({self.shape}, {str(self.dtype)!r})"
+
+
+class Wanted(NamedTuple):
+    """The leaves to differentiate: their positions, and for each argument its structure."""
+
+    positions: list[int]
+    structures: list[Structure]
+    single: bool
+
+
+class Arguments:
+    """How the arguments of one function are taken."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        static_argnums: int | Sequence[int],
+        static_argnames: str | Sequence[str],
+    ) -> None:
+        try:
+            self.parameters = list(inspect.signature(function).parameters.values())
+        except (TypeError, ValueError):
+            self.parameters = []
+        self.names = [p.name for p in self.parameters]
+        self.is_variadic = any(
+            p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in self.parameters
+        )
+        nums = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+        names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+        for name in names:
+            if self.names and name not in self.names and not self.is_variadic:
+                raise ArgumentError(self._unknown("static_argnames", repr(name)))
+        for number in nums:
+            if self.names and not self.is_variadic and not (
+                -len(self.names) <= number < len(self.names)
+            ):
+                raise ArgumentError(self._unknown("static_argnums", str(number)))
+        count = len(self.names)
+        self.static_names = set(names) | {
+            self.names[n] for n in nums if self.names and -count <= n < count
+        }
+        self.static_positions = {n % count if count and n < 0 else n for n in nums} | {
+            k for k, n in enumerate(self.names) if n in self.static_names
+        }
+
+    def _unknown(self, option: str, value: str) -> str:
+        shown = ", ".join(f"`{n}`" for n in self.names) or "none"
+        return f"{option}={value} names no parameter of the function; its parameters are {shown}."
+
+    def name(self, position: int) -> str:
+        """Return the name of a positional argument."""
+        if position < len(self.names):
+            parameter = self.parameters[position]
+            if parameter.kind is not parameter.VAR_POSITIONAL:
+                return parameter.name
+        variadic = [p.name for p in self.parameters if p.kind is p.VAR_POSITIONAL]
+        return f"{variadic[0]}_{position - len(self.names) + 1}" if variadic else f"arg{position}"
+
+    def items(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any, bool]]:
+        """Return each argument's name, value, and whether it is static, in the order of leaves."""
+        positional = [
+            (self.name(k), a, k in self.static_positions) for k, a in enumerate(args)
+        ]
+        return positional + [(n, v, n in self.static_names) for n, v in kwargs.items()]
+
+    def scan(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[list[Any], list[Any], tuple[Any, ...]]:
+        """Return the leaves, the opaque objects and the signature of a call."""
+        leaves: list[Any] = []
+        objects: list[Any] = []
+        key: list[Any] = []
+        if not self.static_positions and not kwargs:
+            for value in args:
+                scan(value, leaves, objects, key)
+            key.append(len(args))
+            return leaves, objects, tuple(key)
+        for name, value, static in self.items(args, kwargs):
+            if static:
+                try:
+                    hash(value)
+                except TypeError:
+                    raise StructureError(
+                        f"the static argument `{name}` is a {type(value).__name__}, which cannot be "
+                        "hashed, so programs cannot be kept by its value.\n"
+                        "  Pass a tuple in place of a list, or make the argument traced."
+                    ) from None
+                key.append((type(value), value))
+            else:
+                scan(value, leaves, objects, key)
+        key.append((len(args), tuple(kwargs)))
+        return leaves, objects, tuple(key)
+
+    def describe(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Structure:
+        """Return the structure of `(args, kwargs)`."""
+        children = []
+        for _, value, static in self.items(args, kwargs):
+            children.append(Static(value) if static else flatten(value, []))
+        positional = Node(tuple, len(args), tuple(children[: len(args)]))
+        named = Node(dict, tuple(kwargs), tuple(children[len(args) :]))
+        return Node(tuple, 2, (positional, named))
+
+    def leaves(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """Return the leaves alone."""
+        found: list[Any] = []
+        for _, value, static in self.items(args, kwargs):
+            if not static:
+                flatten(value, found)
+        return found
+
+    def leaf_specs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[LeafSpec]:
+        """Return what is known of each leaf."""
+        specs = []
+        for name, value, static in self.items(args, kwargs):
+            if not static:
+                specs += [_leaf_spec(leaf, path, name) for path, leaf in paths(value, name)]
+        return specs
+
+    def resolve(
+        self, argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> list[int]:
+        """Return the indices into `items` that `argnums` mean.
+
+        Raises
+        ------
+        ArgumentError
+            For a number or name that is no argument of this call.
+        """
+        wanted = [argnums] if isinstance(argnums, int | str) else list(argnums)
+        items = self.items(args, kwargs)
+        found = []
+        for which in wanted:
+            if isinstance(which, str):
+                matches = [k for k, (n, _, _) in enumerate(items) if n == which]
+            elif -len(items) <= which < len(items) and (which < len(args) or which < 0):
+                matches = [which % len(args) if which < 0 and args else which]
+            else:
+                name = self.name(which) if which >= 0 else ""
+                matches = [k for k, (n, _, _) in enumerate(items) if n == name]
+            if not matches:
+                given = ", ".join(f"`{n}`" for n, _, _ in items)
+                raise ArgumentError(
+                    f"argnums={which!r} is no argument of this call; it was given {given or 'none'}."
+                )
+            found.append(matches[0])
+        return found
+
+    def wanted(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Argnums, allow_int: bool
+    ) -> Wanted:
+        """Return the leaves to differentiate.
+
+        Raises
+        ------
+        DifferentiationError
+            For an integer leaf, unless `allow_int`, or an argument without a leaf.
+        """
+        items = self.items(args, kwargs)
+        starts, total = [], 0
+        for _, value, static in items:
+            starts.append(total)
+            total += 0 if static else len(list(paths(value, "")))
+        positions: list[int] = []
+        structures: list[Structure] = []
+        for k in self.resolve(argnums, args, kwargs):
+            name, value, static = items[k]
+            leaves = [] if static else list(paths(value, name))
+            for offset, (path, leaf) in enumerate(leaves):
+                if _dtype(leaf).kind not in "fc" and not allow_int:
+                    raise self._integer(path, _dtype_name(_dtype(leaf)), items)
+                positions.append(starts[k] + offset)
+            structure = Static(value) if static else flatten(value, [])
+            if not allow_int:
+                bad = _static_number(structure, value, name)
+                if bad is not None or static or not leaves:
+                    path, what = bad or (name, "static" if static else type(value).__name__)
+                    raise self._integer(path, what, items)
+            structures.append(structure)
+        return Wanted(positions, structures, isinstance(argnums, int | str))
+
+    def _integer(
+        self, path: str, what: str, items: list[tuple[str, Any, bool]]
+    ) -> DifferentiationError:
+        good = [
+            k
+            for k, (name, value, static) in enumerate(items)
+            if not static and _is_differentiable(value, name)
+        ]
+        names = ", ".join(f"`{items[k][0]}`" for k in good)
+        numbers = str(good[0]) if len(good) == 1 else str(tuple(good))
+        advice = (
+            f"  Differentiable here: {names}. Write  @pb.grad(argnums={numbers})."
+            if good
+            else "  Pass floating-point arrays, for example x.astype(float)."
+        )
+        return DifferentiationError(
+            f"cannot differentiate with respect to `{path}`: it is {what}, and only real and complex "
+            f"floating-point arguments have gradients.\n{advice}"
+        )
+
+
+def _is_differentiable(value: Any, name: str) -> bool:
+    leaves = list(paths(value, name))
+    return bool(leaves) and all(_dtype(leaf).kind in "fc" for _, leaf in leaves) and (
+        _static_number(flatten(value, []), value, name) is None
+    )
+
+
+def _static_number(structure: Structure, value: Any, path: str) -> tuple[str, str] | None:
+    """Return the first integer or bool in a structure, with its path and type."""
+    if isinstance(structure, Leaf):
+        return None
+    if isinstance(structure, Static):
+        if isinstance(structure.value, int):
+            return path, type(structure.value).__name__
+        return None
+    for number, child in enumerate(structure.children):
+        key = structure.static[number] if isinstance(structure.static, tuple) else number
+        found = _static_number(child, None, f"{path}[{key!r}]")
+        if found is not None:
+            return found
+    return None
+
+
+def _dtype(leaf: Any) -> np.dtype:
+    if isinstance(leaf, float | complex) and not isinstance(leaf, np.generic):
+        return np.dtype(type(leaf))
+    dtype: np.dtype = leaf.dtype
+    return dtype
+
+
+def _dtype_name(dtype: np.dtype) -> str:
+    return str(dtype) if dtype in DTYPE_NAMES else str(dtype)
+
+
+def _leaf_spec(leaf: Any, path: str, name: str) -> LeafSpec:
+    last = path.rpartition("[")[2].rstrip("]").strip("'\"") if path.endswith("]") else ""
+    hint = path if path.isidentifier() else (last if last.isidentifier() else None)
+    if hint is None and "." in path:
+        tail = path.rpartition(".")[2]
+        hint = tail if tail.isidentifier() else None
+    if isinstance(leaf, Spec):
+        return LeafSpec(ArrayType(leaf.dtype, leaf.shape), Kind.ARRAY, None, hint, path)
+    if isinstance(leaf, np.ndarray):
+        if leaf.dtype.kind not in "biufc":
+            raise StructureError(
+                f"`{path}` has dtype {leaf.dtype}, which is not traced; only booleans, integers, and "
+                "real and complex floating point are.\n  Convert it, for example x.astype(float)."
+            )
+        return LeafSpec(
+            ArrayType(leaf.dtype, leaf.shape), Kind.ARRAY, layout_of(leaf), hint, path
+        )
+    if isinstance(leaf, np.generic):
+        if leaf.dtype.kind not in "biufc":
+            raise StructureError(f"`{path}` has dtype {leaf.dtype}, which is not traced.")
+        return LeafSpec(ArrayType(leaf.dtype, ()), Kind.SCALAR, None, hint, path)
+    if isinstance(leaf, float | complex):
+        return LeafSpec(ArrayType(np.dtype(type(leaf)), ()), Kind.PYTHON, None, hint, path)
+    return LeafSpec(leaf.type, leaf._kind, leaf._atom.layout, hint, path)
+
+
+__all__ = ["LEAF", "Arguments", "Argnums", "Spec", "Wanted"]

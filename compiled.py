@@ -1,0 +1,301 @@
+"""The callable that a transformation returns: its cache of compiled programs and its calls.
+
+A call flattens the arguments, looks the signature up, reads the hidden inputs, runs the program and
+builds the result's structure. Everything slow happens once for each signature, in `Entry`.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from .arguments import Argnums, Arguments, Wanted
+from .inspection import Inspection
+from .ir.core import Function
+from .ir.errors import DifferentiationError
+from .ir.types import Kind
+from .passes.memory import plan_memory
+from .passes.pipeline import (
+    AFTER_REVERSE,
+    BEFORE_REVERSE,
+    EXACT_AFTER,
+    EXACT_BEFORE,
+    Stage,
+    record,
+    run,
+)
+from .passes.reverse import reverse
+from .runtime.program import Program
+from .tracer.nested import inline_call, inline_function, trace_apart
+from .tracer.state import current
+from .tracer.trace import Traced, trace
+from .tracer.tree import LEAF, Structure, unflatten
+
+CACHE_SIZE = 128
+"""Signatures that one function keeps; the one unused for longest goes first."""
+GUARDED_SIZE = 8
+"""Programs kept for one signature whose guards differ; the oldest goes first."""
+
+
+class CacheInfo(NamedTuple):
+    """As `functools.lru_cache` reports it."""
+
+    hits: int
+    misses: int
+    maxsize: int
+    currsize: int
+
+
+class Options(NamedTuple):
+    """What a transformation asks of its function.
+
+    `mode` is "compile", "grad" or "value_and_grad".
+    """
+
+    mode: str
+    argnums: Argnums = 0
+    has_aux: bool = False
+    allow_int: bool = False
+    exact: bool = False
+
+
+class Entry:
+    """One compiled program with what a call needs around it."""
+
+    __slots__ = ("build", "collect", "plan", "program", "stages", "traced")
+
+    def __init__(
+        self, owner: Compiled, args: tuple[Any, ...], kwargs: dict[str, Any], objects: list[Any]
+    ) -> None:
+        options, arguments = owner.options, owner.arguments
+        self.stages: list[Stage] = []
+        wanted = None
+        if options.mode != "compile":
+            wanted = arguments.wanted(args, kwargs, options.argnums, options.allow_int)
+        started = time.perf_counter()
+        self.traced = trace(
+            owner.function,
+            arguments.describe(args, kwargs),
+            arguments.leaf_specs(args, kwargs),
+            objects,
+            name=owner.name,
+            has_aux=options.has_aux,
+        )
+        self._stage("trace", self.traced.function, started)
+        function, owned = self._optimize(owner, wanted)
+        started = time.perf_counter()
+        self.plan = plan_memory(function)
+        self.program = Program(self.plan, owned)
+        self._stage("emit", function, started)
+        self.collect = self.traced.collect
+        self.build = _builder(self.traced, wanted, options)
+
+    def _optimize(
+        self, owner: Compiled, wanted: Wanted | None
+    ) -> tuple[Function, frozenset[int]]:
+        options = owner.options
+        before, after = (
+            (EXACT_BEFORE, EXACT_AFTER) if options.exact else (BEFORE_REVERSE, AFTER_REVERSE)
+        )
+        function = run(self.traced.function, before, self.stages)
+        if wanted is None:
+            return run(function, after[-1:], self.stages), frozenset()
+        check_scalar(owner.name, self.traced)
+        started = time.perf_counter()
+        keep = list(range(len(function.results)))
+        if options.mode == "grad":
+            keep = keep[self.traced.results :]
+        joint = reverse(function, wanted.positions, keep=keep)
+        self._stage("reverse", joint, started, function)
+        owned = frozenset(range(len(keep), len(joint.results)))
+        return run(joint, after, self.stages, "joint "), owned
+
+    def _stage(
+        self, name: str, function: Function, started: float, before: Function | None = None
+    ) -> None:
+        milliseconds = 1e3 * (time.perf_counter() - started)
+        record(Stage(name, function, milliseconds), before, self.stages)
+
+
+def check_scalar(name: str, traced: Traced) -> None:
+    """Raise unless a traced function returns one real floating-point scalar.
+
+    Raises
+    ------
+    DifferentiationError
+    """
+    results = traced.function.results[: traced.results]
+    if traced.structure is not LEAF or len(results) != 1:
+        raise DifferentiationError(
+            f"grad needs a function that returns one scalar, and {name} returns {traced.structure}.\n"
+            "  Return the loss alone, or (loss, aux) with has_aux=True."
+        )
+    type = results[0].type
+    if type.shape:
+        raise DifferentiationError(
+            f"grad needs a function that returns a scalar, and {name} returns {type}.\n"
+            "  Reduce it, for example with np.sum or np.mean, or use pb.vjp for a cotangent of its shape."
+        )
+    if type.dtype.kind != "f":
+        what = "a complex number" if type.dtype.kind == "c" else f"of dtype {type.dtype}"
+        raise DifferentiationError(
+            f"grad needs a function that returns a real floating-point scalar, and the result of {name} "
+            f"is {what}.\n  Return a real loss, for example np.abs(z) ** 2 or np.real(z)."
+        )
+
+
+def _builder(
+    traced: Traced, wanted: Wanted | None, options: Options
+) -> Callable[[tuple[Any, ...]], Any]:
+    """Return the function that builds the caller's result from the program's flat results."""
+    count = traced.results
+    structure, aux = traced.structure, traced.aux
+    if wanted is None:
+        if aux is not None:
+            return lambda flat: (_make(structure, flat[:count]), _make(aux, flat[count:]))
+        return functools.partial(_make, structure)
+    primal = 0 if options.mode == "grad" else count
+    extra = len(traced.function.results) - count
+    gradients = gradient_builder(wanted)
+
+    def build(flat: tuple[Any, ...]) -> Any:
+        grads = gradients(flat[primal + extra :])
+        if options.mode == "grad":
+            return grads if aux is None else (grads, _make(aux, flat[:extra]))
+        value = _make(structure, flat[:count])
+        if aux is not None:
+            value = (value, _make(aux, flat[count : count + extra]))
+        return value, grads
+
+    return build
+
+
+def gradient_builder(wanted: Wanted) -> Callable[[Sequence[Any]], Any]:
+    """Return the function that builds gradients in the structure of their arguments."""
+
+    def build(flat: Sequence[Any]) -> Any:
+        leaves = iter(flat)
+        made = tuple([unflatten(s, leaves) for s in wanted.structures])
+        return made[0] if wanted.single else made
+
+    return build
+
+
+def _make(structure: Structure, flat: Sequence[Any]) -> Any:
+    if structure is LEAF:
+        return flat[0]
+    return unflatten(structure, iter(flat))
+
+
+class Compiled:
+    """A transformed function; see `pullback.compile` and `pullback.grad`."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        options: Options,
+        static_argnums: int | Sequence[int] = (),
+        static_argnames: str | Sequence[str] = (),
+    ) -> None:
+        if not callable(function):
+            raise TypeError(f"{options.mode} takes a function, not {type(function).__name__}")
+        self.function = function
+        self.options = options
+        self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
+        self.arguments = Arguments(function, static_argnums, static_argnames)
+        self._cache: OrderedDict[Any, list[Entry]] = OrderedDict()
+        self._lock = threading.RLock()
+        self._hits = 0
+        self._misses = 0
+        functools.update_wrapper(self, function)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if current() is not None:
+            return self._inline(args, kwargs)
+        leaves, objects, key = self.arguments.scan(args, kwargs)
+        for entry in self._cache.get(key, ()):
+            if entry.collect is None:
+                self._hits += 1
+                return entry.build(entry.program(*leaves))
+            hidden = entry.collect(objects)
+            if hidden is not None:
+                self._hits += 1
+                return entry.build(entry.program(*leaves, *hidden))
+        entry, hidden = self._compile(args, kwargs, objects, key)
+        return entry.build(entry.program(*leaves, *hidden))
+
+    def _compile(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], objects: list[Any], key: Any
+    ) -> tuple[Entry, list[Any]]:
+        with self._lock:
+            for entry in self._cache.get(key, ()):  # another thread may have been first
+                hidden = [] if entry.collect is None else entry.collect(objects)
+                if hidden is not None:
+                    return entry, hidden
+            self._misses += 1
+            entry = Entry(self, args, kwargs, objects)
+            hidden = [] if entry.collect is None else entry.collect(objects)
+            if hidden is None:
+                raise AssertionError(
+                    f"internal error: the guards of {self.name} fail right after tracing"
+                )
+            entries = [*self._cache.get(key, []), entry][-GUARDED_SIZE:]
+            self._cache[key] = entries
+            self._cache.move_to_end(key)
+            while len(self._cache) > CACHE_SIZE:
+                self._cache.popitem(last=False)
+            return entry, hidden
+
+    def _inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Write this function into the trace under way."""
+        if self.options.mode == "compile":
+            return inline_call(self.function, args, kwargs)
+        wanted = self.arguments.wanted(
+            args, kwargs, self.options.argnums, self.options.allow_int
+        )
+        traced, operands = trace_apart(
+            self.function,
+            self.arguments.describe(args, kwargs),
+            self.arguments.leaf_specs(args, kwargs),
+            self.arguments.leaves(args, kwargs),
+            name=self.name,
+            has_aux=self.options.has_aux,
+        )
+        flat = inline_function(self._nested_joint(traced, wanted), operands)
+        return _builder(traced, wanted, self.options)(flat)
+
+    def _nested_joint(self, traced: Traced, wanted: Wanted) -> Function:
+        check_scalar(self.name, traced)
+        keep = list(range(len(traced.function.results)))
+        if self.options.mode == "grad":
+            keep = keep[traced.results :]
+        return reverse(traced.function, wanted.positions, keep=keep)
+
+    def inspect(self, *args: Any, **kwargs: Any) -> Inspection:
+        """Return the stages of the compilation for these arguments, arrays or `Spec`s."""
+        _, objects, _ = self.arguments.scan(args, kwargs)
+        entry = Entry(self, args, kwargs, objects)
+        return Inspection(entry.stages, entry.program.source.text, entry.plan)
+
+    def cache_info(self) -> CacheInfo:
+        """Return hits, misses, the greatest number of signatures kept, and how many are."""
+        return CacheInfo(self._hits, self._misses, CACHE_SIZE, len(self._cache))
+
+    def cache_clear(self) -> None:
+        """Forget every compiled program."""
+        with self._lock:
+            self._cache.clear()
+            self._hits = self._misses = 0
+
+    def __repr__(self) -> str:
+        return f"<pullback.{self.options.mode} of {self.name}>"
+
+
+__all__ = ["Compiled", "Entry", "Kind", "Options"]

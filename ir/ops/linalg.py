@@ -1,0 +1,415 @@
+"""Linear algebra: factorisations, solves and determinants of the last two axes, by LAPACK.
+
+NumPy computes all of them in double precision, also for float32, and takes no `out`. What it raises
+(`numpy.linalg.LinAlgError`) surfaces as it is.
+
+The adjoints follow M. B. Giles, "Collected matrix derivative results for forward and reverse mode
+algorithmic differentiation", Advances in Automatic Differentiation (2008), sections 2.2 and 2.3. With
+complex cotangents as in `elementwise`, d f = Re(sum(ct * dx)), they read `a.T` where Giles has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..dims import Size
+from ..errors import DTypeError, ShapeError
+from ..op import Array, Cost, Effect, Op, Scatter, Zero, broadcast
+from ..samples import numbers
+from ..types import ArrayType
+from .index import apply
+from .matmul import adjoint, batch_labels
+
+
+class MatrixShapeError(ShapeError, np.linalg.LinAlgError):
+    """Operands that are no (stacks of) square matrices."""
+
+
+def _transposed(x: Array) -> Array:
+    return np.swapaxes(x, -1, -2)
+
+
+def _check_square(name: str, a: ArrayType) -> None:
+    if a.dtype.char not in "fdFD":
+        raise DTypeError(f"array type {a.dtype} is unsupported in linalg: {name}")
+    if a.ndim < 2:
+        raise MatrixShapeError(f"{name} takes matrices, not an array of {a.ndim} axes")
+    if a.shape[-1] != a.shape[-2]:
+        raise MatrixShapeError(f"{name} takes square matrices, not {list(a.shape[-2:])}")
+
+
+def _order(a: ArrayType) -> int:
+    size = a.shape[-1]
+    return size if isinstance(size, int) else 1
+
+
+class _Lapack(Op):
+    """An op that runs LAPACK on each matrix of its first operand; `work` times n³ operations."""
+
+    work: float = 0.0
+
+    def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
+        a, factor = operands[0], 4 if operands[0].dtype.kind == "c" else 1
+        return int(factor * self.work * a.size * _order(a))
+
+    def extra_bytes(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
+        """Count the results, LAPACK's copy of one matrix, and for single precision all in double."""
+        made = sum(r.nbytes for r in results)
+        single = operands[0].dtype.char in "fF"
+        n = _order(operands[0])
+        total = made + n * n * operands[0].dtype.itemsize * (2 if single else 1)
+        return total + 2 * (sum(t.nbytes for t in operands) + made) if single else total
+
+
+def _matrix(
+    n: int, *lead: int, dtype: Any = np.float64, seed: int = 0, positive: bool = False
+) -> np.ndarray:
+    """Return well-conditioned matrices, symmetric positive definite ones on demand."""
+    x = numbers(*lead, n, n, dtype=dtype, seed=seed)
+    a = x @ _transposed(x).conj() if positive else x
+    return a + (n * np.eye(n)).astype(dtype)
+
+
+@dataclass(frozen=True)
+class Band(Op):
+    """Zero outside the diagonals from `-lower` to `upper` (None: all): (m, n) -> (m, n)."""
+
+    name = "band"
+    cost = Cost.CHEAP
+    linear_in = (0,)
+    lower: int | None = None
+    upper: int | None = None
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return types
+
+    def evaluate(self, *operands: Array) -> Any:
+        x = operands[0]
+        x = x if self.upper is None else np.tril(x, self.upper)
+        return x if self.lower is None else np.triu(x, -self.lower)
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [apply(self, cts[0])]
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        x = numbers(2, 3, 4)
+        return [(Band(0, 0), (x,)), (Band(None, -1), (x,)), (Band(1, None), (x,))]
+
+
+@dataclass(frozen=True)
+class Cholesky(_Lapack):
+    """The factor l with `a = l @ l.conj().T`, or with `upper` u with `a = u.conj().T @ u`.
+
+    NumPy reads the lower triangle of `a` only (with `upper` the upper one), so the cotangent is zero
+    in the other one. For an `a` that is symmetric by construction that is as good as any symmetric
+    convention.
+    """
+
+    name = "cholesky"
+    effect = Effect.MAY_RAISE
+    work = 1 / 3
+    upper: bool = False
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        _check_square("cholesky", types[0])
+        return types
+
+    def evaluate(self, *operands: Array) -> Any:
+        if self.upper:
+            return np.linalg.cholesky(operands[0], upper=True)
+        return np.linalg.cholesky(operands[0])
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        """Solve with the factor from both sides.
+
+        I. Murray, "Differentiation of the Cholesky decomposition" (2016), equation 8: with P the
+        lower triangle of l^H ct, its diagonal halved, s = l^-H P l^-1. LU of a triangular matrix
+        needs no pivoting and has no fill, so the general solve is as accurate as a triangular one.
+        """
+        factor, ct = results[0], np.conjugate(cts[0])
+        if self.upper:
+            factor, ct = np.conjugate(_transposed(factor)), np.conjugate(_transposed(ct))
+        dual = np.conjugate(_transposed(factor))
+        half = apply(SOLVE, dual, _lower(np.matmul(dual, ct)))
+        s = np.conjugate(_transposed(apply(SOLVE, dual, np.conjugate(_transposed(half)))))
+        into = _lower(s + np.conjugate(_transposed(s)))
+        if self.upper:
+            into = np.conjugate(_transposed(into))
+        return [np.conjugate(into)]
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        a = _matrix(3, 2, positive=True)
+        hermitian = _matrix(3, dtype=np.complex128, positive=True)
+        return [(Cholesky(), (a,)), (Cholesky(True), (a,)), (Cholesky(), (hermitian,))]
+
+
+def _lower(x: Array) -> Array:
+    """Return the lower triangle with half of the diagonal."""
+    return apply(Band(None, -1), x) + apply(Band(0, 0), x) * 0.5
+
+
+@dataclass(frozen=True)
+class Solve(_Lapack):
+    """The solution x of `a @ x = b`: (n, n), (n, k) -> (n, k), or with `right=1` (n, n), (n) -> (n)."""
+
+    name = "solve"
+    effect = Effect.MAY_RAISE
+    linear_in = (1,)
+    work = 2 / 3
+    right: int = 2
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        a, b = types
+        _check_square("solve", a)
+        if a.dtype != b.dtype:
+            raise DTypeError(f"solve takes operands of one dtype, not {a.dtype} and {b.dtype}")
+        if b.ndim < self.right:
+            raise ShapeError(f"solve takes a right-hand side of vectors or matrices, not {b}")
+        if b.shape[-self.right] != a.shape[-1]:
+            raise ShapeError(
+                f"the matrices are of order {a.shape[-1]}, the right-hand side has "
+                f"{b.shape[-self.right]} rows"
+            )
+        lead = broadcast([a.shape[:-2], b.shape[: b.ndim - self.right]])
+        return (b.with_shape((*lead, *b.shape[b.ndim - self.right :])),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        a, b = (np.asarray(x) for x in operands)
+        if self.right == 1 and b.ndim > 1:
+            return np.linalg.solve(a, b[..., None])[..., 0]
+        return np.linalg.solve(a, b)
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        a, b = operands
+        into_b = apply(self, _transposed(a), cts[0])
+        if not needs[0]:
+            return [None, into_b]
+        lead = batch_labels(max(a.ndim - 2, b.ndim - self.right))
+        column = "n" * (self.right - 1)
+        into_a = -adjoint(
+            (into_b, f"{lead}m{column}"),
+            [(results[0], f"{lead}k{column}")],
+            a.shape,
+            f"{batch_labels(a.ndim - 2)}mk",
+        )
+        return [into_a, into_b]
+
+    def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
+        a, x = operands[0], results[0]
+        factor = 4 if a.dtype.kind == "c" else 1
+        matrices = x.size // max(1, _columns(x.shape, self.right) * _order(a))
+        factorised = int(self.work * matrices * _order(a) ** 3)
+        return factor * (factorised + 2 * x.size * _order(a))
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        a = _matrix(3)
+        return [
+            (Solve(), (a, numbers(3, 2))),
+            (Solve(), (_matrix(3, 2), numbers(3, 2))),
+            (Solve(), (a, numbers(2, 3, 2))),
+            (Solve(1), (a, numbers(3))),
+            (Solve(1), (_matrix(3, 2), numbers(3))),
+            (Solve(), (_matrix(2, dtype=np.complex128), numbers(2, 2, dtype=np.complex128))),
+        ]
+
+
+def _columns(shape: Sequence[Size], right: int) -> int:
+    size = shape[-1] if right == 2 else 1
+    return size if isinstance(size, int) else 1
+
+
+SOLVE = Solve()
+
+
+@dataclass(frozen=True)
+class Inv(_Lapack):
+    """The inverse: (n, n) -> (n, n)."""
+
+    name = "inv"
+    effect = Effect.MAY_RAISE
+    work = 2.0
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        _check_square("inv", types[0])
+        return types
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.linalg.inv(operands[0])
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        dual = _transposed(results[0])
+        return [-np.matmul(np.matmul(dual, cts[0]), dual)]
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [(Inv(), (_matrix(3, 2),)), (Inv(), (_matrix(2, dtype=np.complex128),))]
+
+
+@dataclass(frozen=True)
+class Det(_Lapack):
+    """The determinant: (n, n) -> ().
+
+    Its gradient exists at singular matrices too; the second derivative there is refused by NumPy.
+    """
+
+    name = "det"
+    work = 2 / 3
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        _check_square("det", types[0])
+        return (types[0].with_shape(types[0].shape[:-2]),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.linalg.det(operands[0])
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [cts[0][..., None, None] * apply(Cofactor(), operands[0])]
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [(Det(), (_matrix(3, 2),)), (Det(), (_matrix(2, dtype=np.complex128),))]
+
+
+@dataclass(frozen=True)
+class Cofactor(_Lapack):
+    """The cofactors, d det(a) / d a: (n, n) -> (n, n).
+
+    They are det(a) inv(a).T where `a` is well conditioned. Elsewhere they come from the singular
+    value decomposition, with the products of all singular values but one, and need no inverse.
+    """
+
+    name = "cofactor"
+    work = 8 / 3
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        _check_square("cofactor", types[0])
+        return types
+
+    def evaluate(self, *operands: Array) -> Any:
+        a = operands[0]
+        with np.errstate(all="ignore"):
+            try:
+                inverse = np.linalg.inv(a)
+            except np.linalg.LinAlgError:
+                return _cofactor_by_svd(a)
+            sizes = [np.sqrt(np.sum(np.abs(x) ** 2, axis=(-1, -2))) for x in (a, inverse)]
+            if np.all(sizes[0] * sizes[1] < 1 / np.sqrt(np.finfo(a.dtype).eps)):
+                return np.linalg.det(a)[..., None, None] * _transposed(inverse)
+            return _cofactor_by_svd(a)
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        """With y = inv(a).T and c the cofactors: c sum(ct y) - c ct.T y; raises where singular."""
+        (ct,), (c,) = cts, results
+        dual = _transposed(apply(Inv(), operands[0]))
+        trace = np.sum(ct * dual, axis=(-1, -2))[..., None, None]
+        return [c * trace - np.matmul(np.matmul(c, _transposed(ct)), dual)]
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [(Cofactor(), (_matrix(3, 2),)), (Cofactor(), (_matrix(2, dtype=np.complex128),))]
+
+
+def _cofactor_by_svd(a: Array) -> Array:
+    u, s, v = np.linalg.svd(a)
+    one = np.ones_like(s[..., :1])
+    before = np.cumprod(np.concatenate([one, s[..., :-1]], axis=-1), axis=-1)
+    after = np.cumprod(np.concatenate([one, s[..., :0:-1]], axis=-1), axis=-1)[..., ::-1]
+    sign = np.linalg.det(u) * np.linalg.det(v)
+    scaled = (sign[..., None] * (before * after))[..., None, :]
+    result: np.ndarray = np.conj(u) * scaled @ np.conj(v)
+    return result.astype(a.dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class SLogDet(_Lapack):
+    """The sign (or phase) and the logarithm of the absolute value of the determinant."""
+
+    name = "slogdet"
+    work = 2 / 3
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        (a,) = types
+        _check_square("slogdet", a)
+        sign = a.with_shape(a.shape[:-2])
+        return sign, sign.with_dtype(np.zeros((), a.dtype).real.dtype)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return tuple(np.linalg.slogdet(operands[0]))
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        """Follow d log det(a) = tr(inv(a) da), whose imaginary part turns the phase."""
+        a, sign = operands[0], results[0]
+        into_sign, into_log = cts
+        ct: Array = None if isinstance(into_log, Zero) else into_log
+        if a.dtype.kind == "c" and not isinstance(into_sign, Zero):
+            turned = 1j * np.imag(into_sign * sign)
+            ct = turned if ct is None else ct + turned
+        if ct is None:
+            return [None]
+        return [ct[..., None, None] * _transposed(apply(Inv(), a))]
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [(SLogDet(), (_matrix(3, 2),)), (SLogDet(), (_matrix(2, dtype=np.complex128),))]
+
+
+__all__ = [
+    "SOLVE",
+    "Band",
+    "Cholesky",
+    "Cofactor",
+    "Det",
+    "Inv",
+    "MatrixShapeError",
+    "SLogDet",
+    "Solve",
+]

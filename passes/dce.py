@@ -1,0 +1,156 @@
+"""Dead code elimination: what no result needs is dropped, in loops too.
+
+An equation is live if a result of it is read or it has an ordered effect. With `keep_raising` an
+equation that may raise stays, as exact mode wants. Of a loop, stacked outputs that nobody reads, carries
+that only feed themselves, and captured values that the regions do not read are removed.
+
+Before::
+
+    def f(x: f64[3]) -> f64:
+        y : f64[3] = tanh(x)
+        z : f64[3] = exp(x)
+        s : f64    = sum(y, axes=(-1,))
+        return s
+
+After::
+
+    def f(x: f64[3]) -> f64:
+        y : f64[3] = tanh(x)
+        s : f64    = sum(y, axes=(-1,))
+        return s
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..ir.core import Atom, Eqn, Function, Value
+from ..ir.op import Effect
+from ..ir.ops.control import Fused, Loop
+
+
+@dataclass(frozen=True)
+class Dce:
+    """Drop what no result needs."""
+
+    keep_raising: bool = False
+    name = "dce"
+
+    def __call__(self, function: Function) -> Function:
+        live = {r for r in function.results if isinstance(r, Value)}
+        kept: list[Eqn] = []
+        for eqn in reversed(function.eqns):
+            effect = eqn.op.effect
+            needed = effect is Effect.ORDERED or (self.keep_raising and effect is Effect.MAY_RAISE)
+            if not needed and not any(r in live for r in eqn.results):
+                continue
+            if isinstance(eqn.op, Loop):
+                eqn = self.loop(eqn, eqn.op, live)
+            elif isinstance(eqn.op, Fused):
+                eqn = self.fused(eqn, eqn.op, live)
+            kept.append(eqn)
+            live.update(a for a in eqn.operands if isinstance(a, Value))
+        if len(kept) == len(function.eqns):
+            if all(a is b for a, b in zip(kept, reversed(function.eqns), strict=True)):
+                return function
+        return function.replace(eqns=kept[::-1])
+
+    def fused(self, eqn: Eqn, op: Fused, live: set[Value]) -> Eqn:
+        """Drop the results of a region that nobody reads, and the operands it then needs no more."""
+        keep = [k for k, r in enumerate(eqn.results) if r in live]
+        body = op.body.replace(results=[op.body.results[k] for k in keep])
+        body = self(body)
+        read = _read(body)
+        params = [k for k, p in enumerate(body.params) if p in read]
+        if len(keep) == len(eqn.results) and len(params) == len(body.params):
+            return eqn if len(body.eqns) == len(op.body.eqns) else _with(eqn, replace(op, body=body))
+        body = body.replace(params=[body.params[k] for k in params])
+        return Eqn(
+            replace(op, body=body),
+            tuple([eqn.operands[k] for k in params]),
+            tuple([eqn.results[k] for k in keep]),
+            eqn.provenance,
+        )
+
+    def loop(self, eqn: Eqn, op: Loop, live: set[Value]) -> Eqn:
+        """Drop dead outputs, carries and captured values of a loop."""
+        head = 1 if op.ranged else 0
+        carries = self._live_carries(eqn, op, head, live)
+        outputs = [
+            k
+            for k in range(op.carries, len(op.body.results))
+            if eqn.results[k] in live
+        ]
+        order = [*carries, *outputs]
+        body = op.body.replace(results=[op.body.results[k] for k in order])
+        body = self(body)
+        test = op.test if op.test is None else self(op.test)
+        read = _read(body) | (_read(test) if test is not None else set())
+        regions = [body] if test is None else [body, test]
+        total = len(op.body.params) - head
+        dead = set(range(op.carries)) - set(carries)
+        keep = []
+        for k in range(total):
+            captured = k >= op.carries
+            used = any(r.params[head + k] in read for r in regions) if captured else k not in dead
+            if used:
+                keep.append(k)
+        if len(keep) == total and len(order) == len(op.body.results):
+            same = len(body.eqns) == len(op.body.eqns) and test is op.test
+            return eqn if same else _with(eqn, replace(op, body=body, test=test))
+        cut = [
+            r.replace(
+                params=[*r.params[:head], *[r.params[head + k] for k in keep]], results=r.results
+            )
+            for r in regions
+        ]
+        new = replace(
+            op, body=cut[0], test=cut[1] if test is not None else None, carries=len(carries)
+        )
+        results = [eqn.results[k] for k in order]
+        if op.counts:
+            results.append(eqn.results[-1])
+        operands = [*eqn.operands[: op.head], *[eqn.operands[op.head + k] for k in keep]]
+        return Eqn(new, tuple(operands), tuple(results), eqn.provenance)
+
+    def _live_carries(self, eqn: Eqn, op: Loop, head: int, live: set[Value]) -> list[int]:
+        """Return the carries that a live result, output, effect or the test depends on."""
+        wanted = {k for k in range(op.carries) if eqn.results[k] in live}
+        roots: list[Atom] = [
+            op.body.results[k]
+            for k in range(op.carries, len(op.body.results))
+            if eqn.results[k] in live
+        ]
+        position = {p: k for k, p in enumerate(op.body.params[head : head + op.carries])}
+        if op.test is not None:
+            read = _read(op.test)
+            for k, p in enumerate(op.test.params[head : head + op.carries]):
+                if p in read:
+                    wanted.add(k)
+        while True:
+            needed = _needed(op.body, [*roots, *[op.body.results[k] for k in sorted(wanted)]])
+            found = wanted | {k for p, k in position.items() if p in needed}
+            if found == wanted:
+                return sorted(wanted)
+            wanted = found
+
+
+def _with(eqn: Eqn, op: Loop | Fused) -> Eqn:
+    return Eqn(op, eqn.operands, eqn.results, eqn.provenance)
+
+
+def _read(function: Function) -> set[Value]:
+    read = {r for r in function.results if isinstance(r, Value)}
+    for eqn in function.eqns:
+        read.update(a for a in eqn.operands if isinstance(a, Value))
+    return read
+
+
+def _needed(function: Function, roots: Sequence[Atom]) -> set[Value]:
+    """Return the values that `roots` and ordered effects depend on."""
+    needed = {r for r in roots if isinstance(r, Value)}
+    for eqn in reversed(function.eqns):
+        if eqn.op.effect is Effect.ORDERED or any(r in needed for r in eqn.results):
+            needed.update(a for a in eqn.operands if isinstance(a, Value))
+    return needed

@@ -1,0 +1,103 @@
+"""The pipeline, in order.
+
+`PULLBACK_DUMP` prints functions as the passes make them: `all`, `changed` (only what a pass changed),
+`diff` (what changed, as a difference), or the name of a pass. `PULLBACK_CHECK=1` verifies after every
+pass; a failure names the pass and writes its input to a file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ..ir.core import Function
+from ..ir.errors import VerificationError
+from .dce import Dce
+from .fuse import Fuse
+from .rewrite import Class
+from .simplify import Simplify
+
+Pass = Callable[[Function], Function]
+
+BEFORE_REVERSE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce())
+AFTER_REVERSE: tuple[Pass, ...] = (Simplify(), Dce(), Fuse())
+EXACT_BEFORE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce(keep_raising=True))
+EXACT_AFTER: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce(keep_raising=True), Fuse())
+
+
+class Stage(NamedTuple):
+    """What one step of the compilation made, and how long it took."""
+
+    name: str
+    function: Function
+    milliseconds: float
+
+
+def run(
+    function: Function, passes: Sequence[Pass], stages: list[Stage], prefix: str = ""
+) -> Function:
+    """Run passes in order, recording a stage for each."""
+    for step in passes:
+        name = prefix + str(getattr(step, "name", step))
+        started = time.perf_counter()
+        result = step(function)
+        stage = Stage(name, result, 1e3 * (time.perf_counter() - started))
+        record(stage, function, stages)
+        function = result
+    return function
+
+
+def record(stage: Stage, before: Function | None, stages: list[Stage]) -> None:
+    """Append a stage; check and dump it if the environment asks."""
+    stages.append(stage)
+    if os.environ.get("PULLBACK_CHECK") == "1":
+        check(stage, before)
+    dump = os.environ.get("PULLBACK_DUMP")
+    if dump:
+        _dump(dump, stage, before)
+
+
+def check(stage: Stage, before: Function | None) -> None:
+    """Verify what a step made.
+
+    Raises
+    ------
+    VerificationError
+        It names the step and the file that holds the step's input.
+    """
+    from ..ir.verify import verify
+
+    try:
+        verify(stage.function)
+    except VerificationError as error:
+        where = ""
+        if before is not None:
+            with tempfile.NamedTemporaryFile(
+                "w", suffix=".py", prefix=f"pullback-{stage.name}-", delete=False
+            ) as file:
+                file.write(str(before))
+            where = f" Its input is in {file.name}."
+        raise VerificationError(
+            f"internal error: {stage.name} made a function that breaks the rules: {error}.{where}"
+        ) from error
+
+
+def _dump(dump: str, stage: Stage, before: Function | None) -> None:
+    old, new = "" if before is None else str(before), str(stage.function)
+    if dump not in ("all", "changed", "diff", stage.name) or (dump == "changed" and old == new):
+        return
+    count = len(stage.function.eqns)
+    was = "" if before is None else f" from {len(before.eqns)}"
+    print(
+        f"# {stage.name}: {count} equations{was}, {stage.milliseconds:.2f} ms", file=sys.stderr
+    )
+    text = new
+    if dump == "diff":
+        lines = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=1)
+        text = "\n".join(lines)
+    print(text, file=sys.stderr)

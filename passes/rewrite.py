@@ -1,0 +1,123 @@
+"""Rewrite rules: a pattern and its replacement, both plain NumPy functions.
+
+A rule is traced lazily, by dispatch alone, and found by the op at its root. Parameters whose name starts
+with `c` match scalar literals only; the others match any value. Addition and multiplication match in
+either order.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ir.builder import Builder
+from ..ir.core import Atom, Eqn, Literal, Value
+from ..ir.op import Elementwise, Op
+from ..ir.types import ArrayType, Kind
+from ..tracer.array import wrap
+from ..tracer.state import Trace
+
+
+class Class(enum.IntEnum):
+    """How far a rule may change a result; see SEMANTICS in ARCHITECTURE.md.
+
+    EXACT gives the same bits for every input, REASSOCIATE differs by rounding, STABLE where NumPy
+    over- or underflows, FINITE at inf, nan and -0.
+    """
+
+    EXACT = 0
+    REASSOCIATE = 1
+    STABLE = 2
+    FINITE = 3
+
+
+class Rule:
+    """One rewrite."""
+
+    def __init__(
+        self, pattern: Callable[..., Any], replacement: Callable[..., Any], kind: Class
+    ) -> None:
+        self.pattern = pattern
+        self.replacement = replacement
+        self.kind = kind
+        self.names = list(inspect.signature(pattern).parameters)
+        self._template: tuple[list[Eqn], list[Value]] | None = None
+
+    @property
+    def template(self) -> tuple[list[Eqn], list[Value]]:
+        """The pattern's equations and parameters."""
+        if self._template is None:
+            builder = Builder()
+            scalar = ArrayType(np.dtype(float), ())
+            with Trace(builder, None) as trace:
+                params = [builder.param(Value(scalar, n)) for n in self.names]
+                self.pattern(*[wrap(p, Kind.ARRAY, trace) for p in params])
+            self._template = builder.eqns, params
+        return self._template
+
+    @property
+    def root(self) -> Op:
+        """The op of the pattern's last equation."""
+        return self.template[0][-1].op
+
+    def match(
+        self, op: Op, operands: Sequence[Atom], producers: dict[Value, Eqn]
+    ) -> list[Atom] | None:
+        """Return what the parameters stand for, or None."""
+        eqns, params = self.template
+        made = {eqn.result: eqn for eqn in eqns}
+        binding: dict[Value, Atom] = {}
+
+        def fits(pattern: Atom, atom: Atom) -> bool:
+            if isinstance(pattern, Literal):
+                return isinstance(atom, Literal) and atom.is_scalar and _equal(pattern, atom)
+            inner = made.get(pattern)
+            if inner is None:
+                if pattern in binding:
+                    return binding[pattern] is atom or binding[pattern] == atom
+                if self.names[params.index(pattern)].startswith("c") and not (
+                    isinstance(atom, Literal) and atom.is_scalar
+                ):
+                    return False
+                binding[pattern] = atom
+                return True
+            producer = producers.get(atom) if isinstance(atom, Value) else None
+            return (
+                producer is not None
+                and producer.op is inner.op
+                and fits_all(inner.operands, producer.operands, inner.op)
+            )
+
+        def fits_all(left: Sequence[Atom], right: Sequence[Atom], at: Op) -> bool:
+            before = dict(binding)
+            if all(map(fits, left, right)):
+                return True
+            binding.clear()
+            binding.update(before)
+            if isinstance(at, Elementwise) and at.ufunc in (np.add, np.multiply):
+                if all(map(fits, left, right[::-1])):
+                    return True
+                binding.clear()
+                binding.update(before)
+            return False
+
+        if not fits_all(eqns[-1].operands, operands, op):
+            return None
+        return [binding[p] for p in params]
+
+
+def _equal(pattern: Literal, atom: Literal) -> bool:
+    """Whether two scalar literals are the same number, sign of zero included."""
+    a, b = pattern.value, atom.value
+    return bool(a == b) and bool(np.signbit(np.real(a)) == np.signbit(np.real(b)))
+
+
+def rule(
+    pattern: Callable[..., Any], replacement: Callable[..., Any], kind: Class = Class.EXACT
+) -> Rule:
+    """Declare a rule."""
+    return Rule(pattern, replacement, kind)

@@ -1,0 +1,242 @@
+"""`vjp`: a function's value together with its pullback, which owns what it needs."""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .arguments import Arguments, Wanted
+from .compiled import CACHE_SIZE, GUARDED_SIZE, gradient_builder
+from .ir.core import Atom, Eqn, Function, Value
+from .ir.errors import ShapeError, StructureError
+from .ir.types import ArrayType
+from .passes.memory import plan_memory
+from .passes.pipeline import AFTER_REVERSE, BEFORE_REVERSE, run
+from .passes.reverse import reverse
+from .runtime.program import Program
+from .tracer.nested import inline_function, trace_apart
+from .tracer.state import current
+from .tracer.trace import Traced, trace
+from .tracer.tree import Structure, flatten, unflatten
+
+
+def split(joint: Function, primal: int, seeds: int) -> tuple[Function, Function]:
+    """Cut a joint function into a forward that also returns residuals and a backward that reads them.
+
+    Parameters
+    ----------
+    primal
+        The number of primal results.
+    seeds
+        The number of trailing parameters that are cotangents.
+    """
+    cut = len(joint.params) - seeds
+    late: set[Value] = set(joint.params[cut:])
+    early_eqns: list[Eqn] = []
+    late_eqns: list[Eqn] = []
+    for eqn in joint.eqns:
+        if any(isinstance(a, Value) and a in late for a in eqn.operands):
+            late_eqns.append(eqn)
+            late.update(eqn.results)
+        else:
+            early_eqns.append(eqn)
+    read: list[Atom] = [a for e in late_eqns for a in e.operands]
+    read += joint.results[primal:]
+    residuals = list(dict.fromkeys(a for a in read if isinstance(a, Value) and a not in late))
+    forward = Function(
+        joint.name.removesuffix("_grad"),
+        joint.params[:cut],
+        early_eqns,
+        [*joint.results[:primal], *residuals],
+        param_kinds=joint.param_kinds[:cut],
+        result_kinds=None,
+    )
+    kinds = [*joint.result_kinds[:primal], *forward.result_kinds[primal:]]
+    # The backward has parameters of its own: a value belongs to one function.
+    fresh: dict[Atom, Atom] = {
+        r: Value(r.type, r.hint, r.cotangent_of, r.layout) for r in residuals
+    }
+    moved = [
+        Eqn(e.op, tuple([fresh.get(a, a) for a in e.operands]), e.results, e.provenance)
+        for e in late_eqns
+    ]
+    backward = Function(
+        f"{forward.name}_pullback",
+        [*[fresh[r] for r in residuals], *joint.params[cut:]],  # type: ignore[list-item]
+        moved,
+        [fresh.get(r, r) for r in joint.results[primal:]],
+    )
+    return forward.replace(result_kinds=kinds), backward
+
+
+class _Entry:
+    """The two programs of one signature."""
+
+    def __init__(self, owner: VjpFunction, args: tuple[Any, ...], objects: list[Any]) -> None:
+        arguments = owner.arguments
+        self.wanted = owner.wanted(args)
+        self.traced: Traced = trace(
+            owner.function,
+            arguments.describe(args, {}),
+            arguments.leaf_specs(args, {}),
+            objects,
+            name=owner.name,
+            has_aux=owner.has_aux,
+        )
+        forward, backward = owner.derive(self.traced, self.wanted)
+        total = len(self.traced.function.results)
+        fuse = AFTER_REVERSE[-1:]
+        self.forward = Program(
+            plan_memory(run(forward, fuse, [])), frozenset(range(total, len(forward.results)))
+        )
+        self.backward = Program(
+            plan_memory(run(backward, fuse, [])), frozenset(range(len(backward.results)))
+        )
+
+
+class VjpFunction:
+    """What `vjp(f)` returns: `(*primals) -> (output, pullback)`."""
+
+    def __init__(self, function: Callable[..., Any], has_aux: bool = False) -> None:
+        self.function = function
+        self.has_aux = has_aux
+        self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
+        self.arguments = Arguments(function, (), ())
+        self._cache: OrderedDict[Any, list[_Entry]] = OrderedDict()
+
+    def wanted(self, args: tuple[Any, ...]) -> Wanted:
+        """Return the leaves of all arguments."""
+        return self.arguments.wanted(args, {}, tuple(range(len(args))), False)
+
+    def derive(self, traced: Traced, wanted: Wanted) -> tuple[Function, Function]:
+        """Return the forward and backward functions of a traced function."""
+        function = run(traced.function, BEFORE_REVERSE, [])
+        seeds = list(range(traced.results))
+        joint = reverse(function, wanted.positions, seeds=seeds)
+        joint = run(joint, AFTER_REVERSE[:-1], [])
+        return split(joint, len(function.results), traced.results)
+
+    def __call__(self, *args: Any) -> Any:
+        if current() is not None:
+            return self._inline(args)
+        leaves, objects, key = self.arguments.scan(args, {})
+        entry, hidden = self._find(args, objects, key)
+        flat = entry.forward(*leaves, *hidden)
+        total = len(entry.traced.function.results)
+        residuals = flat[total:]
+        return self._result(
+            entry.traced, entry.wanted, flat[:total],
+            lambda seeds: entry.backward(*residuals, *seeds),
+        )
+
+    def _find(
+        self, args: tuple[Any, ...], objects: list[Any], key: Any
+    ) -> tuple[_Entry, list[Any]]:
+        for entry in self._cache.get(key, ()):
+            collect = entry.traced.collect
+            hidden = [] if collect is None else collect(objects)
+            if hidden is not None:
+                return entry, hidden
+        entry = _Entry(self, args, objects)
+        collect = entry.traced.collect
+        hidden = ([] if collect is None else collect(objects)) or []
+        self._cache[key] = [*self._cache.get(key, []), entry][-GUARDED_SIZE:]
+        while len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
+        return entry, hidden
+
+    def _inline(self, args: tuple[Any, ...]) -> Any:
+        wanted = self.wanted(args)
+        traced, operands = trace_apart(
+            self.function,
+            self.arguments.describe(args, {}),
+            self.arguments.leaf_specs(args, {}),
+            self.arguments.leaves(args, {}),
+            name=self.name,
+            has_aux=self.has_aux,
+        )
+        forward, backward = self.derive(traced, wanted)
+        flat = inline_function(forward, operands)
+        total = len(traced.function.results)
+        residuals = flat[total:]
+        return self._result(
+            traced, wanted, flat[:total],
+            lambda seeds: inline_function(backward, [*residuals, *seeds]),
+        )
+
+    def _result(
+        self, traced: Traced, wanted: Wanted, flat: Sequence[Any],
+        run_backward: Callable[[list[Any]], Sequence[Any]],
+    ) -> Any:
+        count = traced.results
+        out = unflatten(traced.structure, iter(flat[:count]))
+        types = [r.type for r in traced.function.results[:count]]
+        build = gradient_builder(wanted)
+
+        def pullback(cotangent: Any) -> Any:
+            """Return the cotangents of the primals for a cotangent of the output."""
+            return build(run_backward(_seeds(cotangent, traced.structure, types)))
+
+        if traced.aux is None:
+            return out, pullback
+        return out, pullback, unflatten(traced.aux, iter(flat[count:]))
+
+
+def _seeds(cotangent: Any, structure: Structure, types: Sequence[ArrayType]) -> list[Any]:
+    """Return the leaves of a cotangent, checked against the output.
+
+    Raises
+    ------
+    StructureError, ShapeError
+        Where structure, shape or dtype differ from the output's.
+    """
+    leaves: list[Any] = []
+    found = flatten(cotangent, leaves)
+    if found != structure:
+        raise StructureError(
+            f"the cotangent has the structure {found}, the output {structure}; they must be the same."
+        )
+    seeds = []
+    for leaf, type in zip(leaves, types, strict=True):
+        shape, dtype = np.shape(leaf), np.result_type(leaf)
+        if shape != type.shape:
+            raise ShapeError(f"the cotangent has shape {list(shape)}, the output is {type}.")
+        if not np.can_cast(dtype, type.dtype, "same_kind"):
+            raise StructureError(f"the cotangent has dtype {dtype}, the output is {type}.")
+        seeds.append(np.asarray(leaf, type.dtype) if current() is None else leaf)
+    return seeds
+
+
+_known: weakref.WeakKeyDictionary[Any, VjpFunction] = weakref.WeakKeyDictionary()
+
+
+def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """Return `(output, pullback)` at the primals; without primals, the function that does so.
+
+    `pullback(cotangent)` takes a cotangent of the output's structure and returns a tuple with the
+    cotangent of each primal. It owns its residuals: it can be called again, at any time.
+
+    Parameters
+    ----------
+    has_aux
+        The function returns `(output, aux)`; the result is then `(output, pullback, aux)`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> y, pull = pb.vjp(np.sin, np.array([0.0]))
+    >>> pull(np.array([2.0]))
+    (array([2.]),)
+    """
+    try:
+        found = _known.get(function)
+        if found is None or found.has_aux is not has_aux:
+            found = _known[function] = VjpFunction(function, has_aux)
+    except TypeError:  # a callable that cannot be referenced weakly
+        found = VjpFunction(function, has_aux)
+    return found(*primals) if primals else found

@@ -1,0 +1,375 @@
+"""What the rewritten calls, loads and stores of the user's function do while it is traced.
+
+Outside of a trace (a rewritten function that was kept and is called later) each hook does what Python
+would have done.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import math
+import sys
+import types
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from ..ir.errors import ConcretizationError, UnsupportedError
+from ..ir.op import ELEMENTWISE
+from ..ir.ops.shape import Reshape
+from ..ir.types import Kind
+from .array import FUNCTIONS, TracedArray, apply_elementwise, emit
+from .functions.shape import cast
+from .report import expression_here
+from .rewrite import NEUTRAL, is_rewritten, rewrite
+from .state import current, named
+
+CREATORS = frozenset({np.zeros, np.ones, np.full, np.empty, np.array})
+"""NumPy functions that make fresh arrays of static arguments: traced even without a traced argument."""
+
+_LIBRARIES = frozenset({"numpy", "scipy", "networkx", "jax", "torch", "autograd"})
+
+_PURE_BUILTINS: frozenset[Any] = frozenset(
+    {zip, enumerate, reversed, sorted, list, tuple, dict, sum, map, min, max, filter, set, len, any, all}
+)
+
+
+def is_library(function: Any) -> bool:
+    """Whether a function belongs to pullback, NumPy, SciPy or the standard library."""
+    module = str(getattr(function, "__module__", None) or "")
+    top = module.partition(".")[0]
+    if top == __name__.partition(".")[0]:
+        return not module.startswith(f"{top}.benchmarks")
+    return top in _LIBRARIES or top in sys.stdlib_module_names and top != "__main__"
+
+
+def traced_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the rewritten form of a user's function, or itself where it has none."""
+    if not isinstance(function, types.FunctionType):
+        return function
+    if is_rewritten(function) or is_library(function):
+        return function
+    hooks = {
+        **HOOKS,
+        "__pb_free__": functools.partial(_free, function),
+        "__pb_global__": functools.partial(_global, function.__globals__),
+        "__pb_setglobal__": functools.partial(_set_outer, "global"),
+        "__pb_setfree__": functools.partial(_set_outer, "enclosing"),
+    }
+    return rewrite(function, hooks) or function
+
+
+# ---- loads -----------------------------------------------------------------------------------------
+
+
+def _free(function: types.FunctionType, name: str, value: Any) -> Any:
+    trace = current()
+    if trace is None or isinstance(value, TracedArray):
+        return value
+    inputs = trace.root.inputs
+    position = function.__code__.co_freevars.index(name)
+    path = inputs.path_of(function)
+    if path is not None:
+        owner = f"{path}.__closure__[{position}]"
+    else:
+        owner = inputs.constant((function.__closure__ or ())[position])
+    return inputs.load(f"{owner}.cell_contents", value, name)
+
+
+def _global(namespace: dict[str, Any], name: str, value: Any) -> Any:
+    trace = current()
+    if trace is None or isinstance(value, TracedArray):
+        return value
+    inputs = trace.root.inputs
+    return inputs.load(f"{inputs.constant(namespace)}[{name!r}]", value, name)
+
+
+def _set_outer(where: str, name: str, value: Any) -> Any:
+    if current() is not None and not _is_traced(value):
+        raise UnsupportedError(
+            f"{expression_here()} assigns the {where} variable `{name}`, which would happen while the "
+            "function is traced and not when it runs.\n  Return the value instead."
+        )
+    return value
+
+
+def _attribute(owner: Any, name: str) -> Any:
+    value = getattr(owner, name)
+    trace = current()
+    if trace is None or isinstance(owner, TracedArray):
+        return value
+    if isinstance(owner, types.ModuleType):
+        if is_library_module(owner):
+            return value
+        return trace.root.inputs.attribute(owner, name, value)
+    if isinstance(value, types.MethodType | types.BuiltinMethodType | types.MethodWrapperType):
+        return value
+    return trace.root.inputs.attribute(owner, name, value)
+
+
+def is_library_module(module: types.ModuleType) -> bool:
+    """Whether a module's contents are taken as constant."""
+    top = module.__name__.partition(".")[0]
+    return top in _LIBRARIES or top in sys.stdlib_module_names or top == "pullback"
+
+
+def _item(owner: Any, key: Any) -> Any:
+    value = owner[key]
+    trace = current()
+    if trace is None or isinstance(value, TracedArray):
+        return value
+    inputs = trace.root.inputs
+    if inputs.path_of(owner) is not None and not isinstance(key, slice):
+        return inputs.item(owner, key, value)
+    return inputs.lift(value)
+
+
+def _iterate(iterable: Any) -> Iterable[Any]:
+    trace = current()
+    if trace is None or isinstance(iterable, TracedArray):
+        return iterable  # type: ignore[no-any-return]
+    return _lifted(iterable, trace.root.inputs)  # type: ignore[no-any-return]
+
+
+def _lifted(value: Any, inputs: Any) -> Any:
+    """Return a list or tuple with its arrays traced; anything else as it is."""
+    if type(value) in (list, tuple) and _holds_array(value):
+        return type(value)(_lifted(v, inputs) for v in value)
+    return inputs.lift(value)
+
+
+def _holds_array(values: Any) -> bool:
+    return builtins.any(
+        isinstance(v, np.ndarray) or (type(v) in (list, tuple) and _holds_array(v)) for v in values
+    )
+
+
+# ---- stores ----------------------------------------------------------------------------------------
+
+
+def _is_outer(owner: Any) -> bool:
+    trace = current()
+    return trace is not None and trace.root.inputs.path_of(owner) is not None
+
+
+def _set_attribute(owner: Any, name: str, value: Any) -> None:
+    if _is_outer(owner) and not _is_traced(value):
+        raise UnsupportedError(
+            f"{expression_here()} sets the attribute `{name}` of an object from outside of the function, "
+            "which would happen while the function is traced and not when it runs.\n"
+            "  Return the value instead."
+        )
+    setattr(owner, name, value)
+
+
+def _set_item(owner: Any, key: Any, value: Any) -> None:
+    if isinstance(owner, np.ndarray) and current() is not None:
+        raise UnsupportedError(
+            f"{expression_here()} writes into an array; writes are not supported yet.\n"
+            "  Build the array with np.where, np.concatenate or np.stack instead."
+        )
+    if _is_outer(owner) and not _is_traced(value):
+        raise UnsupportedError(
+            f"{expression_here()} changes a {type(owner).__name__} from outside of the function, which "
+            "would happen while the function is traced and not when it runs.\n"
+            "  Return the value instead."
+        )
+    owner[key] = value
+
+
+def _augment(old: Any, value: Any, operator: str) -> Any:
+    if isinstance(old, TracedArray) and old._kind is Kind.ARRAY and old.shape:
+        # `a += b` keeps a's dtype and shape in NumPy; as a value that is `a + b` cast back.
+        result = NEUTRAL["__pb_aug__"](old, value, operator)
+        return _in_place(old, result, operator)
+    return NEUTRAL["__pb_aug__"](old, value, operator)
+
+
+def _in_place(old: TracedArray, result: Any, operator: str) -> Any:
+    raise UnsupportedError(
+        f"{expression_here()} changes an array in place with `{operator}`; writes are not supported yet.\n"
+        f"  Write  x = x {operator[:-1]} y  instead."
+    )
+
+
+# ---- calls -----------------------------------------------------------------------------------------
+
+
+def _is_traced(value: Any) -> bool:
+    if isinstance(value, TracedArray):
+        return True
+    if type(value) in (list, tuple):
+        return builtins.any(_is_traced(v) for v in value)
+    return type(value) is dict and builtins.any(_is_traced(v) for v in value.values())
+
+
+def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
+    trace = current()
+    if trace is None:
+        return function(*args, **kwargs)
+    kind = type(function)
+    if kind is types.FunctionType:
+        special = FUNCTIONS.get(function)
+        if special is None:
+            return _call_function(function, args, kwargs, trace)
+        if function in CREATORS or builtins.any(map(_is_traced, args)) or _is_traced(kwargs):
+            return special(*args, **kwargs)
+        return _constant(function(*args, **kwargs), trace)
+    if kind is types.MethodType:
+        target = traced_function(function.__func__)
+        return target(function.__self__, *args, **kwargs)
+    try:
+        special = BUILTINS.get(function)
+    except TypeError:  # an unhashable callable
+        special = None
+    if special is not None:
+        return special(*args, **kwargs)
+    return _call_object(function, args, kwargs, trace)
+
+
+def _call_function(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
+    if is_library(function):
+        return _constant(function(*args, **kwargs), trace)
+    return traced_function(function)(*args, **kwargs)
+
+
+def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
+    if function in _PURE_BUILTINS if isinstance(function, type | types.BuiltinFunctionType) else False:
+        inputs = trace.root.inputs
+        return function(*[_lifted(a, inputs) for a in args], **kwargs)
+    if isinstance(function, functools.partial):
+        return _call(function.func, *function.args, *args, **{**function.keywords, **kwargs})
+    if isinstance(function, np.ufunc):
+        return _constant(function(*args, **kwargs), trace)
+    creator = FUNCTIONS.get(function) if isinstance(function, types.BuiltinFunctionType) else None
+    if creator is not None and (function in CREATORS or builtins.any(map(_is_traced, args))):
+        return creator(*args, **kwargs)
+    inner = getattr(type(function), "__call__", None)
+    if isinstance(inner, types.FunctionType) and not is_library(inner):
+        return traced_function(inner)(function, *args, **kwargs)
+    return _constant(function(*args, **kwargs), trace)
+
+
+def _constant(value: Any, trace: Any) -> Any:
+    """Return a fresh array that a call has made as a traced constant."""
+    if type(value) is np.ndarray and value.dtype.kind in "biufc":
+        from ..ir.core import Literal
+
+        if value.ndim == 0:
+            return TracedArray(Literal(value[()]), Kind.ARRAY, trace)
+        return TracedArray(Literal(value), Kind.ARRAY, trace)
+    if type(value) in (list, tuple) and _holds_array(value):
+        return type(value)(_constant(v, trace) for v in value)
+    return value
+
+
+def _scalar(value: TracedArray, dtype: Any, what: str) -> TracedArray:
+    if value.size != 1:
+        raise TypeError("only length-1 arrays can be converted to Python scalars")
+    if value.dtype.kind == "c" and dtype is float:
+        raise TypeError("float() argument must be a string or a real number, not 'complex'")
+    result = value if not value.shape else emit(Reshape((), value.ndim), (value,))
+    result = cast(result, dtype)
+    return TracedArray(result._atom, Kind.PYTHON, result._trace)
+
+
+def _float(*args: Any) -> Any:
+    if len(args) == 1 and isinstance(args[0], TracedArray):
+        return _scalar(args[0], float, "float")
+    return float(*args)
+
+
+def _complex(*args: Any) -> Any:
+    if len(args) == 1 and isinstance(args[0], TracedArray):
+        return _scalar(args[0], complex, "complex")
+    return complex(*args)
+
+
+def _isinstance(value: Any, classes: Any, /) -> bool:
+    if isinstance(value, TracedArray):
+        return issubclass(_class_of(value), classes)
+    return isinstance(value, classes)
+
+
+def _class_of(value: TracedArray) -> type:
+    if value._kind is Kind.PYTHON:
+        return {"b": bool, "i": int, "c": complex}.get(value.dtype.kind, float)
+    return value.dtype.type if value._kind is Kind.SCALAR else np.ndarray
+
+
+def _type(*args: Any, **kwargs: Any) -> Any:
+    if len(args) == 1 and isinstance(args[0], TracedArray):
+        return _class_of(args[0])
+    return type(*args, **kwargs)
+
+
+def _math(name: str, ufunc: np.ufunc) -> Callable[..., Any]:
+    native = getattr(math, name)
+
+    def function(*args: Any) -> Any:
+        if not builtins.any(isinstance(a, TracedArray) for a in args):
+            return native(*args)
+        converted = [_float(a) if isinstance(a, TracedArray) else float(a) for a in args]
+        result = apply_elementwise(ELEMENTWISE[ufunc], converted, is_operator=True)
+        return TracedArray(result._atom, Kind.PYTHON, result._trace)
+
+    return function
+
+
+def _print(*args: Any, **kwargs: Any) -> None:
+    if builtins.any(map(_is_traced, args)):
+        raise ConcretizationError(
+            f"{expression_here()} prints a value that is known only when the program runs.\n"
+            "  Return the value and print it outside, or print its .shape and .dtype here."
+        )
+    print(*args, **kwargs)
+
+
+def _builtin_abs(value: Any) -> Any:
+    return abs(value)
+
+
+_MATH = {
+    "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log2": np.log2, "log10": np.log10,
+    "log1p": np.log1p, "sqrt": np.sqrt, "cbrt": np.cbrt, "sin": np.sin, "cos": np.cos, "tan": np.tan,
+    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2, "sinh": np.sinh,
+    "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
+    "pow": np.power, "fabs": np.fabs, "hypot": np.hypot, "fmod": np.fmod, "copysign": np.copysign,
+    "degrees": np.degrees, "radians": np.radians,
+}  # fmt: skip
+
+
+def _math_log(x: Any, *base: Any) -> Any:
+    result = _math("log", np.log)(x)
+    return result / _math("log", np.log)(*base) if base else result
+
+
+BUILTINS: dict[Any, Callable[..., Any]] = {
+    float: _float,
+    complex: _complex,
+    isinstance: _isinstance,
+    type: _type,
+    print: _print,
+    math.log: _math_log,
+    **{getattr(math, n): _math(n, u) for n, u in _MATH.items() if hasattr(math, n)},
+}
+
+
+def _name(name: str, value: Any) -> Any:
+    if isinstance(value, TracedArray):
+        named(value._atom, name)
+    return value
+
+
+HOOKS: dict[str, Callable[..., Any]] = {
+    "__pb_call__": _call,
+    "__pb_attr__": _attribute,
+    "__pb_item__": _item,
+    "__pb_iter__": _iterate,
+    "__pb_aug__": _augment,
+    "__pb_setitem__": _set_item,
+    "__pb_setattr__": _set_attribute,
+    "__pb_name__": _name,
+}

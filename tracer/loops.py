@@ -1,0 +1,250 @@
+"""Loops that the user writes as functions, with JAX's names and meanings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ir.core import Atom, Eqn, Literal, Value
+from ..ir.dims import Symbol
+from ..ir.errors import ShapeError, StructureError
+from ..ir.ops.control import INDEX, Loop
+from ..ir.types import ArrayType, Kind
+from .array import PYTHON_TYPES, TracedArray, lift
+from .functions.shape import cast
+from .nested import close, inline_call, trace_region
+from .report import expression_here
+from .state import Trace, current, locate, require
+from .tree import Structure, flatten, paths, unflatten
+
+
+def fori_loop(
+    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any
+) -> Any:
+    """Run `val = body_fun(i, val)` for i from `lower` to `upper` - 1, as one loop of the program.
+
+    Parameters
+    ----------
+    lower, upper
+        Python ints or integer arrays without axes.
+    body_fun
+        `body_fun(i, val)`, returning a value of the structure, shapes and dtypes of `val`.
+    init_val
+        A container of arrays.
+
+    Raises
+    ------
+    StructureError, ShapeError
+        Where the body returns another structure, or other shapes or dtypes, than it takes.
+    """
+    trace = current()
+    if trace is None:
+        value = init_val
+        for i in range(int(lower), int(upper)):
+            value = body_fun(i, value)
+        return value
+    leaves: list[Any] = []
+    structure = flatten(init_val, leaves)
+
+    def step(i: TracedArray, carried: list[Any]) -> tuple[list[Any], list[Any], Structure]:
+        output = inline_call(body_fun, (i, unflatten(structure, iter(carried))), {})
+        out: list[Any] = []
+        after = flatten(output, out)
+        _same_structure("the body of fori_loop", structure, after)
+        return out, [], structure
+
+    names = [p for p, _ in paths(init_val, "init_val")]
+    carried, _, _ = _loop(trace, lower, upper, leaves, names, step, "fori_loop")
+    return unflatten(structure, iter(carried))
+
+
+def scan(
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+) -> tuple[Any, Any]:
+    """Run `carry, y = f(carry, x)` over the rows of `xs`; return the last carry and the stacked ys.
+
+    Parameters
+    ----------
+    f
+        `f(carry, x) -> (carry, y)`; the carry keeps its structure, shapes and dtypes.
+    init
+        The first carry, a container of arrays.
+    xs
+        A container of arrays of one leading size; None with `length`.
+    reverse
+        Run from the last row to the first; the ys stay in the order of the xs.
+
+    Raises
+    ------
+    StructureError, ShapeError
+        Where the carry changes its structure, shape or dtype, or the leading sizes differ.
+    """
+    rows: list[Any] = []
+    rows_structure = flatten(xs, rows)
+    sizes = {np.shape(r)[0] if np.ndim(r) else None for r in rows}
+    if None in sizes or len(sizes) > 1 or (not sizes and length is None):
+        shown = ", ".join(str(np.shape(r)) for r in rows) or "none, and no length"
+        raise ShapeError(f"scan needs xs of one leading size; the shapes are {shown}")
+    count = sizes.pop() if sizes else length
+    if length is not None and count != length:
+        raise ShapeError(f"scan: length is {length}, but the leading size of xs is {count}")
+    trace = current()
+    if trace is None:
+        return _plain_scan(f, init, rows, rows_structure, int(count or 0), reverse)
+    leaves: list[Any] = []
+    structure = flatten(init, leaves)
+    lifted = [TracedArray(*lift(r, trace), trace) for r in rows]
+
+    def step(i: TracedArray, carried: list[Any]) -> tuple[list[Any], list[Any], Structure]:
+        x = unflatten(rows_structure, iter([r[i] for r in lifted]))
+        output = inline_call(f, (unflatten(structure, iter(carried)), x), {})
+        if not isinstance(output, tuple) or len(output) != 2:
+            raise StructureError(
+                f"{expression_here()}: the function of scan returns (carry, y), not "
+                f"{type(output).__name__}"
+            )
+        out: list[Any] = []
+        _same_structure("the function of scan", structure, flatten(output[0], out))
+        ys: list[Any] = []
+        return out, ys, flatten(output[1], ys)
+
+    names = [p for p, _ in paths(init, "init")]
+    carried, ys, ys_structure = _loop(
+        trace, 0, count, leaves, names, step, "scan", backward=reverse
+    )
+    return unflatten(structure, iter(carried)), unflatten(ys_structure, iter(ys))
+
+
+def _plain_scan(
+    f: Any, init: Any, rows: Sequence[Any], structure: Structure, count: int, reverse: bool
+) -> tuple[Any, Any]:
+    carry, collected = init, []
+    order = range(count)
+    for k in reversed(order) if reverse else order:
+        carry, y = f(carry, unflatten(structure, iter([r[k] for r in rows])))
+        collected.append(y)
+    if not collected:
+        raise ShapeError("scan over no rows outside of a traced function has no ys to show")
+    collected = collected[::-1] if reverse else collected
+    parts: list[list[Any]] = []
+    shape: Structure | None = None
+    for y in collected:
+        leaves: list[Any] = []
+        shape = flatten(y, leaves)
+        parts.append(leaves)
+    assert shape is not None
+    return carry, unflatten(shape, iter([np.stack(p) for p in zip(*parts, strict=True)]))
+
+
+def _same_structure(what: str, before: Structure, after: Structure) -> None:
+    if before != after:
+        raise StructureError(
+            f"{expression_here()}: {what} must return the structure that it takes.\n"
+            f"  it takes   {before}\n  it returns {after}"
+        )
+
+
+Step = Callable[[TracedArray, list[Any]], tuple[list[Any], list[Any], Structure]]
+
+
+def _loop(
+    trace: Trace,
+    lower: Any,
+    upper: Any,
+    leaves: Sequence[Any],
+    names: Sequence[str],
+    step: Step,
+    name: str,
+    *,
+    backward: bool = False,
+) -> tuple[list[Any], list[Any], Structure]:
+    """Trace a loop body and emit the loop; the carries settle on the types that the body returns."""
+    inits = [_settled(lift(leaf, trace), trace) for leaf in leaves]
+    bounds = [_bound(lower, trace), _bound(upper, trace)]
+    for _ in range(3):
+        params = [Value(ArrayType(INDEX, ()), "i")]
+        params += [Value(a.type, getattr(a, "hint", None), layout=None) for a, _ in inits]
+        kinds = [Kind.SCALAR, *[k for _, k in inits]]
+        builder, (widened, results, outputs, ys_structure) = trace_region(
+            params, kinds, lambda arrays: _body(step, arrays, inits)
+        )
+        if widened == [a.type.dtype for a, _ in inits]:
+            break
+        inits = [
+            (cast(TracedArray(a, k, trace), d)._atom, k)
+            for (a, k), d in zip(inits, widened, strict=True)
+        ]
+    _check_carries(name, names, inits, results)
+    closed, captured = close(
+        f"{name}_body", params, builder.eqns, [*results, *outputs],
+        dims=(Symbol("i"),), param_kinds=kinds,
+    )
+    static = all(isinstance(b, Literal) for b in bounds)
+    trips: Any = (
+        max(0, int(bounds[1].value) - int(bounds[0].value)) if static else Symbol("n")  # type: ignore[union-attr]
+    )
+    op = Loop(closed, len(inits), trips, backward=backward)
+    trace.builder.provenance = locate(trace)
+    made = trace.builder.emit(
+        op, [*bounds, Literal(np.int64(1)), *[a for a, _ in inits], *captured]
+    )
+    carried = [TracedArray(v, k, trace) for v, (_, k) in zip(made, inits, strict=False)]
+    stacked = [TracedArray(v, Kind.ARRAY, trace) for v in made[len(inits) :]]
+    return carried, stacked, ys_structure
+
+
+def _body(
+    step: Step, arrays: list[TracedArray], inits: Sequence[tuple[Atom, Kind]]
+) -> tuple[list[np.dtype], list[Atom], list[Atom], Structure]:
+    """Run a body inside its region; return the dtypes it wants, its carries and its outputs."""
+    trace = require("a loop")
+    out, ys, ys_structure = step(arrays[0], arrays[1:])
+    after = [lift(o, trace) for o in out]
+    widened = [_wider(i, a) for i, (a, _) in zip(inits, after, strict=True)]
+    results = [
+        cast(TracedArray(a, k, trace), i.type.dtype)._atom
+        for (a, k), (i, _) in zip(after, inits, strict=True)
+    ]
+    return widened, results, [lift(y, trace)[0] for y in ys], ys_structure
+
+
+def _bound(value: Any, trace: Trace) -> Atom:
+    if isinstance(value, int):
+        return Literal(np.int64(value))
+    atom, _ = lift(value, trace)
+    if atom.type.dtype.kind not in "iu" or atom.type.shape:
+        raise StructureError(f"{expression_here()}: a bound of a loop is an integer, not {atom.type}")
+    return cast(TracedArray(atom, Kind.SCALAR, trace), INDEX)._atom
+
+
+def _settled(lifted: tuple[Atom, Kind], trace: Trace) -> tuple[Atom, Kind]:
+    """Return an initial carry; Python numbers become NumPy scalars of their dtype."""
+    atom, kind = lifted
+    return atom, Kind.SCALAR if kind is Kind.PYTHON else kind
+
+
+def _wider(init: tuple[Atom, Kind], after: Atom) -> np.dtype:
+    if not isinstance(init[0], Literal):
+        return init[0].type.dtype
+    return np.result_type(init[0].type.dtype, after.type.dtype)
+
+
+def _check_carries(
+    name: str, names: Sequence[str], inits: Sequence[tuple[Atom, Kind]], after: Sequence[Atom]
+) -> None:
+    for label, (init, _), result in zip(names, inits, after, strict=True):
+        if init.type != result.type:
+            raise ShapeError(
+                f"{expression_here()}: the body of {name} changes the type of a carried value.\n"
+                f"  {label} : {init.type} before, {result.type} after an iteration\n"
+                "  Give the initial value the shape and dtype that the body returns."
+            )
+
+
+__all__ = ["PYTHON_TYPES", "Eqn", "fori_loop", "scan"]

@@ -1,0 +1,155 @@
+"""From a Python function and the types of its arguments to an IR function."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..ir.builder import Builder
+from ..ir.core import Atom, Function, Literal, Value
+from ..ir.errors import UnsupportedError
+from ..ir.types import ArrayType, Kind, Layout
+from .array import TracedArray, lift
+from .hooks import traced_function
+from .inputs import Collect, Inputs
+from .state import ENTRY, Trace
+from .tree import Node, Static, Structure, flatten, unflatten
+
+
+@dataclass(frozen=True)
+class LeafSpec:
+    """What is known of one traced argument: its type, kind, layout, name, and the path to it."""
+
+    type: ArrayType
+    kind: Kind
+    layout: Layout
+    hint: str | None
+    path: str
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced function with what a call needs besides it.
+
+    `inputs` is the number of leading parameters that are arguments; hidden inputs follow, which
+    `collect(objects)` reads. `structure` is that of the result.
+    """
+
+    function: Function
+    inputs: int
+    collect: Collect | None
+    structure: Structure
+    aux: Structure | None = None
+    results: int = 0
+
+
+def trace(
+    function: Callable[..., Any],
+    structure: Structure,
+    leaves: Sequence[LeafSpec],
+    objects: Sequence[Any],
+    *,
+    name: str,
+    has_aux: bool = False,
+) -> Traced:
+    """Trace `function(*args, **kwargs)`, where `structure` is that of `(args, kwargs)`.
+
+    Raises
+    ------
+    UnsupportedError
+        Where a result is no container of arrays.
+    """
+    builder = Builder()
+    inputs = Inputs(builder)
+    with Trace(builder, None, inputs) as state:
+        for k, value in enumerate(objects):
+            inputs.register(value, f"objects[{k}]")
+        params = []
+        for leaf in leaves:
+            value = builder.param(Value(leaf.type, leaf.hint, layout=leaf.layout))
+            params.append(TracedArray(value, leaf.kind, state))
+        args, kwargs = unflatten(structure, iter(params))
+        output = call_traced(function, args, kwargs)
+        results, count, out_structure, aux_structure = collect_output(output, state, name, has_aux)
+    for value, leaf in zip(builder.params, leaves, strict=False):
+        if value.hint is None:  # the user's code gave it no name of its own
+            value.hint = "_".join(re.findall(r"\w+", leaf.path))
+    traced = builder.finish(
+        name,
+        [a for a, _ in results],
+        param_kinds=[*[leaf.kind for leaf in leaves], *[Kind.ARRAY] * len(inputs.values)],
+        result_kinds=[k for _, k in results],
+    )
+    return Traced(traced, len(leaves), inputs.collector(), out_structure, aux_structure, count)
+
+
+def collect_output(
+    output: Any, state: Trace, name: str, has_aux: bool
+) -> tuple[list[tuple[Atom, Kind]], int, Structure, Structure | None]:
+    """Return the leaves of a function's output, how many are no aux, and the two structures.
+
+    Raises
+    ------
+    UnsupportedError
+        Where the output is no container of arrays, or with `has_aux` no pair.
+    """
+    results: list[tuple[Atom, Kind]] = []
+    if not has_aux:
+        structure = _results(output, state, results, name)
+        return results, len(results), structure, None
+    if not isinstance(output, tuple) or len(output) != 2:
+        raise UnsupportedError(
+            f"has_aux=True: {name} must return a pair (output, aux), not {type(output).__name__}"
+        )
+    structure = _results(output[0], state, results, name)
+    count = len(results)
+    return results, count, structure, _results(output[1], state, results, name)
+
+
+def call_traced(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call a user's function with traced arguments: its rewritten form where there is one."""
+    from .hooks import HOOKS
+
+    return HOOKS["__pb_call__"](function, *args, **kwargs)
+
+
+def _results(
+    output: Any, state: Trace, results: list[tuple[Atom, Kind]], name: str
+) -> Structure:
+    """Append the result's leaves as atoms and return its structure; static values stay inside."""
+    leaves: list[Any] = []
+    structure = flatten(_plain(output), leaves)
+    _check_static(structure, name)
+    for leaf in leaves:
+        if isinstance(leaf, float | complex) and not isinstance(leaf, np.generic):
+            results.append((Literal(np.asarray(leaf)[()]), Kind.PYTHON))
+        else:
+            results.append(lift(leaf, state))
+    return structure
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, map | zip | filter) else value
+
+
+def _check_static(structure: Structure, name: str) -> None:
+    if isinstance(structure, Node):
+        for child in structure.children:
+            _check_static(child, name)
+    elif isinstance(structure, Static) and not isinstance(
+        structure.value, bool | int | str | type(None)
+    ):
+        raise UnsupportedError(
+            f"{name} returns a {type(structure.value).__name__}, which is no container of arrays.\n"
+            "  Return arrays, numbers, or tuples, lists, dicts, namedtuples and dataclasses of them; "
+            "make your own class a container with pb.register_container."
+        )
+
+
+ENTRY[:] = [call_traced.__code__]
+
+__all__ = ["LeafSpec", "Traced", "call_traced", "trace", "traced_function"]
