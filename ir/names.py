@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import ChainMap, Counter
+from collections.abc import Iterable, MutableMapping
 
 from .core import Value
-from .signature import identifier, unique
+from .signature import RESERVED, identifier, unique
 
 
 class Names:
@@ -18,7 +18,8 @@ class Names:
 
     def __init__(self, values: Iterable[Value], taken: Iterable[str] = ()) -> None:
         values = list(values)
-        self._names: dict[Value, str] = {}
+        self._names: MutableMapping[Value, str] = {}
+        self._numbers: Counter[str] = Counter()
         self._taken = set(taken)
         self._hints = {b for b in map(self._base, values) if b}
         self._pending = Counter(v.cotangent_of for v in values if v.cotangent_of is not None)
@@ -26,8 +27,9 @@ class Names:
     def inner(self, known: dict[Value, str]) -> Names:
         """Return the names of a block that is printed inside this function's text."""
         child = Names(())
-        child._names = {**self._names, **known}
-        child._taken, child._hints, child._pending = self._taken, self._hints, self._pending
+        child._names = ChainMap(known, self._names)
+        child._taken, child._hints = self._taken, self._hints
+        child._pending, child._numbers = self._pending, self._numbers
         return child
 
     def take(self, base: str) -> str:
@@ -51,15 +53,16 @@ class Names:
             self._pending[value.cotangent_of] -= 1
             if self._pending[value.cotangent_of] > 0:
                 return self._numbered(f"{base}_")
-        if unique(base, self._taken) == base:
+        if base not in self._taken and base not in RESERVED:
             return base
         return self._numbered(f"{base}_")
 
     def _numbered(self, base: str) -> str:
-        number = 1
-        while unique(f"{base}{number}", self._taken | self._hints) != f"{base}{number}":
-            number += 1
-        return f"{base}{number}"
+        while True:
+            self._numbers[base] += 1
+            name = f"{base}{self._numbers[base]}"
+            if name not in self._taken and name not in self._hints and name not in RESERVED:
+                return name
 
     def _base(self, value: Value) -> str:
         primal = value.cotangent_of
