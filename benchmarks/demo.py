@@ -100,11 +100,6 @@ def run(seed: int = 0, quick: bool = False, console: Console | None = None) -> T
         " (benchmarks/digits.py)\n"
     )
     step = pb.value_and_grad(digits.loss)
-    inspection = step.inspect(
-        digits.initial(np.random.default_rng(seed)), data.x[:32], data.targets[:32]
-    )
-    _show_program(console, inspection)
-
     contestants: dict[str, Callable[..., Any]] = {"pullback": step}
     if find_spec("autograd") is not None:
         autograd: Any = importlib.import_module("autograd")
@@ -123,6 +118,9 @@ def run(seed: int = 0, quick: bool = False, console: Console | None = None) -> T
                 bar=partial(progress.advance, task),
             )
     mine = results["pullback"]
+    params = digits.initial(np.random.default_rng(seed))
+    inspection = step.inspect(params, data.x[:32], data.targets[:32])
+    _show_program(console, inspection)
     console.print(_times(results, inspection.stages))
     if len(results) == 1:
         console.print("autograd is not installed: pip install 'pullback\\[bench]' to compare.")
@@ -147,10 +145,11 @@ def _progress(console: Console) -> Progress:
 def _show_program(console: Console, inspection: Any) -> None:
     """Print the signature and the lines from the first adjoint on."""
     lines = str(inspection.optimized).splitlines()
-    first = next((i for i, line in enumerate(lines) if "∂" in line), 1)
+    body = next(i for i, line in enumerate(lines) if line.endswith(":")) + 1
+    first = next((i for i, line in enumerate(lines) if "∂" in line), body)
     shown = lines[first : first + EXCERPT]
-    console.print("The backward half of the compiled program (∂n differentiates line n):\n")
-    for line in (lines[0], f"    ... {first - 1} lines of the loss", *shown):
+    console.print("\nThe backward half of the compiled program (∂n differentiates line n):\n")
+    for line in (*lines[:body], f"    ... {first - body} lines of the loss", *shown):
         console.print(line, markup=False, highlight=False, no_wrap=True, overflow="ellipsis")
     if rest := len(lines) - first - len(shown):
         console.print(f"    ... {rest} more lines: pullback inspect shows all")
@@ -169,7 +168,7 @@ def _times(results: dict[str, Training], stages: Any) -> Table:
     for name in results:
         table.add_column(name, justify="right")
     if len(results) > 1:
-        table.add_column("ratio", justify="right")
+        table.add_column("takes", justify="right")
     for label, seconds in once.items():
         table.add_row(label, duration(seconds))
     rows: dict[str, Callable[[Training], float]] = {
@@ -179,6 +178,6 @@ def _times(results: dict[str, Training], stages: Any) -> Table:
     }
     for label, value in rows.items():
         times = [value(result) for result in results.values()]
-        ratio = [f"{times[1] / times[0]:.1f}x"] if len(times) > 1 else []
+        ratio = [f"{times[1] / times[0]:.1f}x as long"] if len(times) > 1 else []
         table.add_row(label, *map(duration, times), *ratio)
     return table
