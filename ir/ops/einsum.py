@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 
 from ..dims import Size
-from ..errors import DTypeError, ShapeError
+from ..errors import ShapeError
 from ..op import Array, Op, Scatter, broadcast
 from ..samples import numbers
 from ..types import ArrayType, Layout, c_strides
+from .contract import Term, adjoint, batch_labels
 from .index import apply
 from .linalg import Band
-from .matmul import Term, adjoint, batch_labels
 
 
 @dataclass(frozen=True)
 class Einsum(Op):
     """`np.einsum` with explicit labels, one for each core axis: no ellipsis, the output given.
 
-    A label repeated in an operand means its diagonal. Axes of size 1 broadcast, as in NumPy. A single
-    operand of which nothing is summed gives a view. `optimize` is NumPy's argument.
+    A label repeated in an operand means its diagonal. Axes of size 1 broadcast, as in NumPy. A
+    single operand of which nothing is summed gives a view. Operands may differ in dtype: NumPy then
+    casts them in small buffers, which decides the order of its sums. `optimize` is as in NumPy.
     """
 
     name = "einsum"
@@ -60,9 +61,7 @@ class Einsum(Op):
         return inputs, names + self.output
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        dtype = types[0].dtype
-        if any(t.dtype != dtype for t in types):
-            raise DTypeError("einsum takes operands of one dtype")
+        dtype = np.result_type(*[t.dtype for t in types])
         lead = self._lead(types)
         if len(types) != len(self.inputs) or min(lead) < 0:
             raise ShapeError("einsum: an operand has fewer axes than labels")
@@ -102,7 +101,9 @@ class Einsum(Op):
     ) -> Sequence[Array | Scatter | None]:
         """Contract the cotangent with all other operands, then put diagonals back in place."""
         inputs, output = self.labels(operands)
+        dtype = results[0].dtype
         terms = [diagonal(x, of) for x, of in zip(operands, inputs, strict=True)]
+        terms = [(x if x.dtype == dtype else x.astype(dtype), of) for x, of in terms]
         found: list[Array | Scatter | None] = []
         for k, (need, of) in enumerate(zip(needs, inputs, strict=True)):
             if not need:
@@ -150,6 +151,8 @@ class Einsum(Op):
             (Einsum(("ij", "jk", "kk", "j"), "ik"), (a, square, numbers(3, 3), numbers(3))),
             (Einsum(("ij", "ij"), "i"), (numbers(2, 1), a)),
             (Einsum(("ij", "jk"), "ik", True), (a, b)),
+            (Einsum(("ij", "jk"), "ik"), (a, numbers(3, 4, dtype=np.complex128))),
+            (Einsum(("ij", "j"), "i"), (a, np.arange(3))),
         ]
 
 
@@ -181,12 +184,12 @@ def _result_layout(op: Einsum, types: Sequence[ArrayType], layouts: Sequence[Lay
     """Return the strides of the result, which NumPy's iterator chooses (order "K")."""
     inputs, output = op.labels(types)
     axes = output + "".join(dict.fromkeys(c for c in "".join(inputs) if c not in output))
-    itemsize = types[0].dtype.itemsize
+    itemsize = op.infer(*types)[0].dtype.itemsize
     dummies: list[Any] = []
     places: list[list[int]] = []
     for t, of, layout in zip(types, inputs, layouts, strict=True):
         shape: Any = t.shape
-        strides: Any = layout or c_strides(itemsize, shape)
+        strides: Any = layout or c_strides(t.dtype.itemsize, shape)
         own: dict[str, tuple[int, int]] = {}
         for label, size, stride in zip(of, shape, strides, strict=True):
             own[label] = (size, stride + own.get(label, (size, 0))[1])
@@ -198,10 +201,11 @@ def _result_layout(op: Einsum, types: Sequence[ArrayType], layouts: Sequence[Lay
         where = {label: k for k, label in enumerate(own)}
         places.append([where.get(c, -1) for c in axes])
     places.append([k if k < len(output) else -1 for k in range(len(axes))])
-    iterator = np.nditer(
+    flags: Any = [["readonly"]] * len(dummies) + [["readwrite", "allocate"]]
+    iterator: Any = np.nditer(
         [*dummies, None],
         ["reduce_ok", "external_loop"],
-        [["readonly"]] * len(dummies) + [["readwrite", "allocate"]],
+        flags,
         op_axes=places,
         order="K",
     )
@@ -209,4 +213,3 @@ def _result_layout(op: Einsum, types: Sequence[ArrayType], layouts: Sequence[Lay
     if result.flags.c_contiguous:
         return None
     return tuple(s * itemsize for s in result.strides)
-

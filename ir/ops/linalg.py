@@ -4,8 +4,9 @@ NumPy computes all of them in double precision, also for float32, and takes no `
 (`numpy.linalg.LinAlgError`) surfaces as it is.
 
 The adjoints follow M. B. Giles, "Collected matrix derivative results for forward and reverse mode
-algorithmic differentiation", Advances in Automatic Differentiation (2008), sections 2.2 and 2.3. With
-complex cotangents as in `elementwise`, d f = Re(sum(ct * dx)), they read `a.T` where Giles has it.
+algorithmic differentiation", Advances in Automatic Differentiation (2008), sections 2.2 and 2.3.
+With complex cotangents as in `elementwise`, d f = Re(sum(ct * dx)), they hold as they stand, with
+plain transposes.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from ..errors import DTypeError, ShapeError
 from ..op import Array, Cost, Effect, Op, Scatter, Zero, broadcast
 from ..samples import numbers
 from ..types import ArrayType
+from .contract import adjoint, batch_labels
 from .index import apply
-from .matmul import adjoint, batch_labels
 
 
 class MatrixShapeError(ShapeError, np.linalg.LinAlgError):
@@ -57,7 +58,7 @@ class _Lapack(Op):
         return int(factor * self.work * a.size * _order(a))
 
     def extra_bytes(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
-        """Count the results, LAPACK's copy of one matrix, and for single precision all in double."""
+        """Count the results, LAPACK's copy of one matrix, and double copies of floats."""
         made = sum(r.nbytes for r in results)
         single = operands[0].dtype.char in "fF"
         n = _order(operands[0])
@@ -71,7 +72,8 @@ def _matrix(
     """Return well-conditioned matrices, symmetric positive definite ones on demand."""
     x = numbers(*lead, n, n, dtype=dtype, seed=seed)
     a = x @ _transposed(x).conj() if positive else x
-    return a + (n * np.eye(n)).astype(dtype)
+    shifted: np.ndarray = a + (n * np.eye(n)).astype(dtype)
+    return shifted
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,9 @@ class Band(Op):
 class Cholesky(_Lapack):
     """The factor l with `a = l @ l.conj().T`, or with `upper` u with `a = u.conj().T @ u`.
 
-    NumPy reads the lower triangle of `a` only (with `upper` the upper one), so the cotangent is zero
-    in the other one. For an `a` that is symmetric by construction that is as good as any symmetric
-    convention.
+    NumPy reads the lower triangle of `a` only (with `upper` the upper one), so the cotangent is
+    zero in the other one. Where `a` is symmetric by construction, the gradient with respect to
+    what it is made of is the same as with any symmetric convention.
     """
 
     name = "cholesky"
@@ -168,7 +170,7 @@ def _lower(x: Array) -> Array:
 
 @dataclass(frozen=True)
 class Solve(_Lapack):
-    """The solution x of `a @ x = b`: (n, n), (n, k) -> (n, k), or with `right=1` (n, n), (n) -> (n)."""
+    """The x with `a @ x = b`: (n, n), (n, k) -> (n, k), or with `right=1` (n, n), (n) -> (n)."""
 
     name = "solve"
     effect = Effect.MAY_RAISE
@@ -374,7 +376,7 @@ class SLogDet(_Lapack):
         (a,) = types
         _check_square("slogdet", a)
         sign = a.with_shape(a.shape[:-2])
-        return sign, sign.with_dtype(np.zeros((), a.dtype).real.dtype)
+        return sign, sign.with_dtype(np.real(np.zeros((), a.dtype)).dtype)
 
     def evaluate(self, *operands: Array) -> Any:
         return tuple(np.linalg.slogdet(operands[0]))

@@ -9,7 +9,8 @@ import numpy as np
 
 from ...ir.errors import ShapeError
 from ...ir.ops.einsum import Einsum
-from ..array import emit, implements, unsupported
+from ...ir.types import Kind
+from ..array import TracedArray, emit, implements, unsupported
 from .linalg import strong
 from .shape import cast
 
@@ -32,16 +33,18 @@ def einsum(
     text, given = _string_form(operands)
     arrays = [strong(x) for x in given]
     inputs, output = parse_subscripts(text, [a.ndim for a in arrays])
-    result = np.result_type(*[a.dtype for a in arrays]) if dtype is None else np.dtype(dtype)
+    common = np.result_type(*[a.dtype for a in arrays])
+    result = common if dtype is None else np.dtype(dtype)
     for a in arrays:
         if not np.can_cast(a.dtype, result, casting):  # type: ignore[arg-type]
             raise TypeError(
                 f"Iterator operand could not be cast from {a.dtype} to {result} "
                 f"according to the rule '{casting}'"
             )
-    return emit(
-        Einsum(tuple(inputs), output, _frozen(optimize)), [cast(a, result) for a in arrays]
-    )
+    if result != common:
+        arrays = [cast(a, result) for a in arrays]
+    summed = emit(Einsum(tuple(inputs), output, _frozen(optimize)), arrays)
+    return summed if output else TracedArray(summed._atom, Kind.SCALAR, summed._trace)
 
 
 def _frozen(optimize: Any) -> Any:
@@ -79,8 +82,8 @@ def _letters(labels: Sequence[Any]) -> str:
 def parse_subscripts(text: str, ndims: Sequence[int]) -> tuple[list[str], str]:
     """Return a label for each axis of each operand, and the labels of the result.
 
-    An ellipsis gets labels of its own, aligned from the right. Without `->` the result has the axes of
-    the ellipsis and then, in alphabetical order, the labels that appear once.
+    An ellipsis gets labels of its own, aligned from the right. Without `->` the result has the axes
+    of the ellipsis and then, in alphabetical order, the labels that appear once.
 
     Raises
     ------
@@ -110,9 +113,7 @@ def parse_subscripts(text: str, ndims: Sequence[int]) -> tuple[list[str], str]:
     if max(spans) > len(unused):
         raise ValueError("einsum: more axes than there are labels")
     names = "".join(unused[: max(spans)])
-    inputs = [
-        part.replace("...", names[len(names) - span :]) for part, span in _zip(parts, spans)
-    ]
+    inputs = [part.replace("...", names[len(names) - span :]) for part, span in _zip(parts, spans)]
     if arrow:
         if "..." not in right and names:
             raise ValueError(

@@ -11,7 +11,8 @@ import numpy as np
 from ...ir.errors import DTypeError, ShapeError
 from ...ir.ops.linalg import Band, Cholesky, Det, Inv, MatrixShapeError, SLogDet, Solve
 from ...ir.ops.matmul import Dot, MatMul, VecDot, same_bits_as_dot
-from ..array import UFUNCS, Kind, TracedArray, emit, implements, method, unsupported
+from ...ir.types import Kind
+from ..array import UFUNCS, TracedArray, emit, implements, method, unsupported
 from .shape import cast, emit_reshape, moveaxis, swapaxes, traced, transpose
 
 SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
@@ -29,7 +30,7 @@ def _promoted(a: Any, b: Any, dtype: Any = None) -> tuple[TracedArray, TracedArr
     return cast(a, dtype), cast(b, dtype)
 
 
-# ---- products --------------------------------------------------------------------------------------
+# ---- products ------------------------------------------------------------------------------------
 
 
 def _refuse(name: str, options: dict[str, Any]) -> None:
@@ -54,9 +55,9 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
     a, b = _promoted(a, b)
     if not a.shape or not b.shape:
         return a * b
-    if a.ndim <= 2 and b.ndim <= 2:
-        if a.dtype.kind in "biu" or same_bits_as_dot([a._atom, b._atom]):
-            return emit(MatMul(a.ndim, b.ndim), (a, b))
+    same_bits = a.dtype.kind in "biu" or same_bits_as_dot([a._atom, b._atom])
+    if a.ndim <= 2 and b.ndim <= 2 and same_bits:
+        return emit(MatMul(a.ndim, b.ndim), (a, b))
     return emit(Dot(a.ndim, b.ndim), (a, b))
 
 
@@ -80,7 +81,7 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
     """As `np.outer`: both flattened."""
     _refuse("np.outer", {"out": out})
     a, b = strong(a), strong(b)
-    return emit_reshape(a, [a.size, 1]) * emit_reshape(b, [1, b.size])
+    return np.multiply(emit_reshape(a, [a.size, 1]), emit_reshape(b, [1, b.size]))
 
 
 @implements(np.linalg.outer)
@@ -128,7 +129,7 @@ def kron(a: Any, b: Any) -> Any:
     sizes_a = [*[1] * (ndim - a.ndim), *a.shape]
     sizes_b = [*[1] * (ndim - b.ndim), *b.shape]
     blocks = emit_reshape(a, [d for size in sizes_a for d in (size, 1)])
-    product = blocks * emit_reshape(b, [d for size in sizes_b for d in (1, size)])
+    product: Any = np.multiply(blocks, emit_reshape(b, [d for size in sizes_b for d in (1, size)]))
     return emit_reshape(product, [m * n for m, n in zip(sizes_a, sizes_b, strict=True)])
 
 
@@ -197,8 +198,9 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
     if any(not isinstance(d, int) for d in sizes):
         raise unsupported("np.linalg.multi_dot of sizes known only at run time", "Write a @ b @ c.")
     result = _chain(factors, sizes)
-    kept = [d for k, d in zip((0, -1), result.shape, strict=True) if k not in drop]
-    return emit_reshape(result, kept)
+    if len(drop) == 2:
+        return result[0, 0]
+    return emit_reshape(result, [result.size]) if drop else result
 
 
 def _chain(factors: Sequence[Any], sizes: Sequence[int]) -> Any:
@@ -244,7 +246,7 @@ def matrix_power(a: Any, n: Any) -> Any:
     return result
 
 
-# ---- factorisations, solves, determinants ----------------------------------------------------------
+# ---- factorisations, solves, determinants --------------------------------------------------------
 
 
 def _linalg_dtype(*arrays: TracedArray) -> np.dtype:
