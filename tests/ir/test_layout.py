@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from pullback.ir.builder import Builder
 from pullback.ir.core import Value
 from pullback.ir.op import Op
