@@ -23,7 +23,7 @@ from ..errors import DTypeError, ShapeError
 from ..op import Array, Emitter, Op, Scatter, broadcast
 from ..samples import numbers, positions
 from ..types import ArrayType, Layout, Shape
-from .shape import view_layouts
+from .shape import lead_axes, view_layouts
 
 
 class Span(NamedTuple):
@@ -125,6 +125,18 @@ class _Indexing(Op):
         """How many axes of the operand the index consumes."""
         return sum(item is not None for item in self.index)
 
+    def sizes(self, emitter: Emitter, operand: str) -> Sequence[Size]:
+        """Return the sizes of the consumed axes, -1 where they are not known."""
+        atom = emitter.atom(operand)
+        shape = atom.type.shape if atom is not None else ()
+        return shape[len(shape) - self.axes :] if shape else [-1] * self.axes
+
+    def emitted(self, emitter: Emitter, x: str, positions: Sequence[str]) -> str:
+        """Return the text between the brackets of generated code; leading batch axes are `:`."""
+        text = self.subscript(emitter, positions, self.sizes(emitter, x))
+        lead = [":"] * lead_axes(emitter, x, self.axes)
+        return ", ".join([*lead, *([text] if text else [])]) or "()"
+
     def is_gather(self, positions: Sequence[ArrayType]) -> bool:
         """Whether some position is an array."""
         return any(p.shape for p in positions)
@@ -194,13 +206,14 @@ class Index(_Indexing):
         return view_layouts(self, types, layouts)
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
-        text = self.subscript(emitter, operands[1:], [Dim((), -1)] * self.axes)  # type: ignore[list-item]
+        text = self.emitted(emitter, operands[0], operands[1:])
         return f"{operands[0]}[{text}]"
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
         x = numbers(3, 4)
         return [
+            (cls(()), (np.asarray(1.5),)),
             *[(cls(index), (x, *at)) for index, at in _parts()],
             *[(cls(index, gather=True), (x, *at)) for index, at in _gathers()],
         ]
@@ -270,7 +283,7 @@ class IndexUpdate(_Writing):
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         x, value, *positions = operands
-        text = self.subscript(emitter, positions, [Dim((), -1)] * self.axes)  # type: ignore[list-item]
+        text = self.emitted(emitter, x, positions)
         return f"{x}[{text}] = {value}"
 
     @classmethod
@@ -308,8 +321,9 @@ class IndexAdd(_Writing):
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         x, value, *positions = operands
-        text = self.subscript(emitter, positions, [Dim((), -1)] * self.axes)  # type: ignore[list-item]
-        if positions:
+        text = self.emitted(emitter, x, positions)
+        arrays = [emitter.atom(p) for p in positions]
+        if any(a is None or a.type.shape for a in arrays):
             at = emitter.bind(add_at, "add_at")
             key = emitter.bind(np.s_, "s_")
             return f"{at}({x}, {key}[{text}], {value})"
@@ -346,6 +360,7 @@ def _parts() -> list[tuple[Index_, tuple[Array, ...]]]:
         ((Span(2, 3, -1), None, Span(0, 4, 1)), ()),
         ((Span(1, 0, 1), 0), ()),
         ((0, -1), ()),
+        ((Span(0, 3, 1), Span(0, 4, 1)), ()),
         ((AT, Span(0, 2, 3)), (np.int64(-2),)),
         ((AT, AT), (np.int32(1), np.int64(2))),
     ]

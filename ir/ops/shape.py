@@ -29,6 +29,12 @@ def view_layouts(op: Op, types: Sequence[ArrayType], layouts: Sequence[Layout]) 
     return (None if result.flags.c_contiguous else result.strides,)
 
 
+def lead_axes(emitter: Emitter, operand: str, rank: int) -> int:
+    """Return how many leading batch axes an operand has before `rank` core axes."""
+    atom = emitter.atom(operand)
+    return 0 if atom is None else atom.type.ndim - rank
+
+
 class View(Op):
     """Base of ops whose result is a view of operand 0."""
 
@@ -81,8 +87,32 @@ class Reshape(View):
     ) -> Sequence[Array | Scatter | None]:
         return [np.reshape(cts[0], operands[0].shape)]
 
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        """Try the view on an array that owns one element: a copy of it would read beyond."""
+        (x,), (layout,) = types, layouts
+        if layout is None or not x.is_static or 0 in x.shape:
+            return None
+        old: Any = x.shape
+        shape: Any = (*old[: x.ndim - self.rank], *self.shape)
+        dummy = np.lib.stride_tricks.as_strided(np.empty(1, x.dtype), old, layout)
+        try:
+            if np.lib.NumpyVersion(np.__version__) >= "2.1.0":
+                view = dummy.reshape(shape, copy=False)
+            else:
+                view = dummy.view()
+                view.shape = shape
+        except (ValueError, AttributeError):
+            return None  # a copy, in C order
+        return (None if view.flags.c_contiguous else view.strides,)
+
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
-        return f"{operands[0]}.reshape({_shape_text(emitter, self.shape)})"
+        shape = _shape_text(emitter, self.shape)
+        lead = lead_axes(emitter, operands[0], self.rank)
+        if lead:
+            return f"{operands[0]}.reshape({operands[0]}.shape[:{lead}] + {shape})"
+        return f"{operands[0]}.reshape({shape})"
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
@@ -127,10 +157,11 @@ class Transpose(View):
         return self.axes == tuple(range(-1, -len(self.axes) - 1, -1))
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
-        if self.is_reversal:
+        lead = lead_axes(emitter, operands[0], len(self.axes))
+        if self.is_reversal and not lead:
             return f"{operands[0]}.T"
-        count = len(self.axes)
-        return f"{operands[0]}.transpose({', '.join(str(a + count) for a in self.axes)})"
+        order = ", ".join(map(str, self._order(lead + len(self.axes))))
+        return f"{operands[0]}.transpose({order})"
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
@@ -174,6 +205,8 @@ class BroadcastTo(View):
         return [cts[0]]  # the driver sums over broadcast axes
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        if lead_axes(emitter, operands[0], self.rank):
+            return super().emit(emitter, operands, out)
         function = emitter.bind(np.broadcast_to, "broadcast_to")
         return f"{function}({operands[0]}, {_shape_text(emitter, self.shape)})"
 
