@@ -228,7 +228,7 @@ def race(quick: bool, names: tuple[str, ...], json: Path | None) -> None:
         raise click.UsageError(f"No case {', '.join(unknown)}. The cases: {', '.join(CASES)}.")
     chosen = [CASES[name] for name in dict.fromkeys(names or CASES)]
     console = Console()
-    console.print(report.heading(), markup=False, highlight=False)
+    console.print(report.heading(), markup=False, highlight=False, soft_wrap=True)
     races: list[list[harness.Measurement]] = []
     try:
         for measurements in harness.measure(chosen, quick=quick):
