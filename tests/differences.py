@@ -50,14 +50,16 @@ def check_vjp(function: Function, arguments: Sequence[Any], tolerance: float) ->
 
     for k, cotangent in zip(wrt, cotangents, strict=True):
         x = np.asarray(arguments[k])
-        assert type_of(cotangent) == type_of(x)
+        assert type_of(cotangent) == type_of(x), f"{type_of(cotangent)} for {type_of(x)}"
         way = numbers(*x.shape, dtype=x.dtype, low=-1, high=1, seed=17)
         moved = [
             loss([*arguments[:k], x + sign * STEP * way, *arguments[k + 1 :]]) for sign in (1, -1)
         ]
         expected = (moved[0] - moved[1]) / (2 * STEP)
         found = float(np.sum(np.real(cotangent * way)))
-        assert found == pytest.approx(expected, rel=tolerance, abs=tolerance)
+        assert found == pytest.approx(expected, rel=tolerance, abs=tolerance), (
+            f"the derivative is {found}, differences say {expected} at {arguments[k]!r}"
+        )
     return backward
 
 

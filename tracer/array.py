@@ -162,11 +162,13 @@ def apply_elementwise(
         if dtype is None:
             keys = tuple(
                 [
-                    PYTHON_TYPES[a.type.dtype.kind] if k is Kind.PYTHON else a.type.dtype
+                    PYTHON_TYPES[a.type.dtype.kind]
+                    if k is Kind.PYTHON and a.type.dtype.kind != "b"  # bools are not weak
+                    else a.type.dtype
                     for a, k in lifted
                 ]
             )
-            dtypes = resolve(op, keys)
+            dtypes = _holding(op, lifted, resolve(op, keys))
         else:
             signature = (*[a.type.dtype for a, _ in lifted], None)
             loop = (*[None] * len(lifted), np.dtype(dtype))
@@ -182,6 +184,33 @@ def apply_elementwise(
     else:
         kind = Kind.SCALAR
     return TracedArray(result, kind, trace)
+
+
+_COMPARISONS = (
+    np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal
+)  # fmt: skip
+
+
+def _holding(
+    op: Elementwise, lifted: Sequence[tuple[Atom, Kind]], dtypes: tuple[np.dtype, ...]
+) -> tuple[np.dtype, ...]:
+    """Return the dtypes, wider where a comparison has a Python int beyond them.
+
+    Raises
+    ------
+    OverflowError
+        As NumPy, where the dtype of another operation does not hold the int.
+    """
+    for (atom, kind), dtype in zip(lifted, dtypes, strict=True):
+        if kind is not Kind.PYTHON or dtype.kind not in "iu" or not isinstance(atom, Literal):
+            continue
+        limits = np.iinfo(dtype)
+        if limits.min <= int(atom.value) <= limits.max:
+            continue
+        if op.ufunc in _COMPARISONS and dtype != np.uint64:
+            return (atom.type.dtype,) * len(dtypes)
+        raise OverflowError(f"Python integer {int(atom.value)} out of bounds for {dtype}")
+    return dtypes
 
 
 def _binary(ufunc: np.ufunc, reflected: bool = False) -> Callable[..., Any]:
@@ -223,7 +252,7 @@ def _power(self: TracedArray, other: Any) -> Any:
         fast = _FAST_POWERS.get(float(other))
         if fast is not None and self.dtype.kind in "fc":
             return apply_elementwise(ELEMENTWISE[fast], (self,))
-        if other == 2 and self.dtype.kind in "iu":
+        if type(other) is int and other == 2 and self.dtype.kind in "biu":
             return apply_elementwise(ELEMENTWISE[np.square], (self,))
     return apply_elementwise(ELEMENTWISE[np.power], (self, other), is_operator=True)
 

@@ -194,6 +194,46 @@ class Imag(_Elementwise):
 
 
 @dataclass(frozen=True)
+class MakeComplex(_Elementwise):
+    """The complex number of a real and an imaginary part."""
+
+    name = "make_complex"
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        real, imag = types
+        if real.dtype != imag.dtype or real.dtype.kind != "f":
+            raise DTypeError(f"{self.name} takes two equal real dtypes, not {types}")
+        dtype = np.result_type(real.dtype, np.complex64)
+        return (ArrayType(dtype, broadcast([t.shape for t in types])),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        real, imag = operands
+        shape = np.broadcast_shapes(np.shape(real), np.shape(imag))
+        result = np.empty(shape, np.result_type(real, np.complex64))
+        result.real, result.imag = real, imag
+        return result[()]
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [
+            np.real(cts[0]) if needs[0] else None,
+            -np.imag(cts[0]) if needs[1] else None,
+        ]
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(), (numbers(2, 3), numbers(3, seed=1))),
+            (cls(), (np.float32(1.5), np.float32(-2))),
+        ]
+
+
+@dataclass(frozen=True)
 class StopGradient(_Elementwise):
     """The operand itself, whose cotangent is zero."""
 
@@ -231,7 +271,9 @@ class _Parts(_Elementwise):
         (x,) = types
         dtypes = self.ufunc.resolve_dtypes((x.dtype, None, None))
         if dtypes[0] != x.dtype:
-            raise DTypeError(f"{self.name} takes {dtypes[0]}, not {x.dtype}: a `convert` is missing")
+            raise DTypeError(
+                f"{self.name} takes {dtypes[0]}, not {x.dtype}: a `convert` is missing"
+            )
         return tuple(x.with_dtype(d) for d in dtypes[1:])
 
     def evaluate(self, *operands: Array) -> Any:

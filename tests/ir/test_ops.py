@@ -213,8 +213,10 @@ def test_facts_fit_together(name: str) -> None:
         results = op.infer(*types)
         assert op.flops(types, results) >= 0 and op.extra_bytes(types, results) >= 0
         if op.is_view and len(operands) == 1 and np.ndim(operands[0]):
-            assert np.shares_memory(op.evaluate(operands[0]), operands[0]) or not results[0].size or (
-                isinstance(op, Reshape)
+            assert (
+                np.shares_memory(op.evaluate(operands[0]), operands[0])
+                or not results[0].size
+                or (isinstance(op, Reshape))
             )
 
 

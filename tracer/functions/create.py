@@ -12,7 +12,16 @@ from ...ir.errors import ShapeError
 from ...ir.ops.shape import Concatenate, Copy, Full
 from ..array import Kind, TracedArray, emit, implements
 from ..state import require
-from .shape import as_array, broadcast_to, cast, common_dtype, constant, emit_reshape, expand_dims, traced
+from .shape import (
+    as_array,
+    broadcast_to,
+    cast,
+    common_dtype,
+    constant,
+    emit_reshape,
+    expand_dims,
+    traced,
+)
 
 
 def literal(value: Any, dtype: Any) -> TracedArray:
@@ -51,8 +60,13 @@ def ones(shape: Any, dtype: Any = None, order: str = "C", **_: Any) -> Any:
 
 @implements(np.full_like)
 def full_like(
-    a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True,
-    shape: Any = None, **_: Any,
+    a: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    order: str = "K",
+    subok: bool = True,
+    shape: Any = None,
+    **_: Any,
 ) -> Any:
     """As `np.full_like`."""
     a = traced(a)
@@ -131,14 +145,19 @@ def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
 
 @implements(np.linspace)
 def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
-    dtype: Any = None, axis: int = 0,
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
 ) -> Any:
     """As `np.linspace`, between traced ends."""
     if num < 0:
         raise ShapeError(f"Number of samples, {num}, must be non-negative.")
-    start, stop = traced(start) * 1.0, traced(stop) * 1.0
-    kind = np.result_type(start.dtype, stop.dtype, float(num))
+    kind = common_dtype([start, stop, 1.0])
+    start, stop = cast(start, kind), cast(stop, kind)
     count = num - 1 if endpoint else num
     delta = np.subtract(stop, start)
     counts = constant(np.arange(num, dtype=kind).reshape((num, *[1] * delta.ndim)))

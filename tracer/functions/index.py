@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...ir.errors import UnsupportedError
+from ...ir.errors import ShapeError, UnsupportedError
+from ...ir.op import broadcast
 from ...ir.ops.index import AT, Index, Item, Span
 from ..array import Kind, TracedArray, emit, implements, method
 from ..report import expression_here
@@ -55,8 +56,9 @@ def _items(index: Any, shape: Sequence[Any]) -> list[Any]:
     places = [k for k, i in enumerate(items) if i is Ellipsis]
     if len(places) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
-    fill = [slice(None)] * (len(shape) - used)
+    fill: list[Any] = [slice(None)] * (len(shape) - used)
     if places:
+        fill = fill or [_GAP]
         items[places[0] : places[0] + 1] = fill
     else:
         items += fill
@@ -67,11 +69,16 @@ def _axes(item: Any) -> int:
     """Return how many axes an item of an index consumes."""
     if isinstance(item, _Mask):
         return item.mask.ndim
-    return 0 if item is None or item is Ellipsis or isinstance(item, _Flag) else 1
+    axisless = item is None or item is Ellipsis or item is _GAP or isinstance(item, _Flag)
+    return 0 if axisless else 1
 
 
 def _is_mask(item: Any) -> bool:
     return isinstance(item, np.ndarray) and item.dtype == bool
+
+
+_GAP: Any = object()
+"""An Ellipsis that stands for no axis; it still keeps the arrays on its sides apart."""
 
 
 class _Mask(NamedTuple):
@@ -109,15 +116,20 @@ def _holds_traced(values: list[Any]) -> bool:
 def read(a: TracedArray, index: Any) -> Any:
     """Return `a[index]` as NumPy would; int, slice, None, Ellipsis, integer arrays and masks."""
     items = _items(index, a.shape)
+    gap = next((k for k, i in enumerate(items) if i is _GAP), None)
+    if gap is not None:
+        del items[gap]
     if any(isinstance(i, _Flag) for i in items):
-        a = read(a, tuple(None if i is None or isinstance(i, _Flag) else slice(None) for i in items))
+        a = read(
+            a, tuple(None if i is None or isinstance(i, _Flag) else slice(None) for i in items)
+        )
         places = [i.places if isinstance(i, _Flag) else i for i in items]
-        return _gather(a, [slice(None) if i is None else i for i in places])
+        return _gather(a, [slice(None) if i is None else i for i in places], gap)
     if any(_is_array(i) for i in items):
         if any(i is None for i in items):
             a = read(a, tuple(None if i is None else slice(None) for i in items))
             items = [slice(None) if i is None else i for i in items]
-        return _gather(a, items)
+        return _gather(a, items, gap)
     spec: list[Item] = []
     operands: list[Any] = []
     axis = 0
@@ -166,12 +178,17 @@ def _item(item: Any, size: Any, operands: list[Any], axis: int) -> Item:
     return position
 
 
-def _gather(a: TracedArray, items: list[Any]) -> Any:
-    """Read at integer arrays; ints beside them are arrays too, as in NumPy."""
+def _gather(a: TracedArray, items: list[Any], gap: int | None) -> Any:
+    """Read at integer arrays; ints beside them are arrays too, as in NumPy.
+
+    The arrays' axes take their place where they stand side by side, else they come first; `gap` is
+    where an Ellipsis of no axis stood.
+    """
     advanced = [k for k, i in enumerate(items) if not isinstance(i, slice)]
     adjacent = advanced == list(range(advanced[0], advanced[-1] + 1))
+    adjacent = adjacent and not (gap is not None and advanced[0] < gap <= advanced[-1])
     operands = [_position(items[k], a.shape[k], k) for k in advanced]
-    np.broadcast_shapes(*[p.shape for p in operands])
+    _check_together(operands)
     spec: list[Item] = [
         AT if k in advanced else span(item, a.shape[k]) for k, item in enumerate(items)
     ]
@@ -180,6 +197,16 @@ def _gather(a: TracedArray, items: list[Any]) -> Any:
         a = np.transpose(a, [*advanced, *rest])
         spec = [*[AT] * len(advanced), *[spec[k] for k in rest]]
     return emit(Index(tuple(spec), gather=True), (a, *operands))
+
+
+def _check_together(positions: Sequence[TracedArray]) -> None:
+    try:
+        broadcast([p.shape for p in positions])
+    except ShapeError:
+        shapes = " ".join(str(p.shape) for p in positions)
+        raise IndexError(
+            "shape mismatch: indexing arrays could not be broadcast together with shapes " + shapes
+        ) from None
 
 
 def _position(item: Any, size: Any, axis: int) -> Any:
@@ -202,9 +229,11 @@ def _position(item: Any, size: Any, axis: int) -> Any:
 def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
     """As `np.take`; `mode` wrap and clip adjust the indices first."""
     a = traced(a)
-    if axis is None:
+    if axis is None or (not a.shape and axis in (0, -1)):
         a, axis = np.reshape(a, -1), 0
     axis = normalize_axis(axis, a.ndim)
+    if a.shape[axis] == 0 and np.size(indices):
+        raise IndexError("cannot do a non-empty take from an empty axes.")
     if mode in ("wrap", "clip") and isinstance(a.shape[axis], int):
         size = a.shape[axis]
         indices = traced(np.asarray(indices)) if not isinstance(indices, TracedArray) else indices
@@ -212,7 +241,6 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     elif not isinstance(indices, TracedArray):
         indices = np.asarray(indices)
     return read(a, (*[slice(None)] * axis, indices))
-
 
 
 method("take", take)

@@ -38,7 +38,12 @@ def _listed(arrays: Any) -> list[TracedArray]:
 
 @implements(np.concatenate)
 def concatenate(
-    arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None,
+    arrays: Any,
+    /,
+    axis: Any = 0,
+    out: Any = None,
+    *,
+    dtype: Any = None,
     casting: str = "same_kind",
 ) -> Any:
     """As `np.concatenate`."""
@@ -98,9 +103,7 @@ def dstack(tup: Any) -> Any:
 def column_stack(tup: Any) -> Any:
     """As `np.column_stack`."""
     values = _listed(tup)
-    return concatenate(
-        [v if v.ndim >= 2 else emit_reshape(v, [v.size, 1]) for v in values], 1
-    )
+    return concatenate([v if v.ndim >= 2 else emit_reshape(v, [v.size, 1]) for v in values], 1)
 
 
 @implements(np.append)
@@ -173,14 +176,16 @@ def unstack(x: Any, /, *, axis: int = 0) -> Any:
     if not x.shape:
         raise ShapeError("Input array must be at least 1-d.")
     lead = (slice(None),) * normalize_axis(axis, x.ndim)
-    return tuple(read(x, (*lead, k, ...)) for k in range(x.shape[len(lead)]))
+    return tuple(read(x, (*lead, k)) for k in range(x.shape[len(lead)]))
 
 
 @implements(np.tile)
 def tile(A: Any, reps: Any) -> Any:
     """As `np.tile`: the array broadcast over new axes, which are then merged."""
     a = traced(A)
-    counts = tuple(int(r) for r in (reps if isinstance(reps, tuple | list | np.ndarray) else [reps]))
+    counts = tuple(
+        int(r) for r in (reps if isinstance(reps, tuple | list | np.ndarray) else [reps])
+    )
     ndim = max(a.ndim, len(counts))
     counts = (1,) * (ndim - len(counts)) + counts
     shape = (1,) * (ndim - a.ndim) + a.shape
@@ -204,7 +209,7 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
             "program runs.\n  Make them static, or write np.take with an index."
         )
     a = traced(a)
-    if axis is None:
+    if axis is None or (not a.shape and axis in (0, -1)):
         a, axis = emit_reshape(a, [a.size]), 0
     axis = normalize_axis(axis, a.ndim)
     counts = np.asarray(repeats)
@@ -243,7 +248,9 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
     if mode == "constant":
         return _pad_constant(a, widths, kwargs.pop("constant_values", 0))
     if mode not in _GATHERED or kwargs.get("reflect_type", "even") != "even":
-        raise unsupported(f"np.pad with mode={mode!r}", f"Traced modes: constant, {', '.join(_GATHERED)}.")
+        raise unsupported(
+            f"np.pad with mode={mode!r}", f"Traced modes: constant, {', '.join(_GATHERED)}."
+        )
     for axis, pair in enumerate(widths):
         if pair != (0, 0):
             places = np.pad(np.arange(a.shape[axis]), pair, mode=mode)
@@ -309,9 +316,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     ]
     if indexing == "xy" and count > 1:
         swapped = (1, 0, *range(2, count))
-        grids = [
-            emit_reshape(g, [g.shape[k] for k in swapped]) for g in grids
-        ]
+        grids = [emit_reshape(g, [g.shape[k] for k in swapped]) for g in grids]
     if not sparse:
         shape = broadcast([g.shape for g in grids]) if grids else ()
         grids = [broadcast_to(g, shape) for g in grids]

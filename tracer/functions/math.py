@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...ir.op import ELEMENTWISE
-from ...ir.ops.select import Frexp, Modf
+from ...ir.ops.select import Frexp, MakeComplex, Modf
 from ..array import UFUNCS, Kind, TracedArray, emit, implements, method, unsupported
 from .create import literal, where
 from .shape import as_array, as_python, as_scalar, cast, common_dtype, copy, traced
@@ -18,8 +18,15 @@ _CLIP = ELEMENTWISE[np._core.umath.clip].ufunc  # type: ignore[attr-defined]
 
 @implements(np.clip)
 def clip(
-    a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None,
-    max: Any = None, dtype: Any = None, **kwargs: Any,
+    a: Any,
+    a_min: Any = None,
+    a_max: Any = None,
+    out: Any = None,
+    *,
+    min: Any = None,
+    max: Any = None,
+    dtype: Any = None,
+    **kwargs: Any,
 ) -> Any:
     """As `np.clip`."""
     missing = np._NoValue  # type: ignore[attr-defined]
@@ -77,8 +84,10 @@ def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
     a = traced(a)
     decimals = decimals.__index__()
     if a.dtype.kind == "c":
-        return around(np.real(a), decimals) + 1j * around(np.imag(a), decimals)
+        return emit(MakeComplex(), (around(np.real(a), decimals), around(np.imag(a), decimals)))
     if a.dtype.kind == "b":
+        if decimals:
+            raise TypeError("Cannot cast ufunc 'multiply' output from float64 to bool")
         a = cast(a, np.float16)
     if a.dtype.kind in "iu":
         if decimals >= 0:
@@ -119,7 +128,7 @@ def nan_to_num(
         return as_scalar(a.copy() if copy else a)
     if a.dtype.kind == "c":
         parts = [nan_to_num(p, True, nan, posinf, neginf) for p in (np.real(a), np.imag(a))]
-        return as_scalar(parts[0] + 1j * parts[1])
+        return as_scalar(emit(MakeComplex(), parts))
     limits = np.finfo(a.dtype)
     filled = where(np.isnan(a), literal(nan, a.dtype), a)
     top = literal(limits.max if posinf is None else posinf, a.dtype)
@@ -150,9 +159,7 @@ def angle(z: Any, deg: bool = False) -> Any:
 
 
 @implements(np.isclose)
-def isclose(
-    a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
-) -> Any:
+def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """As `np.isclose`."""
     x, y = traced(a), traced(b)
     y = cast(y, common_dtype([as_array(y), 1.0]))
@@ -163,9 +170,7 @@ def isclose(
 
 
 @implements(np.allclose)
-def allclose(
-    a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
-) -> Any:
+def allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """As `np.allclose`: a traced bool."""
     return as_python(np.all(isclose(a, b, rtol, atol, equal_nan)))
 
@@ -237,8 +242,8 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return copy(np.broadcast_to(result, shape)) if result.shape != shape else result
 
 
-method("clip", lambda self, min=None, max=None, out=None, **kwargs: clip(
-    self, min, max, out, **kwargs
-))
+method(
+    "clip", lambda self, min=None, max=None, out=None, **kwargs: clip(self, min, max, out, **kwargs)
+)
 method("round", around)
 method("__round__", _round)

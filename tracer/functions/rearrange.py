@@ -24,7 +24,7 @@ def flip(m: Any, axis: Any = None) -> Any:
     axes = range(m.ndim) if axis is None else np.lib.array_utils.normalize_axis_tuple(axis, m.ndim)
     back = slice(None, None, -1)
     index = tuple(back if k in axes else slice(None) for k in range(m.ndim))
-    return read(m, index if index else ...)
+    return read(m, index)
 
 
 @implements(np.flipud)
@@ -247,9 +247,7 @@ def _kind(kind: Any, stable: Any, order: Any) -> Any:
 
 
 @implements(np.sort)
-def sort(
-    a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
-) -> Any:
+def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     """As `np.sort`."""
     a = traced(a)
     if axis is not None and not a.shape:
@@ -263,11 +261,8 @@ def argsort(
     a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
 ) -> Any:
     """As `np.argsort`."""
-    a = traced(a)
-    shape = a.shape
     a, negative = _sorted_axis(a, axis)
-    result = emit(ArgSort(negative, _kind(kind, stable, order)), (a,))
-    return result if shape or axis is None else emit_reshape(result, shape)
+    return emit(ArgSort(negative, _kind(kind, stable, order)), (a,))
 
 
 @implements(np.take_along_axis)

@@ -43,9 +43,14 @@ def widened(dtype: np.dtype) -> np.dtype:
     return np.add.resolve_dtypes((None, dtype, None), reduction=True)[-1]
 
 
-def reduction(
-    op: type[ops.Reduction], a: Any, axis: Any, keepdims: Any, dtype: Any = None
-) -> Any:
+def reduce_axes(ndim: int, axis: Any) -> tuple[int, ...]:
+    """Return the normalised axes; a value without axes takes 0 and -1 too, as in NumPy."""
+    if ndim == 0 and axis in (0, -1, (0,), (-1,)):
+        return ()
+    return ops.axes_of(ndim, axis)
+
+
+def reduction(op: type[ops.Reduction], a: Any, axis: Any, keepdims: Any, dtype: Any = None) -> Any:
     """Emit a reduction over NumPy's `axis`; small integers are widened for sums and products."""
     a = traced(a)
     if op in (ops.Sum, ops.Prod):
@@ -54,8 +59,10 @@ def reduction(
         a = cast(a, dtype)
     if op is ops.LogAddExp:
         a = cast(a, np.logaddexp.resolve_dtypes((a.dtype, a.dtype, None))[-1])
-    axes = ops.axes_of(a.ndim, axis)
+    axes = reduce_axes(a.ndim, axis)
     if not axes:
+        if op is ops.Sum and a.dtype.kind in "fc":
+            return a + 0  # as NumPy starts from 0: -0.0 becomes 0.0
         return a.copy() if a.shape else as_scalar(a)
     return emit(op(axes, kept(keepdims)), (a,))
 
@@ -72,8 +79,14 @@ _REDUCE: dict[np.ufunc, type[ops.Reduction]] = {
 
 
 def ufunc_reduce(
-    ufunc: np.ufunc, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None,
-    keepdims: Any = False, initial: Any = MISSING, where: Any = True,
+    ufunc: np.ufunc,
+    array: Any,
+    axis: Any = 0,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = MISSING,
+    where: Any = True,
 ) -> Any:
     """As `ufunc.reduce`; elements outside of `where` are replaced by what changes nothing."""
     if ufunc not in _REDUCE:
@@ -92,7 +105,7 @@ def ufunc_reduce(
             )
         a = np.where(where, a, cast(neutral, a.dtype))
     if is_given(initial):
-        axes = ops.axes_of(a.ndim, axis)
+        axes = reduce_axes(a.ndim, axis)
         if ufunc.identity is None and ops.count_of(a.shape, axes) == 0:
             shape = ops.reduced_shape(a.shape, axes, kept(keepdims))
             return as_scalar(np.full_like(a, initial, shape=shape))
@@ -102,8 +115,13 @@ def ufunc_reduce(
 
 @implements(np.sum)
 def sum(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = MISSING,
-    initial: Any = MISSING, where: Any = MISSING,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = MISSING,
+    initial: Any = MISSING,
+    where: Any = MISSING,
 ) -> Any:
     """As `np.sum`."""
     return ufunc_reduce(np.add, a, axis, dtype, out, keepdims, initial, where)
@@ -111,8 +129,13 @@ def sum(
 
 @implements(np.prod)
 def prod(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = MISSING,
-    initial: Any = MISSING, where: Any = MISSING,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = MISSING,
+    initial: Any = MISSING,
+    where: Any = MISSING,
 ) -> Any:
     """As `np.prod`."""
     return ufunc_reduce(np.multiply, a, axis, dtype, out, keepdims, initial, where)
@@ -120,7 +143,11 @@ def prod(
 
 @implements(np.max, np.amax)
 def max(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = MISSING, initial: Any = MISSING,
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    keepdims: Any = MISSING,
+    initial: Any = MISSING,
     where: Any = MISSING,
 ) -> Any:
     """As `np.max`."""
@@ -129,7 +156,11 @@ def max(
 
 @implements(np.min, np.amin)
 def min(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = MISSING, initial: Any = MISSING,
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    keepdims: Any = MISSING,
+    initial: Any = MISSING,
     where: Any = MISSING,
 ) -> Any:
     """As `np.min`."""
@@ -164,7 +195,7 @@ def _arg(op: type[ops.ArgReduction], a: Any, axis: Any, out: Any, keepdims: Any)
     ndim = a.ndim
     if axis is None:
         result = emit(op(-1), (emit_reshape(a, [a.size]),))
-        return emit_reshape(result, [1] * ndim) if kept(keepdims) else result
+        return emit_reshape(result, [1] * ndim) if kept(keepdims) and ndim else result
     if not ndim:
         ops.axes_of(1, axis)
         return emit(op(-1), (emit_reshape(a, [1]),))
@@ -241,7 +272,15 @@ def ufunc_outer(ufunc: np.ufunc, a: Any, b: Any, /, **kwargs: Any) -> Any:
 
 UFUNC_METHODS.update(reduce=ufunc_reduce, accumulate=ufunc_accumulate, outer=ufunc_outer)
 for _name, _function in {
-    "sum": sum, "prod": prod, "max": max, "min": min, "any": any, "all": all,
-    "argmax": argmax, "argmin": argmin, "cumsum": cumsum, "cumprod": cumprod,
+    "sum": sum,
+    "prod": prod,
+    "max": max,
+    "min": min,
+    "any": any,
+    "all": all,
+    "argmax": argmax,
+    "argmin": argmin,
+    "cumsum": cumsum,
+    "cumprod": cumprod,
 }.items():
     method(_name, _function)

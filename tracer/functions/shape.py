@@ -120,7 +120,9 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     normalize = np.lib.array_utils.normalize_axis_tuple
     sources, targets = normalize(source, a.ndim), normalize(destination, a.ndim)
     if len(sources) != len(targets):
-        raise ShapeError("`source` and `destination` arguments must have the same number of elements")
+        raise ShapeError(
+            "`source` and `destination` arguments must have the same number of elements"
+        )
     order = [n for n in range(a.ndim) if n not in sources]
     for target, origin in sorted(zip(targets, sources, strict=True)):
         order.insert(target, origin)
@@ -143,7 +145,7 @@ def ravel(a: Any, order: str = "C") -> Any:
     """As `np.ravel`; `order="K"` follows the strides that NumPy's array would have."""
     a = traced(a)
     layout = a._atom.layout
-    if order == "K" and layout is not None:
+    if order == "K" and layout is not None and 0 not in layout:
         a = transpose(a, sorted(range(a.ndim), key=lambda k: -abs(layout[k])))
     return reshape(a, -1, "C" if order == "K" else order)
 
@@ -197,6 +199,8 @@ def squeeze(a: Any, axis: Any = None) -> Any:
     a = traced(a)
     if axis is None:
         axes = {i for i, d in enumerate(a.shape) if d == 1}
+    elif not a.shape and axis in (0, -1):
+        return a
     else:
         axes = set(np.lib.array_utils.normalize_axis_tuple(axis, a.ndim))
         if any(a.shape[i] != 1 for i in axes):
@@ -266,7 +270,11 @@ def imag(val: Any) -> Any:
 
 
 def _astype(
-    self: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True,
+    self: Any,
+    dtype: Any,
+    order: str = "K",
+    casting: str = "unsafe",
+    subok: bool = True,
     copy: bool = True,
 ) -> Any:
     dtype = np.dtype(dtype)
@@ -302,6 +310,16 @@ def as_kind(self: Any) -> Any:
     return copy(self) if self._kind is Kind.ARRAY else self
 
 
+def _matrix_transpose(self: Any) -> Any:
+    if self.ndim < 2:
+        raise ShapeError("matrix transpose with ndim < 2 is undefined")
+    return swapaxes(self, -1, -2)
+
+
+def _conjugate(self: Any) -> Any:
+    return np.conjugate(self) if self.dtype.kind == "c" else self
+
+
 def _item(self: Any, *args: Any) -> Any:
     return self._concrete("a Python number", "Use the array itself, or x[()] for a scalar.")
 
@@ -321,7 +339,7 @@ method("astype", _astype)
 method("reshape", _reshape)
 method("transpose", _transpose)
 method("T", property(transpose))
-method("mT", property(lambda self: swapaxes(self, -1, -2)))
+method("mT", property(_matrix_transpose))
 method("swapaxes", swapaxes)
 method("squeeze", squeeze)
 method("ravel", ravel)
@@ -329,5 +347,5 @@ method("flatten", _flatten)
 method("copy", lambda self, order="C": copy(self, order) if self.shape else as_kind(self))
 method("real", property(real))
 method("imag", property(imag))
-method("conj", lambda self: np.conjugate(self))
-method("conjugate", lambda self: np.conjugate(self))
+method("conj", _conjugate)
+method("conjugate", _conjugate)

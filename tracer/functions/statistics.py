@@ -31,8 +31,13 @@ def _divided(total: Any, count: Any) -> Any:
 
 @implements(np.mean)
 def mean(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = MISSING,
-    *, where: Any = MISSING,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = MISSING,
+    *,
+    where: Any = MISSING,
 ) -> Any:
     """As `np.mean`: integers in float64, float16 summed in float32."""
     refuse_out("np.mean", out)
@@ -47,8 +52,15 @@ def mean(
 
 @implements(np.var)
 def var(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0,
-    keepdims: Any = MISSING, *, where: Any = MISSING, mean: Any = MISSING,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = MISSING,
+    *,
+    where: Any = MISSING,
+    mean: Any = MISSING,
     correction: Any = MISSING,
 ) -> Any:
     """As `np.var`."""
@@ -78,8 +90,15 @@ def var(
 
 @implements(np.std)
 def std(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0,
-    keepdims: Any = MISSING, *, where: Any = MISSING, mean: Any = MISSING,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = MISSING,
+    *,
+    where: Any = MISSING,
+    mean: Any = MISSING,
     correction: Any = MISSING,
 ) -> Any:
     """As `np.std`."""
@@ -99,7 +118,11 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = MISSING) -> A
 
 @implements(np.average)
 def average(
-    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *,
+    a: Any,
+    axis: Any = None,
+    weights: Any = None,
+    returned: bool = False,
+    *,
     keepdims: Any = MISSING,
 ) -> Any:
     """As `np.average`; weights that add up to zero divide by zero instead of raising."""
@@ -111,6 +134,8 @@ def average(
     else:
         weights = _fitted_weights(as_array(traced(weights)), a, axis)
         dtype = np.result_type(a.dtype, weights.dtype, *(["f8"] if a.dtype.kind in "biu" else []))
+        if not weights.size:
+            raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         scale = np.sum(weights, axis=axis, dtype=dtype, keepdims=kept(keepdims))
         result = np.sum(cast(a, dtype) * cast(weights, dtype), axis=axis, keepdims=kept(keepdims))
         result = result / scale
@@ -126,15 +151,22 @@ def _fitted_weights(weights: TracedArray, a: TracedArray, axis: Any) -> TracedAr
         raise TypeError("Axis must be specified when shapes of a and weights differ.")
     axes = np.lib.array_utils.normalize_axis_tuple(axis, a.ndim)
     if weights.shape != tuple(a.shape[k] for k in axes):
-        raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+        raise ValueError(
+            "Shape of weights must be consistent with shape of a along specified axis."
+        )
     weights = np.transpose(weights, np.argsort(axes).tolist())
     return emit_reshape(weights, [d if k in axes else 1 for k, d in enumerate(a.shape)])
 
 
 @implements(np.nansum)
 def nansum(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = MISSING,
-    initial: Any = MISSING, where: Any = MISSING,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = MISSING,
+    initial: Any = MISSING,
+    where: Any = MISSING,
 ) -> Any:
     """As `np.nansum`."""
     return np.sum(_filled(a, 0), axis, dtype, out, keepdims, initial, where)
@@ -142,8 +174,13 @@ def nansum(
 
 @implements(np.nanprod)
 def nanprod(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = MISSING,
-    initial: Any = MISSING, where: Any = MISSING,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = MISSING,
+    initial: Any = MISSING,
+    where: Any = MISSING,
 ) -> Any:
     """As `np.nanprod`."""
     return np.prod(_filled(a, 1), axis, dtype, out, keepdims, initial, where)
@@ -158,8 +195,13 @@ def _filled(a: Any, value: Any) -> TracedArray:
 
 @implements(np.nanmean)
 def nanmean(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = MISSING,
-    *, where: Any = MISSING,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = MISSING,
+    *,
+    where: Any = MISSING,
 ) -> Any:
     """As `np.nanmean`."""
     a = as_array(traced(a))
@@ -188,7 +230,11 @@ def _extreme(function: Any, a: Any, axis: Any, keepdims: Any, least: float) -> A
 
 @implements(np.nanmax)
 def nanmax(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = MISSING, initial: Any = MISSING,
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    keepdims: Any = MISSING,
+    initial: Any = MISSING,
     where: Any = MISSING,
 ) -> Any:
     """As `np.nanmax`."""
@@ -199,7 +245,11 @@ def nanmax(
 
 @implements(np.nanmin)
 def nanmin(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = MISSING, initial: Any = MISSING,
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    keepdims: Any = MISSING,
+    initial: Any = MISSING,
     where: Any = MISSING,
 ) -> Any:
     """As `np.nanmin`."""
