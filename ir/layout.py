@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,8 @@ def elementwise_layout(
 ) -> Layout:
     """Return the strides that a ufunc gives a new result (`order="K"`), None for C order.
 
-    NumPy's own iterator decides, on arrays that own no memory, so that every corner (broadcast axes,
-    negative strides, mixed orders) is NumPy's.
+    NumPy's own iterator decides, on arrays that own no memory, so that every corner (broadcast
+    axes, negative strides, mixed orders) is NumPy's.
     """
     if not any(layouts) or not all(t.is_static for t in types):
         return None
@@ -33,8 +34,9 @@ def elementwise_layout(
         )
         for t, layout in zip(types, layouts, strict=True)
     ]
-    flags = [["readonly"]] * len(dummies) + [["writeonly", "allocate"]]
-    iterator = np.nditer([*dummies, None], ["zerosize_ok"], flags, order="K")  # type: ignore[list-item]
+    flags: Any = [["readonly"]] * len(dummies) + [["writeonly", "allocate"]]
+    operands: list[Any] = [*dummies, None]
+    iterator = np.nditer(operands, ["zerosize_ok"], flags, order="K")
     result = iterator.operands[-1]
     if result.flags.c_contiguous:
         return None

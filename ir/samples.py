@@ -14,10 +14,11 @@ def numbers(
     count = int(np.prod(shape))
     generator = np.random.default_rng(count + 31 * seed)
     spread = (generator.permutation(count) + 0.3 + 0.4 * generator.random(count)) / max(count, 1)
-    values = low + (high - low) * spread.reshape(shape)
+    values: Any = low + (high - low) * spread.reshape(shape)
     if np.dtype(dtype).kind == "c":
         values = values + 1j * generator.permutation(values.ravel()).reshape(shape)
-    return values.astype(dtype)
+    result: np.ndarray = values.astype(dtype)
+    return result
 
 
 def positions(*shape: int, size: int, seed: int = 0) -> np.ndarray:

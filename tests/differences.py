@@ -29,11 +29,15 @@ def largest(types: Sequence[ArrayType]) -> int:
 
 def seeds_for(types: Sequence[ArrayType]) -> list[Any]:
     """Return a cotangent for each type."""
-    return [numbers(*t.shape, dtype=t.dtype, seed=7 + k)[()] for k, t in enumerate(types)]  # type: ignore[arg-type]
+    shapes: list[Any] = [t.shape for t in types]
+    return [
+        numbers(*s, dtype=t.dtype, seed=7 + k)[()]
+        for k, (s, t) in enumerate(zip(shapes, types, strict=True))
+    ]
 
 
 def check_vjp(function: Function, arguments: Sequence[Any], tolerance: float) -> Function:
-    """Compare cotangents with central differences along one direction; return the backward function.
+    """Compare cotangents with central differences along one direction; return the backward one.
 
     A cotangent g of z means dL = Re(sum(g * dz)).
     """

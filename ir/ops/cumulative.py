@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -57,7 +58,7 @@ class LinearRecurrence(Op):
         result = np.array(operands[1])
         s = np.moveaxis(result, self.axis, 0)
         steps = range(len(s))[::-1] if self.backward else range(len(s))
-        for before, now in zip(steps, steps[1:], strict=False):
+        for before, now in itertools.pairwise(steps):
             s[now] += a[now] * s[before]
         return result
 
@@ -68,7 +69,7 @@ class LinearRecurrence(Op):
         results: tuple[Array, ...],
         *operands: Array,
     ) -> Sequence[Array | Scatter | None]:
-        """With t the recurrence of `ct` the other way and `a` one place on: dc = t, da[j] = t[j] s[j-1]."""
+        """Run the other way: `t[j] = ct[j] + a[j + 1] t[j + 1]`; dc = t, da[j] = t[j] s[j - 1]."""
         (a, _), (s,), axis = operands, results, self.axis
         none = np.zeros_like(first(a, axis))
         if self.backward:
@@ -117,7 +118,9 @@ class Cumulative(Op):
         """Run back over `y[j] = f(y[j - 1], x[j])` with the rules of the ufunc f."""
         (x,), (y,), axis = operands, results, self.axis
         rules = ELEMENTWISE[self.ufunc].rules
-        assert rules is not None and rules[0] is not None and rules[1] is not None
+        assert rules is not None
+        assert rules[0] is not None
+        assert rules[1] is not None
         step = (but_first(y, axis), but_last(y, axis), but_first(x, axis))
         slopes = rules[0](np.ones_like(step[0]), *step)
         none = np.zeros_like(first(x, axis))

@@ -2,8 +2,8 @@
 
 A rule is `(ct, y, *operands) -> cotangent` in plain NumPy, `y` being the result. Complex cotangents
 follow the convention of JAX and autograd: for a real function f of z = a + ib the gradient is
-df/da - i df/db, so that rules of holomorphic functions read as in the real case. At ties and kinks the
-rules agree with JAX: `maximum` gives half to each, `abs` has slope 0 at 0.
+df/da - i df/db, so that rules of holomorphic functions read as in the real case. At ties and kinks
+the rules agree with JAX: `maximum` gives half to each, `abs` has slope 0 at 0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ UNIT = (-0.9, 0.9)
 WIDE = (-2.0, 2.0)
 
 
-# ---- arithmetic ------------------------------------------------------------------------------------
+# ---- arithmetic ---------------------------------------------------------------------------------
 
 add = elementwise(np.add, infix="+", vjp=[lambda ct, y, a, b: ct, lambda ct, y, a, b: ct])
 subtract = elementwise(
@@ -81,7 +81,7 @@ fmod = elementwise(
 )
 floor_divide = elementwise(np.floor_divide, infix="//", cost=Cost.DIVISION, domain=(WIDE, POSITIVE))
 
-# ---- absolute value, sign, parts -----------------------------------------------------------------------
+# ---- absolute value, sign, parts ----------------------------------------------------------------
 
 
 def _unit(x: Array) -> Array:
@@ -110,7 +110,7 @@ copysign = elementwise(
     domain=(POSITIVE, POSITIVE),
 )
 
-# ---- exponentials and logarithms ---------------------------------------------------------------------
+# ---- exponentials and logarithms ----------------------------------------------------------------
 
 exp = elementwise(np.exp, cost=Cost.TRANSCENDENTAL, vjp=[lambda ct, y, x: ct * y])
 exp2 = elementwise(np.exp2, cost=Cost.TRANSCENDENTAL, vjp=[lambda ct, y, x: ct * y * LN2])
@@ -151,7 +151,7 @@ logaddexp2 = elementwise(
     ],
 )
 
-# ---- roots -----------------------------------------------------------------------------------------------
+# ---- roots --------------------------------------------------------------------------------------
 
 sqrt = elementwise(
     np.sqrt, cost=Cost.DIVISION, vjp=[lambda ct, y, x: ct * 0.5 / y], domain=(POSITIVE,)
@@ -166,7 +166,7 @@ hypot = elementwise(
     domain=(POSITIVE, POSITIVE),
 )
 
-# ---- trigonometry ------------------------------------------------------------------------------------
+# ---- trigonometry -------------------------------------------------------------------------------
 
 sin = elementwise(np.sin, cost=Cost.TRANSCENDENTAL, vjp=[lambda ct, y, x: ct * np.cos(x)])
 cos = elementwise(np.cos, cost=Cost.TRANSCENDENTAL, vjp=[lambda ct, y, x: -ct * np.sin(x)])
@@ -215,7 +215,7 @@ radians = elementwise(np.radians, vjp=[lambda ct, y, x: ct * (math.pi / 180.0)])
 rad2deg = elementwise(np.rad2deg, vjp=[lambda ct, y, x: ct * (180.0 / math.pi)])
 deg2rad = elementwise(np.deg2rad, vjp=[lambda ct, y, x: ct * (math.pi / 180.0)])
 
-# ---- extremes: half to each at a tie -------------------------------------------------------------------
+# ---- extremes: half to each at a tie ------------------------------------------------------------
 
 
 def _share(ct: Array, y: Array, mine: Array, other: Array) -> Array:
@@ -224,11 +224,15 @@ def _share(ct: Array, y: Array, mine: Array, other: Array) -> Array:
 
 
 _EXTREME = [
-    lambda ct, y, a, b: _share(ct, y, a, b),
+    _share,
     lambda ct, y, a, b: _share(ct, y, b, a),
 ]
 maximum = elementwise(np.maximum, vjp=_EXTREME)
 minimum = elementwise(np.minimum, vjp=_EXTREME)
+
+
+_np_clip: np.ufunc = vars(np._core.umath)["clip"]  # type: ignore[attr-defined]
+"""The ufunc below `np.clip`: one pass over memory for both bounds."""
 
 
 def _clip_value(ct: Array, y: Array, x: Array, low: Array, high: Array) -> Array:
@@ -242,7 +246,7 @@ def _clip_low(ct: Array, y: Array, x: Array, low: Array, high: Array) -> Array:
 
 
 clip = elementwise(
-    np._core.umath.clip,  # type: ignore[attr-defined]
+    _np_clip,
     vjp=[
         _clip_value,
         _clip_low,
@@ -253,7 +257,7 @@ clip = elementwise(
 fmax = elementwise(np.fmax, vjp=_EXTREME)
 fmin = elementwise(np.fmin, vjp=_EXTREME)
 
-# ---- floating-point parts ------------------------------------------------------------------------------
+# ---- floating-point parts -----------------------------------------------------------------------
 
 ldexp = elementwise(np.ldexp, vjp=[lambda ct, y, a, n: np.ldexp(ct, n), None])
 nextafter = elementwise(np.nextafter, vjp=[lambda ct, y, a, b: ct, None])
@@ -266,7 +270,7 @@ ceil = elementwise(np.ceil)
 trunc = elementwise(np.trunc)
 rint = elementwise(np.rint)
 
-# ---- predicates, logic, integers: no derivative ----------------------------------------------------
+# ---- predicates, logic, integers: no derivative -------------------------------------------------
 
 equal = elementwise(np.equal, infix="==")
 not_equal = elementwise(np.not_equal, infix="!=")

@@ -21,13 +21,13 @@ class ArgSort(Op):
     name = "argsort"
     cost = Cost.TRANSCENDENTAL
     axis: int
-    kind: str | None = None
+    kind: Any = None
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return (types[0].with_dtype(np.dtype(np.intp)),)
 
     def evaluate(self, *operands: Array) -> Any:
-        return np.argsort(operands[0], axis=self.axis, kind=self.kind)  # type: ignore[call-overload]
+        return np.argsort(operands[0], axis=self.axis, kind=self.kind)
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         function = emitter.bind(np.argsort, "argsort")
@@ -45,13 +45,13 @@ class Sort(Op):
     name = "sort"
     cost = Cost.TRANSCENDENTAL
     axis: int
-    kind: str | None = None
+    kind: Any = None
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return (types[0],)
 
     def evaluate(self, *operands: Array) -> Any:
-        return np.sort(operands[0], axis=self.axis, kind=self.kind)  # type: ignore[call-overload]
+        return np.sort(operands[0], axis=self.axis, kind=self.kind)
 
     def vjp(
         self,

@@ -262,7 +262,7 @@ def axes_of(ndim: int, axis: int | Sequence[int] | None) -> tuple[int, ...]:
     """
     if axis is None:
         return tuple(range(-ndim, 0))
-    axes = np.lib.array_utils.normalize_axis_tuple(axis, ndim)  # type: ignore[arg-type]
+    axes = np.lib.array_utils.normalize_axis_tuple(axis, ndim)
     return tuple(sorted(int(a) - ndim for a in axes))
 
 

@@ -192,8 +192,9 @@ class BroadcastTo(View):
     def evaluate(self, *operands: Array) -> Any:
         x = np.asarray(operands[0])
         lead, core = x.shape[: x.ndim - self.rank], x.shape[x.ndim - self.rank :]
+        shape: Any = (*lead, *self.shape)
         padded = (*lead, *(1,) * (len(self.shape) - len(core)), *core)
-        return np.broadcast_to(x.reshape(padded), (*lead, *self.shape))
+        return np.broadcast_to(x.reshape(padded), shape)
 
     def vjp(
         self,
@@ -233,7 +234,8 @@ class Full(Op):
 
     def evaluate(self, *operands: Array) -> Any:
         value = np.asarray(operands[0])
-        return np.full(self.shape, value, value.dtype)  # type: ignore[arg-type]
+        shape: Any = self.shape
+        return np.full(shape, value, value.dtype)
 
     def vjp(
         self,

@@ -36,7 +36,8 @@ class Windows(View):
             left = shape[axis] - size + 1
             if isinstance(left, int) and left < 1:
                 raise ShapeError(
-                    f"window shape cannot be larger than input array shape: {size} and {shape[axis]}"
+                    "window shape cannot be larger than input array shape: "
+                    f"{size} and {shape[axis]}"
                 )
             shape[axis] = left
         return (x.with_shape((*shape, *self.sizes)),)
@@ -91,7 +92,8 @@ class AddWindows(Op):
             for axis, start in zip(self.axes, offset, strict=True):
                 starts[axis] += start
             part = tuple(slice(s, s + n) for s, n in zip(starts, lengths, strict=True))
-            total[part] += w[(..., *offset)]
+            ending: Any = (..., *offset)
+            total[part] += w[ending]
         return total
 
     def vjp(

@@ -1,7 +1,8 @@
 """NumPy functions, traced, against NumPy itself: values, dtypes, shapes, kinds, errors, gradients.
 
-Each case is a function of one array (or two) as a user writes it. It runs plainly and traced on arrays
-of every shape, memory order and dtype; where NumPy raises, the traced function raises the same class.
+Each case is a function of one array (or two) as a user writes it. It runs plainly and traced on
+arrays of every shape, memory order and dtype; where NumPy raises, the traced function raises the
+same class.
 """
 
 from __future__ import annotations
@@ -28,12 +29,22 @@ from pullback.tracer import functions  # noqa: F401  (fills the tables)
 from pullback.tracer.array import FUNCTIONS, TracedArray, lift
 from pullback.tracer.state import Trace
 
-_spec = importlib.util.spec_from_file_location(
-    "differences", Path(__file__).parents[1] / "differences.py"
-)
-assert _spec is not None and _spec.loader is not None
-differences = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(differences)
+HERE = Path(__file__).parent
+
+
+def load(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+differences = load(HERE.parent / "differences.py")
+cases = load(HERE / "function_cases.py")
+ARRAYS, BINARY, CASES, ROUNDED = cases.ARRAYS, cases.BINARY, cases.CASES, cases.ROUNDED
+OPERATORS, TRACED_INDICES = cases.OPERATORS, cases.TRACED_INDICES
 
 Case = Callable[..., Any]
 
@@ -119,314 +130,6 @@ def compare(
         assert kind_of(got) == kind_of(want), f"{type(got)} is not {type(want)}"
 
 
-SHAPES: dict[str, np.ndarray] = {
-    "0-d": np.asarray(1.25),
-    "scalar": np.float64(-0.75),  # type: ignore[dict-item]
-    "empty": np.zeros(0),
-    "no rows": np.zeros((0, 3)),
-    "one": np.array([0.5]),
-    "vector": numbers(5),
-    "matrix": numbers(3, 3),
-    "wide": numbers(2, 4),
-    "cube": numbers(2, 3, 2),
-    "reversed": numbers(6, 8)[::-2, ::-2],
-    "fortran": np.asfortranarray(numbers(3, 4)),
-    "transposed": numbers(2, 3, 4).transpose(2, 0, 1),
-    "broadcast": np.broadcast_to(numbers(3), (2, 3)),
-}
-DTYPES: dict[str, np.ndarray] = {
-    **{f"vector {d}": numbers(5, dtype=d, low=0, high=9) for d in ("i8", "i4", "u1", "f4", "f2")},
-    **{f"matrix {d}": numbers(3, 4, dtype=d, low=-4, high=4) for d in ("i8", "f4", "f2", "c16")},
-    "bool": numbers(3, 3) > 0,
-    "no bools": np.zeros(0, bool),
-    "complex": numbers(4, dtype="c8"),
-    "scalar f4": np.float32(1.5),  # type: ignore[dict-item]
-    "int": np.int64(3),  # type: ignore[dict-item]
-    "extremes": np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e300, 5e-324, -1.5]),
-    "ties": np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]),
-    "whole numbers": np.array([[2.0, 0.5], [-1.5, 3.0]]),
-}
-ARRAYS = {**SHAPES, **DTYPES}
-
-MASK = np.array([True, False, True])
-
-REDUCTIONS: dict[str, Case] = {
-    f"{name} {options}": (lambda x, name=name, options=options: getattr(np, name)(x, **options))
-    for name in ("sum", "prod", "max", "min", "mean", "var", "std", "any", "all", "ptp")
-    for options in (
-        {},
-        {"axis": 0},
-        {"axis": -1, "keepdims": True},
-        {"axis": (0, 1)},
-        {"axis": ()},
-        {"axis": None, "keepdims": True},
-    )
-}
-REDUCTIONS.update({
-    "sum method": lambda x: x.sum(1),
-    "max method": lambda x: x.max(axis=0),
-    "mean method": lambda x: x.mean(-1),
-    "var ddof": lambda x: np.var(x, 0, ddof=1),
-    "std correction": lambda x: np.std(x, correction=1),
-    "var dtype": lambda x: np.var(x, dtype=np.float64),
-    "sum dtype": lambda x: np.sum(x, dtype=np.float32),
-    "mean dtype": lambda x: np.mean(x, dtype=np.float64),
-    "mean where": lambda x: np.mean(x, where=x > 0),
-    "sum initial": lambda x: np.sum(x, initial=2),
-    "prod initial": lambda x: np.prod(x, axis=0, initial=2),
-    "max initial": lambda x: np.max(x, initial=1),
-    "min initial axis": lambda x: np.min(x, axis=0, initial=1),
-    "sum where": lambda x: np.sum(x, where=x > 0),
-    "max where": lambda x: np.max(x, where=x > 0, initial=0),
-    "max where without initial": lambda x: np.max(x, where=x > 0),
-    "any where": lambda x: np.any(x, where=x > 0),
-    "var where": lambda x: np.var(x, where=x > -1),
-    "amax": lambda x: (np.amax(x), np.amin(x), np.ptp(x)),
-    "argmax": lambda x: np.argmax(x),
-    "argmin axis": lambda x: np.argmin(x, axis=0),
-    "argmax keepdims": lambda x: x.argmax(axis=-1, keepdims=True),
-    "argmin all keepdims": lambda x: np.argmin(x, keepdims=True),
-    "cumsum": lambda x: np.cumsum(x),
-    "cumsum axis": lambda x: np.cumsum(x, axis=0),
-    "cumsum dtype": lambda x: x.cumsum(-1, dtype=np.float32),
-    "cumprod": lambda x: np.cumprod(x, axis=-1),
-    "count_nonzero": lambda x: np.count_nonzero(x),
-    "count_nonzero axis": lambda x: np.count_nonzero(x, axis=0),
-    "average": lambda x: np.average(x),
-    "average axis": lambda x: np.average(x, axis=0),
-    "average weights": lambda x: np.average(x, weights=np.abs(x) + 1),
-    "average vector weights": lambda x: np.average(x, axis=1, weights=np.array([0.5, 1.0, 2.5])),
-    "nansum": lambda x: np.nansum(x, axis=0),
-    "nanprod": lambda x: np.nanprod(x),
-    "nanmean": lambda x: np.nanmean(x, axis=-1),
-    "nanmax": lambda x: np.nanmax(np.real(x)),
-    "nanmin": lambda x: np.nanmin(np.real(x), axis=0),
-    "median": lambda x: np.median(np.real(x)),
-    "median axis": lambda x: np.median(np.real(x), axis=-1, keepdims=True),
-    "add.reduce": lambda x: np.add.reduce(x),
-    "multiply.reduce": lambda x: np.multiply.reduce(x, axis=-1),
-    "maximum.reduce": lambda x: np.maximum.reduce(x, axis=None),
-    "logaddexp.reduce": lambda x: np.logaddexp.reduce(x),
-    "logical_or.reduce": lambda x: np.logical_or.reduce(x, axis=-1),
-    "add.accumulate": lambda x: np.add.accumulate(x),
-    "maximum.accumulate": lambda x: np.maximum.accumulate(x, axis=-1),
-    "minimum.accumulate": lambda x: np.minimum.accumulate(x),
-    "logaddexp.accumulate": lambda x: np.logaddexp.accumulate(x),
-    "multiply.outer": lambda x: np.multiply.outer(x, x),
-    "less.outer": lambda x: np.less.outer(x, np.arange(3)),
-})  # fmt: skip
-
-# NumPy adds `initial` in before the first element, and sums masked stretches apart: other rounding.
-ROUNDED = {
-    "sum initial", "prod initial", "sum where", "mean where", "var where", "nanmean",
-    "average weights", "sum dtype", "average vector weights",
-}  # fmt: skip
-
-MOVES: dict[str, Case] = {
-    "reshape -1": lambda x: x.reshape(-1),
-    "reshape F": lambda x: np.reshape(x, (-1,), order="F"),
-    "reshape A": lambda x: np.reshape(x, (-1,), order="A"),
-    "reshape 2": lambda x: x.reshape(3, -1),
-    "ravel": lambda x: np.ravel(x),
-    "ravel K": lambda x: x.ravel("K"),
-    "ravel F": lambda x: x.ravel(order="F"),
-    "flatten": lambda x: x.flatten(),
-    "flatten F": lambda x: x.flatten("F"),
-    "transpose": lambda x: np.transpose(x),
-    "transpose axes": lambda x: x.transpose(1, 0),
-    "transpose tuple": lambda x: x.transpose((2, 0, 1)),
-    "T": lambda x: x.T,
-    "mT": lambda x: (x if x.ndim else x.reshape(1)).mT,
-    "swapaxes": lambda x: np.swapaxes(x, 0, -1),
-    "moveaxis": lambda x: np.moveaxis(x, 0, -1),
-    "moveaxis two": lambda x: np.moveaxis(x, (0, 1), (-1, 0)),
-    "rollaxis": lambda x: np.rollaxis(x, 1),
-    "rollaxis start": lambda x: np.rollaxis(x, 0, 2),
-    "expand_dims": lambda x: np.expand_dims(x, (0, -1)),
-    "squeeze": lambda x: np.squeeze(np.expand_dims(x, 0)),
-    "squeeze axis": lambda x: x.squeeze(axis=0),
-    "atleast_1d": lambda x: np.atleast_1d(x),
-    "atleast_2d": lambda x: np.atleast_2d(x, 1.5),
-    "atleast_3d": lambda x: np.atleast_3d(x),
-    "broadcast_to": lambda x: np.broadcast_to(x, (2, *x.shape)),
-    "broadcast_to bad": lambda x: np.broadcast_to(x, (7,)),
-    "broadcast_arrays": lambda x: np.broadcast_arrays(x, np.ones((2, 1, 1, 1))),
-    "copy": lambda x: np.copy(x),
-    "copy method": lambda x: x.copy(),
-    "astype": lambda x: np.real(x).astype(np.float32),
-    "astype same": lambda x: x.astype(x.dtype, copy=False),
-    "astype bool": lambda x: x.astype(bool),
-    "astype casting": lambda x: x.astype(np.int32, casting="safe"),
-    "real imag": lambda x: (x.real, x.imag, np.real(x), np.imag(x)),
-    "conj": lambda x: (x.conj(), np.conj(x)),
-    "flip": lambda x: np.flip(x),
-    "flip axis": lambda x: np.flip(x, 0),
-    "fliplr": lambda x: np.fliplr(x),
-    "flipud": lambda x: np.flipud(x),
-    "rot90": lambda x: np.rot90(x),
-    "rot90 2": lambda x: np.rot90(x, 2),
-    "rot90 3": lambda x: np.rot90(x, -1, (1, 0)),
-    "rot90 0": lambda x: np.rot90(x, 4),
-    "roll": lambda x: np.roll(x, 2),
-    "roll axis": lambda x: np.roll(x, -1, axis=-1),
-    "roll axes": lambda x: np.roll(x, (1, 2), axis=(0, 1)),
-    "roll one axis twice": lambda x: np.roll(x, (1, 2), axis=(0, 0)),
-    "roll both": lambda x: np.roll(x, 1, axis=(0, 1)),
-    "tile": lambda x: np.tile(x, 2),
-    "tile 2": lambda x: np.tile(x, (2, 1, 3)),
-    "tile 1": lambda x: np.tile(x, (1, 1)),
-    "tile 0": lambda x: np.tile(x, 0),
-    "repeat": lambda x: np.repeat(x, 3),
-    "repeat axis": lambda x: x.repeat(2, axis=-1),
-    "repeat counts": lambda x: np.repeat(x, [2, 0, 1], axis=0),
-    "repeat 0": lambda x: np.repeat(x, 0),
-    "diff": lambda x: np.diff(x),
-    "diff 2": lambda x: np.diff(x, 2, axis=0),
-    "diff edges": lambda x: np.diff(x, prepend=0, append=x[..., :1]),
-    "diagonal": lambda x: np.diagonal(x),
-    "diagonal 1": lambda x: x.diagonal(1),
-    "diagonal -1": lambda x: np.diagonal(x, -1),
-    "diagonal far": lambda x: np.diagonal(x, 9),
-    "diagonal axes": lambda x: np.diagonal(x, axis1=-1, axis2=0),
-    "diag": lambda x: np.diag(x),
-    "diag 1": lambda x: np.diag(x, 1),
-    "diag -2": lambda x: np.diag(x, -2),
-    "diagflat": lambda x: np.diagflat(x, 1),
-    "trace": lambda x: np.trace(x),
-    "trace offset": lambda x: x.trace(offset=1),
-    "tril": lambda x: np.tril(x),
-    "triu": lambda x: np.triu(x, 1),
-    "tril -1": lambda x: np.tril(x, -1),
-    "concatenate": lambda x: np.concatenate([x, x], axis=0),
-    "concatenate axis": lambda x: np.concatenate([x, x[..., :1]], axis=-1),
-    "concatenate None": lambda x: np.concatenate([x, np.arange(2)], axis=None),
-    "concatenate dtype": lambda x: np.concatenate([x, x], dtype=np.complex128),
-    "stack": lambda x: np.stack([x, 2 * x]),
-    "stack axis": lambda x: np.stack((x, x), axis=-1),
-    "stack numbers": lambda x: np.stack([x, 1.0]),
-    "vstack": lambda x: np.vstack([x, x]),
-    "hstack": lambda x: np.hstack([x, x]),
-    "dstack": lambda x: np.dstack([x, x]),
-    "column_stack": lambda x: np.column_stack([x, x]),
-    "append": lambda x: np.append(x, 1.5),
-    "block": lambda x: np.block([[x, x], [x, x]]),
-    "split": lambda x: np.split(x, 3),
-    "split indices": lambda x: np.split(x, [1, 2], axis=-1),
-    "array_split": lambda x: np.array_split(x, 2),
-    "hsplit": lambda x: np.hsplit(x, 2),
-    "vsplit": lambda x: np.vsplit(x, [1]),
-    "dsplit": lambda x: np.dsplit(x, 2),
-    "unstack": lambda x: np.unstack(x),
-    "pad": lambda x: np.pad(x, 1),
-    "pad value": lambda x: np.pad(x, ((1, 2),), constant_values=3),
-    "pad values": lambda x: np.pad(x, 1, constant_values=((1, 2),)),
-    "pad edge": lambda x: np.pad(x, (1, 2), mode="edge"),
-    "pad reflect": lambda x: np.pad(x, (2, 1), mode="reflect"),
-    "pad symmetric": lambda x: np.pad(x, 2, mode="symmetric"),
-    "pad wrap": lambda x: np.pad(x, (3, 1), mode="wrap"),
-    "pad dict": lambda x: np.pad(x, {0: (1, 0), -1: 2}),
-    "meshgrid": lambda x: np.meshgrid(x, np.arange(2.0)),
-    "meshgrid ij": lambda x: np.meshgrid(x, x, indexing="ij", sparse=True),
-    "windows": lambda x: np.lib.stride_tricks.sliding_window_view(x, 2, axis=-1),
-    "windows 2": lambda x: np.lib.stride_tricks.sliding_window_view(x, (2, 2)),
-    "sort": lambda x: np.sort(x),
-    "sort axis": lambda x: np.sort(x, axis=0, kind="stable"),
-    "sort None": lambda x: np.sort(x, axis=None),
-    "argsort": lambda x: np.argsort(x, stable=True),
-    "argsort method": lambda x: x.argsort(axis=0),
-    "take": lambda x: np.take(x, [0, -1, 0]),
-    "take one": lambda x: x.take(0),
-    "take axis": lambda x: np.take(x, [[1, 0], [0, 1]], axis=-1),
-    "take clip": lambda x: np.take(x, [-5, 50], axis=0, mode="clip"),
-    "take wrap": lambda x: np.take(x, [-5, 50], axis=0, mode="wrap"),
-    "take_along_axis": lambda x: np.take_along_axis(x, np.zeros_like(x, dtype=int), axis=-1),
-    "zeros_like": lambda x: (np.zeros_like(x), np.ones_like(x, dtype=np.float32)),
-    "empty_like": lambda x: np.empty_like(x).shape,
-    "full_like": lambda x: np.full_like(x, 1.5),
-    "shape": lambda x: (*np.shape(x), np.ndim(x), np.size(x), len(x.strides)),
-    "types": lambda x: (np.iscomplexobj(x), np.isrealobj(x), np.can_cast(x.dtype, np.float64)),
-}
-
-INDICES: dict[str, Case] = {
-    f"x[{text}]": (lambda x, text=text: eval(f"x[{text}]", {"np": np, "x": x, "MASK": MASK}))
-    for text in (
-        "0", "-1", "7", "...", "()", "None", "1:", "::-1", "::2, 1", "..., 0", "0, ...", "1, -1", ":",
-        "None, :, None", "[0, 1]", "[]", "[[0, 1], [1, 0]]", ":, [1, 0]", "[0, 1], [1, 0]", "0, [1, 0]",
-        "[1, 0], 0", "[0, 1], :, [1, 0]", "0, :, [1, 0]", "[0, 1], None, [1, 0]", "None, [0, 1]",
-        "[0, 1], ..., [1, 0]", "..., [1, 0]", "[0], ...", ":, None, [1, 0]", "[0, 1], 1:, None",
-        "MASK", "MASK, 0", "MASK, [0, 1]", ":, MASK", "True", "False", "..., True", "True, [0, 1]",
-        "np.array(1)", "np.int32(1)", "np.array([[True, False]])", "np.ix_([0, 1], [1, 0])", "1.5",
-        "'a'", "[1.0]", "..., ...", "np.uint8(1)", "[0, 9]", "0, 0, 0, 0, 0", "5:2", "-2:", "1:-1, ::-1",
-        "MASK[:2]", "np.zeros((0, 2), int)", ":, np.newaxis, 0", "[0, 1], [[0], [1]]",
-    )
-}  # fmt: skip
-
-MATHS: dict[str, Case] = {
-    "clip": lambda x: np.clip(x, -0.5, 0.5),
-    "clip low": lambda x: np.clip(x, 0, None),
-    "clip high": lambda x: x.clip(max=1),
-    "clip method": lambda x: x.clip(0, 1),
-    "clip min max": lambda x: np.clip(x, min=0, max=2),
-    "clip arrays": lambda x: np.clip(x, np.float32(0), np.arange(1.0, 2.0, 4)),
-    "clip far": lambda x: np.clip(x, -1000, 1000),
-    "around": lambda x: np.around(x),
-    "round 2": lambda x: np.round(x, 2),
-    "round -1": lambda x: x.round(-1),
-    "fix": lambda x: np.fix(x),
-    "nan_to_num": lambda x: np.nan_to_num(x),
-    "nan_to_num values": lambda x: np.nan_to_num(x, nan=1.0, posinf=2.0, neginf=-2.0),
-    "sinc": lambda x: np.sinc(x),
-    "angle": lambda x: np.angle(x),
-    "angle deg": lambda x: np.angle(x, deg=True),
-    "isclose": lambda x: np.isclose(x, 1.0),
-    "isclose nan": lambda x: np.isclose(x, x, equal_nan=True),
-    "allclose": lambda x: np.allclose(x, x),
-    "array_equal": lambda x: (np.array_equal(x, x), np.array_equal(x, np.zeros(9))),
-    "array_equal nan": lambda x: np.array_equal(x, x, equal_nan=True),
-    "array_equiv": lambda x: (np.array_equiv(x, x), np.array_equiv(x, np.zeros(9))),
-    "isposinf": lambda x: np.isposinf(x),
-    "isneginf": lambda x: np.isneginf(x),
-    "isreal": lambda x: (np.isreal(x), np.iscomplex(x)),
-    "where": lambda x: np.where(x > 0, x, 0),
-    "where float": lambda x: np.where(x > 0, x, 1.5),
-    "where scalar": lambda x: np.where(True, x, np.float64(2)),
-    "where numbers": lambda x: np.where(x > 0, 1, 2.5),
-    "select": lambda x: np.select([x > 1, x > 0], [x, 2 * x], -1),
-    "select default": lambda x: np.select([x > 1], [1]),
-    "select bad": lambda x: np.select([x], [x]),
-    "divmod": lambda x: np.divmod(x, 0.7),
-    "divmod operator": lambda x: divmod(x, 2),
-    "modf": lambda x: np.modf(x),
-    "frexp": lambda x: np.frexp(x),
-    "ldexp": lambda x: np.ldexp(x, 3),
-    "float_power": lambda x: np.float_power(x, 2),
-    "power": lambda x: (x**2, x**3, 2.0**x),
-    "root": lambda x: abs(x) ** 0.5,
-    "power int": lambda x: np.power(x, 3),
-    "power negative": lambda x: x**-1,
-    "abs": lambda x: (abs(x), -x, +x),
-    "add dtype": lambda x: np.add(x, 1, dtype=np.float64),
-    "multiply dtype": lambda x: np.multiply(x, x, dtype=np.float32),
-    "mixed": lambda x: (x + 1, x * 2.5, x + np.float32(1), x + np.int64(2), x / 3),
-    "compare": lambda x: (x < 1, x >= 0.5, x == x, x != 0),
-    "compare far": lambda x: (x < -1, x == 300, x > 70000),
-    "reflected": lambda x: (1 - x, 2 / x, 7 // x, 7 % x),
-    "list": lambda x: x + [1.0, 2.0, 3.0],
-    "bits": lambda x: (x & 1, x | 2, x ^ 3, ~x, x << 1, x >> 1),
-    "complex": lambda x: x * 1j,
-    "result_type": lambda x: x.astype(np.result_type(x, np.float32)),
-    "diff where": lambda x: np.where(np.isnan(x), 0, x),
-    "linspace": lambda x: np.linspace(x, 2, 5),
-    "linspace open": lambda x: np.linspace(0, x, 4, endpoint=False),
-    "linspace axis": lambda x: np.linspace(x, 2 * x, 3, axis=-1),
-}
-
-CASES = {**REDUCTIONS, **MOVES, **INDICES, **MATHS}
-
-# The value is NumPy's up to the last bits.
-ROUNDED |= {"sinc", "angle deg", "linspace", "linspace open", "linspace axis"}
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_values_are_those_of_numpy(name: str) -> None:
     for label, x in ARRAYS.items():
@@ -436,24 +139,6 @@ def test_values_are_those_of_numpy(name: str) -> None:
             error.add_note(f"on {label}: {x!r}")
             raise
 
-
-BINARY: dict[str, tuple[Any, Any]] = {
-    "rows and columns": (numbers(2, 1), numbers(3, seed=1)),
-    "array and scalar": (numbers(4), np.float64(1.25)),
-    "two dtypes": (numbers(3, dtype="f4"), numbers(3, dtype="f2", seed=1)),
-    "ints": (numbers(4, dtype="i4", low=1, high=9), np.array([3, 1, 2, 5])),
-    "small ints": (numbers(4, dtype="u1", low=1, high=9), numbers(4, dtype="i1", low=1, high=6)),
-    "bools": (numbers(4) > 0, numbers(4, seed=2) > 0),
-    "bool and float": (numbers(4) > 0, numbers(4)),
-    "int and float": (numbers(4, dtype="i4", low=1, high=9), numbers(4, dtype="f4")),
-    "complex": (numbers(3, dtype="c16"), numbers(3, seed=1)),
-    "ties": (np.array([0.0, -0.0, 1.0, np.nan]), np.array([-0.0, 0.0, 1.0, 1.0])),
-    "orders": (np.asfortranarray(numbers(2, 3)), numbers(3, 2, seed=1).T),
-    "empty": (np.zeros((0, 2)), np.zeros(2)),
-    "scalars": (np.float32(1.5), np.int64(2)),
-    "0-d": (np.asarray(2.0), np.asarray(0.5)),
-    "do not fit": (numbers(2), numbers(3)),
-}
 
 UFUNCS = {ufunc.__name__: ufunc for ufunc in ELEMENTWISE if ufunc.__name__ != "clip"}
 
@@ -473,47 +158,17 @@ def test_ufuncs_are_those_of_numpy(name: str) -> None:
             compare(lambda x, number=number: ufunc(x, number), [x])
 
 
-OPERATORS: dict[str, Case] = {
-    "arithmetic": lambda a, b: (a + b, a - b, a * b, a / b, a // b, a % b),
-    "power": lambda a, b: a**b,
-    "comparisons": lambda a, b: (a < b, a <= b, a == b, a != b, a > b, a >= b),
-    "bits": lambda a, b: (a & b, a | b, a ^ b),
-    "shifts": lambda a, b: (a << b, a >> b),
-    "divmod": lambda a, b: divmod(a, b),
-    "where": lambda a, b: np.where(a > b, a, b),
-    "clip": lambda a, b: np.clip(a, b, b + 1),
-    "isclose": lambda a, b: np.isclose(a, b),
-    "concatenate": lambda a, b: np.concatenate([a.ravel(), b.ravel()]),
-    "outer": lambda a, b: np.subtract.outer(a, b),
-    "broadcast": lambda a, b: np.broadcast_arrays(a, b),
-    "select": lambda a, b: np.select([a > 0, b > 0], [a, b]),
-}
-
-
 @pytest.mark.parametrize("name", OPERATORS)
 def test_operators_are_those_of_numpy(name: str) -> None:
     for left, right in BINARY.values():
         compare(OPERATORS[name], [left, right])
 
 
-DIFFERENTIATED = ("scalar", "vector", "matrix", "cube", "fortran", "matrix c16")
-NARROWED = {"sum dtype", "cumsum dtype", "astype", "multiply dtype"}
-"""Computed in float32: too coarse for differences of 1e-6."""
-KINKS = {
-    *[(f"std {options}", "scalar") for options in ("{}", "{'axis': None, 'keepdims': True}")],
-    *[("std {'axis': ()}", label) for label in DIFFERENTIATED],  # the root of zero
-    ("std correction", "scalar"),
-    ("mean where", "scalar"),  # of nothing
-    ("root", "matrix"),  # holds a number near zero
-    ("reflected", "matrix"),
-}
-
-
-@pytest.mark.parametrize("name", sorted(set(CASES) - NARROWED))
+@pytest.mark.parametrize("name", sorted(set(CASES) - cases.NARROWED))
 def test_gradients_agree_with_finite_differences(name: str) -> None:
-    for label in DIFFERENTIATED:
+    for label in cases.DIFFERENTIATED:
         x = ARRAYS[label]
-        if (name, label) in KINKS:
+        if (name, label) in cases.KINKS:
             continue
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -527,7 +182,7 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
 
 
 def test_every_function_has_a_case() -> None:
-    text = Path(__file__).read_text(encoding="utf-8")
+    text = "".join(p.read_text("utf-8") for p in (Path(__file__), HERE / "function_cases.py"))
     mine = (
         "create",
         "index",
@@ -548,7 +203,7 @@ def test_every_function_has_a_case() -> None:
     assert not missing
 
 
-# ---- indices ---------------------------------------------------------------------------------------
+# ---- indices ------------------------------------------------------------------------------------
 
 SIZES = (3, 2, 4)
 
@@ -568,7 +223,7 @@ def items(axis: int) -> st.SearchStrategy[Any]:
 
 @st.composite
 def indices(draw: st.DrawFn) -> tuple[Any, ...]:
-    """Draw an index of a (3, 2, 4) array: any mixture, with new axes, Ellipsis and masks between."""
+    """Draw an index of a (3, 2, 4) array: any mixture, with new axes, dots and masks between."""
     index: list[Any] = []
     axis, has_dots = 0, False
     used = draw(st.integers(0, 3))
@@ -613,30 +268,6 @@ def test_any_index_differentiates(index: tuple[Any, ...]) -> None:
     differences.check_both_orders(trace(lambda x: np.sin(x[index]), [x]), [x])
 
 
-TRACED_INDICES: dict[str, Case] = {
-    "scalar": lambda x, i: x[i[0]],
-    "scalar and slice": lambda x, i: x[1:, i[1], ::-1],
-    "array": lambda x, i: x[i],
-    "array last": lambda x, i: x[..., i],
-    "arrays": lambda x, i: x[i, :, i],
-    "array and int": lambda x, i: x[i, 0],
-    "array and new axis": lambda x, i: x[i, None, i],
-    "column": lambda x, i: x[i[:, None], i % 2],
-    "take": lambda x, i: np.take(x, i, axis=0),
-    "take flat": lambda x, i: x.take(i),
-    "take clip": lambda x, i: np.take(x, i + 7, axis=1, mode="clip"),
-    "take wrap": lambda x, i: np.take(x, i - 9, axis=1, mode="wrap"),
-    "along": lambda x, i: np.take_along_axis(x, i[None, None], axis=-1),
-    "along flat": lambda x, i: np.take_along_axis(x, i, axis=None),
-    "roll": lambda x, i: np.roll(x, i[1], axis=-1),
-    "roll all": lambda x, i: np.roll(x, i[1]),
-    "float": lambda x, i: x[i * 1.0],
-    "out of bounds": lambda x, i: x[i + 5],
-    "list": lambda x, i: x[[0, 1], 0],
-    "mask of ints": lambda x, i: np.where((i > 0)[:, None, None], x, 0),
-}
-
-
 @pytest.mark.parametrize("name", TRACED_INDICES)
 def test_traced_indices_read_as_in_numpy(name: str) -> None:
     x, i = numbers(3, 2, 4), np.array([1, 0, 1])
@@ -660,7 +291,7 @@ def test_any_shape_moves_as_in_numpy(shape: tuple[int, ...], dtype: str, order: 
         compare(CASES[name], [x])
 
 
-# ---- what hooks call directly, and what is refused -------------------------------------------------
+# ---- what hooks call directly, and what is refused ----------------------------------------------
 
 
 def call(function: Any, *arguments: Any, **options: Any) -> Any:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from ...ir.core import Literal
-from ...ir.ops.select import Where
 from ...ir.errors import ShapeError
+from ...ir.ops.select import Where
 from ...ir.ops.shape import Concatenate, Copy, Full
-from ..array import Kind, TracedArray, emit, implements
+from ...ir.types import Kind
+from ..array import TracedArray, emit, implements
 from ..state import require
 from .shape import (
     as_array,
@@ -24,7 +25,7 @@ from .shape import (
 )
 
 
-def literal(value: Any, dtype: Any) -> TracedArray:
+def literal(value: Any, dtype: Any) -> Any:
     """Return a scalar constant of a dtype as a traced array."""
     trace = require("a constant")
     return TracedArray(Literal(np.asarray(value, np.dtype(dtype))[()]), Kind.SCALAR, trace)
@@ -114,7 +115,7 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, **_: Any) -> Any:
     return as_array(result)
 
 
-def _stacked(values: Any) -> TracedArray:
+def _stacked(values: Any) -> Any:
     parts = [_stacked(v) if isinstance(v, list | tuple) else traced(v) for v in values]
     if not parts:
         return constant(np.array([]))
@@ -124,10 +125,7 @@ def _stacked(values: Any) -> TracedArray:
             "shape after 1 dimensions."
         )
     dtype = common_dtype(parts, weak=False)
-    result: TracedArray = emit(
-        Concatenate(-1 - parts[0].ndim), [cast(expand_dims(p, 0), dtype) for p in parts]
-    )
-    return result
+    return emit(Concatenate(-1 - parts[0].ndim), [cast(expand_dims(p, 0), dtype) for p in parts])
 
 
 @implements(np.where)

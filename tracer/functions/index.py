@@ -10,9 +10,10 @@ import numpy as np
 from ...ir.errors import ShapeError, UnsupportedError
 from ...ir.op import broadcast
 from ...ir.ops.index import AT, Index, Item, Span
-from ..array import Kind, TracedArray, emit, implements, method
+from ...ir.types import Kind
+from ..array import TracedArray, emit, implements, method
 from ..report import expression_here
-from .shape import as_array, constant, normalize_axis, traced
+from .shape import as_array, constant, normalize_axis, traced, transpose
 
 
 def span(item: slice, size: Any) -> Span:
@@ -43,15 +44,17 @@ def _items(index: Any, shape: Sequence[Any]) -> list[Any]:
             items.extend([_Flag(item)] if np.ndim(item) == 0 else [_Mask(item)])
         elif isinstance(item, TracedArray) and item.dtype.kind == "b":
             raise UnsupportedError(
-                f"{expression_here()} reads by a mask whose number of true elements is known only when "
-                "the program runs.\n  Write np.where(mask, x, 0) and reduce over all elements instead."
+                f"{expression_here()} reads by a mask whose number of true elements is known only "
+                "when the program runs.\n  Write np.where(mask, x, 0) and reduce over all elements "
+                "instead."
             )
         else:
             items.append(item)
     used = sum(_axes(i) for i in items)
     if used > len(shape):
         raise IndexError(
-            f"too many indices for array: array is {len(shape)}-dimensional, but {used} were indexed"
+            f"too many indices for array: array is {len(shape)}-dimensional, but {used} were "
+            "indexed"
         )
     places = [k for k, i in enumerate(items) if i is Ellipsis]
     if len(places) > 1:
@@ -138,11 +141,11 @@ def read(a: TracedArray, index: Any) -> Any:
         axis += item is not None
     parts = index if isinstance(index, tuple) else (index,)
     kept = any(i is Ellipsis for i in parts)
-    if len(spec) == a.ndim and all(
+    whole = len(spec) == a.ndim and all(
         isinstance(s, Span) and s == Span(0, d, 1) for s, d in zip(spec, a.shape, strict=True)
-    ):
-        if spec or kept:
-            return as_array(a)
+    )
+    if whole and (spec or kept):
+        return as_array(a)
     result = emit(Index(tuple(spec)), (a, *operands))
     kind = Kind.ARRAY if result.shape or kept else Kind.SCALAR
     return TracedArray(result._atom, kind, result._trace)
@@ -162,8 +165,8 @@ def _item(item: Any, size: Any, operands: list[Any], axis: int) -> Item:
     if isinstance(item, TracedArray):
         if item.dtype.kind not in "iu":
             raise IndexError(
-                "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or "
-                "boolean arrays are valid indices"
+                "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer "
+                "or boolean arrays are valid indices"
             )
         operands.append(item)
         return AT
@@ -194,7 +197,7 @@ def _gather(a: TracedArray, items: list[Any], gap: int | None) -> Any:
     ]
     if not adjacent:
         rest = [k for k in range(a.ndim) if k not in advanced]
-        a = np.transpose(a, [*advanced, *rest])
+        a = transpose(a, [*advanced, *rest])
         spec = [*[AT] * len(advanced), *[spec[k] for k in rest]]
     return emit(Index(tuple(spec), gather=True), (a, *operands))
 
@@ -214,7 +217,7 @@ def _position(item: Any, size: Any, axis: int) -> Any:
         if item.dtype.kind not in "iu":
             raise IndexError("arrays used as indices must be of integer (or boolean) type")
         return item
-    values = np.asarray(item)
+    values: Any = np.asarray(item)
     if values.dtype.kind not in "iu":
         raise IndexError("arrays used as indices must be of integer (or boolean) type")
     if isinstance(size, int) and values.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -129,16 +130,17 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
         for k in range(sections):
             borders.append(borders[-1] + each + (k < extra))
     lead = (slice(None),) * axis
-    return [read(a, (*lead, slice(i, j))) for i, j in zip(borders, borders[1:], strict=False)]
+    return [read(a, (*lead, slice(i, j))) for i, j in itertools.pairwise(borders)]
 
 
 @implements(np.split)
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     """As `np.split`: views."""
     a = traced(ary)
-    if not isinstance(indices_or_sections, tuple | list | np.ndarray):
-        if a.shape[normalize_axis(axis, a.ndim)] % indices_or_sections:
-            raise ShapeError("array split does not result in an equal division")
+    size = a.shape[normalize_axis(axis, a.ndim)]
+    is_count = not isinstance(indices_or_sections, tuple | list | np.ndarray)
+    if is_count and size % indices_or_sections:
+        raise ShapeError("array split does not result in an equal division")
     return array_split(a, indices_or_sections, axis)
 
 
@@ -205,8 +207,8 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     """As `np.repeat`, with counts known while tracing."""
     if is_traced(repeats):
         raise UnsupportedError(
-            f"{expression_here()}: the counts decide the result's shape, but are known only when the "
-            "program runs.\n  Make them static, or write np.take with an index."
+            f"{expression_here()}: the counts decide the result's shape, but are known only when "
+            "the program runs.\n  Make them static, or write np.take with an index."
         )
     a = traced(a)
     if axis is None or (not a.shape and axis in (0, -1)):

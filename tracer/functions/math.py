@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.op import ELEMENTWISE
+from ...ir.op import Op
 from ...ir.ops.select import Frexp, MakeComplex, Modf
-from ..array import UFUNCS, Kind, TracedArray, emit, implements, method, unsupported
+from ...ir.types import Kind
+from ..array import UFUNCS, emit, implements, method, unsupported
 from .create import literal, where
 from .shape import as_array, as_python, as_scalar, cast, common_dtype, copy, traced
 
-_CLIP = ELEMENTWISE[np._core.umath.clip].ufunc  # type: ignore[attr-defined]
+_CLIP = Op.REGISTRY["clip"].ufunc
 
 
 @implements(np.clip)
@@ -29,7 +30,7 @@ def clip(
     **kwargs: Any,
 ) -> Any:
     """As `np.clip`."""
-    missing = np._NoValue  # type: ignore[attr-defined]
+    missing = np._NoValue
     if out is not None or kwargs:
         raise unsupported("np.clip with out= or where=", "Assign the result instead.")
     low = min if a_min is None or a_min is missing else a_min
@@ -56,7 +57,7 @@ def divmod(a: Any, b: Any, /, **kwargs: Any) -> Any:
     return np.floor_divide(a, b, **kwargs), np.remainder(a, b, **kwargs)
 
 
-def _inexact(a: Any) -> TracedArray:
+def _inexact(a: Any) -> Any:
     a = traced(a)
     return cast(a, np.sqrt.resolve_dtypes((a.dtype, None))[0])
 

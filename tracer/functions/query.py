@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..array import PYTHON_TYPES, Kind, TracedArray, implements
+from ...ir.types import Kind
+from ..array import PYTHON_TYPES, TracedArray, implements
 
 
 @implements(np.shape)

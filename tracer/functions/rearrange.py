@@ -111,7 +111,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     if a.ndim == 0:
         raise ShapeError("diff requires input that is at least one dimensional")
     axis = normalize_axis(axis, a.ndim)
-    missing = np._NoValue  # type: ignore[attr-defined]
+    missing = np._NoValue
     parts = [a]
     if prepend is not None and prepend is not missing:
         parts.insert(0, _edge(prepend, a, axis))
@@ -186,12 +186,19 @@ def trace(
     return np.sum(diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype, out=out)
 
 
+def _triangle(shape: Any, k: int) -> np.ndarray:
+    """Return where the lower triangle of a matrix is, up to diagonal `k`."""
+    if not shape:
+        raise TypeError("a triangle is asked of a value without axes")
+    return np.tri(shape[0], shape[1], k, dtype=np.bool_)
+
+
 @implements(np.tril)
 def tril(m: Any, k: int = 0) -> Any:
     """As `np.tril`."""
     m = traced(m)
     shape = m.shape[-2:] if m.ndim > 1 else m.shape * 2
-    return where(constant(np.tri(*shape, k=k, dtype=bool)), m, np.zeros(1, m.dtype)[0])
+    return where(constant(_triangle(shape, k)), m, np.zeros(1, m.dtype)[0])
 
 
 @implements(np.triu)
@@ -199,7 +206,7 @@ def triu(m: Any, k: int = 0) -> Any:
     """As `np.triu`."""
     m = traced(m)
     shape = m.shape[-2:] if m.ndim > 1 else m.shape * 2
-    return where(constant(np.tri(*shape, k=k - 1, dtype=bool)), np.zeros(1, m.dtype)[0], m)
+    return where(constant(_triangle(shape, k - 1)), np.zeros(1, m.dtype)[0], m)
 
 
 @implements(np.lib.stride_tricks.sliding_window_view)

@@ -12,7 +12,7 @@ from ...ir.ops import reduce as ops
 from ..array import UFUNC_METHODS, emit, implements, method, unsupported
 from .shape import as_array, as_scalar, cast, emit_reshape, traced
 
-MISSING: Any = np._NoValue  # type: ignore[attr-defined]
+MISSING: Any = np._NoValue
 
 
 def is_given(value: Any) -> bool:
@@ -107,7 +107,7 @@ def ufunc_reduce(
     if is_given(initial):
         axes = reduce_axes(a.ndim, axis)
         if ufunc.identity is None and ops.count_of(a.shape, axes) == 0:
-            shape = ops.reduced_shape(a.shape, axes, kept(keepdims))
+            shape: Any = ops.reduced_shape(a.shape, axes, kept(keepdims))
             return as_scalar(np.full_like(a, initial, shape=shape))
     result = reduction(op, a, axis, keepdims, dtype)
     return ufunc(cast(initial, result.dtype), result) if is_given(initial) else result

@@ -20,7 +20,7 @@ from ..state import require
 Traced = Any
 
 
-def traced(value: Any) -> TracedArray:
+def traced(value: Any) -> Any:
     """Return a value as a traced array of the innermost trace."""
     if isinstance(value, TracedArray):
         return value
@@ -29,24 +29,24 @@ def traced(value: Any) -> TracedArray:
     return TracedArray(atom, kind, trace)
 
 
-def constant(value: Any) -> TracedArray:
+def constant(value: Any) -> Any:
     """Return an array that the traced function itself makes, as a literal."""
     return TracedArray(Literal(np.asarray(value)), Kind.ARRAY, require("a constant"))
 
 
-def as_array(a: TracedArray) -> TracedArray:
+def as_array(a: Any) -> Any:
     """Return the value as an ndarray of no axes where it is a scalar."""
     return a if a._kind is Kind.ARRAY else TracedArray(a._atom, Kind.ARRAY, a._trace)
 
 
-def as_scalar(a: TracedArray) -> TracedArray:
+def as_scalar(a: Any) -> Any:
     """Return the value as a NumPy scalar where it is an ndarray of no axes or a Python number."""
     if a.shape or a._kind is Kind.SCALAR:
         return a
     return TracedArray(a._atom, Kind.SCALAR, a._trace)
 
 
-def as_python(a: TracedArray) -> TracedArray:
+def as_python(a: Any) -> Any:
     """Return a scalar as the Python number that NumPy returns in a few places."""
     return TracedArray(a._atom, Kind.PYTHON, a._trace)
 
@@ -80,12 +80,11 @@ def _is_fortran(a: TracedArray) -> bool:
     return layout is not None and layout == c_strides(a.itemsize, a.shape[::-1])[::-1]
 
 
-def emit_reshape(a: TracedArray, sizes: Sequence[Any]) -> TracedArray:
+def emit_reshape(a: Any, sizes: Sequence[Any]) -> Any:
     """Reshape to exactly `sizes`; nothing where that is the shape already."""
     if tuple(sizes) == a.shape:
         return as_array(a)
-    result: TracedArray = emit(Reshape(tuple(sizes), a.ndim), (a,))
-    return result
+    return emit(Reshape(tuple(sizes), a.ndim), (a,))
 
 
 @implements(np.transpose)
@@ -227,7 +226,7 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
 
 
 def common_dtype(arrays: Sequence[Any], weak: bool = True) -> np.dtype:
-    """Return the dtype that NumPy joins arrays in; Python numbers are weak unless told otherwise."""
+    """Return the dtype that NumPy joins arrays in; Python numbers are weak unless `weak=False`."""
     values = [traced(a) for a in arrays]
     keys = [
         PYTHON_TYPES[v.dtype.kind](0) if weak and v._kind is Kind.PYTHON else v.dtype
@@ -236,14 +235,13 @@ def common_dtype(arrays: Sequence[Any], weak: bool = True) -> np.dtype:
     return np.result_type(*keys)
 
 
-def cast(a: Any, dtype: Any) -> TracedArray:
+def cast(a: Any, dtype: Any) -> Any:
     """Return a value in a dtype, unchanged where it has it."""
     a = traced(a)
     dtype = np.dtype(dtype)
     if a.dtype == dtype:
         return a
-    result: TracedArray = emit(Convert(dtype), (a,))
-    return result
+    return emit(Convert(dtype), (a,))
 
 
 @implements(np.copy)

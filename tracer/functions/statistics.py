@@ -10,7 +10,7 @@ from ...ir.ops import reduce as ops
 from ..array import TracedArray, implements, method, unsupported
 from .create import where as choose
 from .reduce import MISSING, is_given, is_masked, kept, reduction, refuse_out
-from .shape import as_array, broadcast_to, cast, emit_reshape, traced
+from .shape import as_array, broadcast_to, cast, emit_reshape, traced, transpose
 
 
 def _total(a: Any, axis: Any, keepdims: Any, where: Any) -> tuple[Any, Any]:
@@ -84,7 +84,7 @@ def var(
         squared = cast(squared, np.zeros((), dtype).real.dtype)
     total, count = _total(squared, axes, keepdims, where)
     left = count - ddof
-    left = np.maximum(left, 0) if isinstance(left, TracedArray) else left if left > 0 else 0
+    left = np.maximum(left, 0) if isinstance(left, TracedArray) else max(0, left)
     return _divided(total, left)
 
 
@@ -144,7 +144,7 @@ def average(
     return result, scale if scale.shape == result.shape else broadcast_to(scale, result.shape)
 
 
-def _fitted_weights(weights: TracedArray, a: TracedArray, axis: Any) -> TracedArray:
+def _fitted_weights(weights: TracedArray, a: TracedArray, axis: Any) -> Any:
     if weights.shape == a.shape:
         return weights
     if axis is None:
@@ -154,7 +154,7 @@ def _fitted_weights(weights: TracedArray, a: TracedArray, axis: Any) -> TracedAr
         raise ValueError(
             "Shape of weights must be consistent with shape of a along specified axis."
         )
-    weights = np.transpose(weights, np.argsort(axes).tolist())
+    weights = transpose(weights, np.argsort(axes).tolist())
     return emit_reshape(weights, [d if k in axes else 1 for k, d in enumerate(a.shape)])
 
 
@@ -186,7 +186,7 @@ def nanprod(
     return np.prod(_filled(a, 1), axis, dtype, out, keepdims, initial, where)
 
 
-def _filled(a: Any, value: Any) -> TracedArray:
+def _filled(a: Any, value: Any) -> Any:
     a = as_array(traced(a))
     if a.dtype.kind not in "fc":
         return a
@@ -267,7 +267,7 @@ def median(
     a = as_array(traced(a))
     axes = [int(k) + a.ndim for k in ops.axes_of(a.ndim, axis)]
     rest = [k for k in range(a.ndim) if k not in axes]
-    count = int(ops.count_of(a.shape, axes))
+    count: Any = ops.count_of(a.shape, axes)
     flat = emit_reshape(np.transpose(a, [*rest, *axes]), [*[a.shape[k] for k in rest], count])
     ordered = np.sort(flat, axis=-1)
     middle = ordered[..., (count - 1) // 2 : count // 2 + 1]
