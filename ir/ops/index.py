@@ -37,12 +37,10 @@ class Span(NamedTuple):
         """Return the Python slice."""
         if isinstance(self.start, Dim) or isinstance(self.length, Dim):
             raise TypeError("a symbolic span has no static slice")
-        stop: int | None = self.start + self.length * self.step
+        stop: int = self.start + self.length * self.step
         if self.length == 0:
             return slice(0, 0, self.step)
-        if stop is not None and stop < 0:
-            stop = None
-        return slice(self.start, stop, self.step)
+        return slice(self.start, stop if stop >= 0 else None, self.step)
 
     def source(self, emitter: Emitter, size: Size) -> str:
         """Return the slice as source text for an axis of `size`."""
@@ -270,7 +268,8 @@ class IndexUpdate(_Writing):
         if needs[1]:
             into_value = apply(Index(self.index, gather), ct, *positions)
             if gather:
-                into_value = np.where(self._wins(ct, positions), into_value, 0)
+                lost: Array = 0
+                into_value = np.where(self._wins(ct, positions), into_value, lost)
         return [into_x, into_value, *[None] * len(positions)]
 
     def _wins(self, x: Array, positions: Sequence[Array]) -> Array:

@@ -113,8 +113,8 @@ class Prod(Reduction):
         kept = [a for a in range(-ndim, 0) if a not in self.axes]
         order = [*kept, *self.axes]
         count = count_of(x.shape, self.axes)
-        lead = [x.shape[a] for a in kept]
-        flat = np.reshape(np.transpose(x, order), (*lead, count))
+        shape: Any = (*[x.shape[a] for a in kept], count)
+        flat = np.reshape(np.transpose(x, order), shape)
         one = np.ones_like(flat[..., :1])
         before = np.cumprod(np.concatenate([one, flat[..., :-1]], axis=-1), axis=-1)
         after = np.cumprod(np.concatenate([one, flat[..., :0:-1]], axis=-1), axis=-1)[..., ::-1]

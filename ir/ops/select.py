@@ -130,7 +130,9 @@ class Convert(_Elementwise):
 def _part_dtype(type: ArrayType) -> np.dtype:
     if type.dtype.kind != "c":
         raise DTypeError(f"the part of a complex number is asked of {type}")
-    return np.zeros((), type.dtype).real.dtype
+    part: Any = np.empty(0, type.dtype)
+    dtype: np.dtype = part.real.dtype
+    return dtype
 
 
 @dataclass(frozen=True)

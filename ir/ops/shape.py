@@ -76,7 +76,8 @@ class Reshape(View):
 
     def evaluate(self, *operands: Array) -> Any:
         x = np.asarray(operands[0])
-        return x.reshape((*x.shape[: x.ndim - self.rank], *self.shape))
+        shape: Any = (*x.shape[: x.ndim - self.rank], *self.shape)
+        return x.reshape(shape)
 
     def vjp(
         self,

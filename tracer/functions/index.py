@@ -41,7 +41,8 @@ def _items(index: Any, shape: Sequence[Any]) -> list[Any]:
             item = np.asarray(item) if not _holds_traced(item) else np.array(item)
             item = item.astype(np.intp) if item.size == 0 else item
         if isinstance(item, bool | np.bool_) or _is_mask(item):
-            items.extend([_Flag(item)] if np.ndim(item) == 0 else [_Mask(item)])
+            mask = np.asarray(item)
+            items.append(_Mask(mask) if mask.ndim else _Flag(item))
         elif isinstance(item, TracedArray) and item.dtype.kind == "b":
             raise UnsupportedError(
                 f"{expression_here()} reads by a mask whose number of true elements is known only "

@@ -12,7 +12,7 @@ from ...ir.ops.select import Frexp, MakeComplex, Modf
 from ...ir.types import Kind
 from ..array import UFUNCS, emit, implements, method, unsupported
 from .create import literal, where
-from .shape import as_array, as_python, as_scalar, cast, common_dtype, copy, traced
+from .shape import MISSING, as_array, as_python, as_scalar, cast, common_dtype, copy, traced
 
 _CLIP = Op.REGISTRY["clip"].ufunc
 
@@ -30,12 +30,11 @@ def clip(
     **kwargs: Any,
 ) -> Any:
     """As `np.clip`."""
-    missing = np._NoValue
     if out is not None or kwargs:
         raise unsupported("np.clip with out= or where=", "Assign the result instead.")
-    low = min if a_min is None or a_min is missing else a_min
-    high = max if a_max is None or a_max is missing else a_max
-    low, high = (None if v is missing else v for v in (low, high))
+    low: Any = min if a_min is None or a_min is MISSING else a_min
+    high: Any = max if a_max is None or a_max is MISSING else a_max
+    low, high = (None if v is MISSING else v for v in (low, high))
     a = traced(a)
     if a.dtype.kind in "iu":  # bounds that the dtype does not reach bound nothing
         if type(low) is int and low <= np.iinfo(a.dtype).min:

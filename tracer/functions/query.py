@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...ir.types import Kind
-from ..array import PYTHON_TYPES, TracedArray, implements
+from ..array import PYTHON_TYPES, TracedArray, implements, is_traced
 
 
 @implements(np.shape)
@@ -46,7 +46,7 @@ def isrealobj(x: Any) -> bool:
 
 
 def _key(value: Any) -> Any:
-    if isinstance(value, TracedArray):
+    if is_traced(value):
         if value._kind is Kind.PYTHON:
             return PYTHON_TYPES[value.dtype.kind](0)
         return value.dtype

@@ -14,7 +14,7 @@ from ..array import TracedArray, emit, implements, is_traced, method, unsupporte
 from .create import where, zeros
 from .index import read
 from .join import concatenate
-from .shape import constant, copy, emit_reshape, moveaxis, normalize_axis, swapaxes, traced
+from .shape import MISSING, constant, copy, emit_reshape, moveaxis, normalize_axis, swapaxes, traced
 
 
 @implements(np.flip)
@@ -111,11 +111,10 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     if a.ndim == 0:
         raise ShapeError("diff requires input that is at least one dimensional")
     axis = normalize_axis(axis, a.ndim)
-    missing = np._NoValue
     parts = [a]
-    if prepend is not None and prepend is not missing:
+    if prepend is not None and prepend is not MISSING:
         parts.insert(0, _edge(prepend, a, axis))
-    if append is not None and append is not missing:
+    if append is not None and append is not MISSING:
         parts.append(_edge(append, a, axis))
     a = concatenate(parts, axis) if len(parts) > 1 else a
     lead = (slice(None),) * axis

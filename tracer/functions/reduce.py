@@ -10,9 +10,7 @@ from ...ir.errors import ShapeError
 from ...ir.ops import cumulative
 from ...ir.ops import reduce as ops
 from ..array import UFUNC_METHODS, emit, implements, method, unsupported
-from .shape import as_array, as_scalar, cast, emit_reshape, traced
-
-MISSING: Any = np._NoValue
+from .shape import MISSING, as_array, as_scalar, cast, emit_reshape, traced
 
 
 def is_given(value: Any) -> bool:

@@ -17,7 +17,8 @@ from ...ir.types import Kind, c_strides
 from ..array import PYTHON_TYPES, TracedArray, emit, implements, lift, method
 from ..state import require
 
-Traced = Any
+MISSING: Any = vars(np)["_NoValue"]
+"""What NumPy's signatures have where an argument is not given."""
 
 
 def traced(value: Any) -> Any:
@@ -74,7 +75,7 @@ def reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: bool | None
     return emit_reshape(a, sizes)
 
 
-def _is_fortran(a: TracedArray) -> bool:
+def _is_fortran(a: Any) -> bool:
     """Whether the array is Fortran- and not C-contiguous."""
     layout = a._atom.layout
     return layout is not None and layout == c_strides(a.itemsize, a.shape[::-1])[::-1]

@@ -9,8 +9,8 @@ import numpy as np
 from ...ir.ops import reduce as ops
 from ..array import TracedArray, implements, method, unsupported
 from .create import where as choose
-from .reduce import MISSING, is_given, is_masked, kept, reduction, refuse_out
-from .shape import as_array, broadcast_to, cast, emit_reshape, traced, transpose
+from .reduce import is_given, is_masked, kept, reduction, refuse_out
+from .shape import MISSING, as_array, broadcast_to, cast, emit_reshape, traced, transpose
 
 
 def _total(a: Any, axis: Any, keepdims: Any, where: Any) -> tuple[Any, Any]:
