@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .arguments import Argnums, Spec
+from .built import build
 from .compiled import Compiled, Options
+from .gradcheck import check_grads
 from .ir.errors import (
     ArgumentError,
     ConcretizationError,
@@ -24,7 +26,9 @@ from .ir.errors import (
     UnsupportedError,
     VerificationError,
 )
+from .ir.parser import parse
 from .pullbacks import vjp
+from .tracer.functions.control import stop_gradient
 from .tracer.loops import fori_loop, scan
 from .tracer.tree import register_container
 
@@ -167,11 +171,15 @@ __all__ = [
     "StructureError",
     "UnsupportedError",
     "VerificationError",
+    "build",
+    "check_grads",
     "compile",
     "fori_loop",
     "grad",
+    "parse",
     "register_container",
     "scan",
+    "stop_gradient",
     "value_and_grad",
     "vjp",
 ]

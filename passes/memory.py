@@ -360,7 +360,9 @@ class _Block:
             if isinstance(value, Value) and value.type.shape and stack.type.is_static:
                 if value not in targets and value not in rows:
                     rows[value] = stack
-        planner.block(body.eqns, after, set(), targets, rows)
+        # A carry that is stacked as it comes in is stored at the start of the iteration.
+        stored = [v for v in after[op.carries :] if v not in cells]
+        planner.block(body.eqns, [*after[: op.carries], *stored], set(), targets, rows)
         moves = set()
         for k in range(op.carries):
             param, value = body.params[head + k], after[k]

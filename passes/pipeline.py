@@ -19,15 +19,16 @@ from ..ir.core import Function
 from ..ir.errors import VerificationError
 from .dce import Dce
 from .fuse import Fuse
+from .loops import Hoist
 from .rewrite import Class
 from .simplify import Simplify
 
 Pass = Callable[[Function], Function]
 
 BEFORE_REVERSE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce())
-AFTER_REVERSE: tuple[Pass, ...] = (Simplify(), Dce(), Fuse())
+AFTER_REVERSE: tuple[Pass, ...] = (Simplify(), Hoist(), Dce(), Fuse())
 EXACT_BEFORE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce(keep_raising=True))
-EXACT_AFTER: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce(keep_raising=True), Fuse())
+EXACT_AFTER: tuple[Pass, ...] = (Simplify(Class.EXACT), Hoist(), Dce(keep_raising=True), Fuse())
 
 
 class Stage(NamedTuple):

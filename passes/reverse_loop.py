@@ -39,7 +39,7 @@ from ..ir.ops.elementwise import add, floor_divide, multiply, subtract
 from ..ir.types import ArrayType, Kind
 from ..tracer.array import TracedArray, wrap
 from ..tracer.functions.create import zeros
-from ..tracer.nested import close
+from ..tracer.nested import close, region_dims
 from ..tracer.state import Trace
 
 
@@ -275,15 +275,18 @@ def _reversed(
                 scope[old] = new
                 inherit(old, new)
         results = [scope.get(r, r) for r in body.results]
-    function, outside = close(f"{op.body.name}_vjp", builder.params, builder.eqns, results,
-                              dims=(Symbol("i"),))
+    function, outside = close(
+        f"{op.body.name}_vjp", builder.params, builder.eqns, results, dims=(Symbol("i"),)
+    )
     inits = [
         cts[k]._atom if cts[k] is not None else _zeros(trace, op.body.results[k].type)
         for k in carries
     ]
     for k in captured:
         inits.append(_zeros(trace, inside[op.head + k].type))
-    new = Loop(function, len(inits), op.length, backward=True)
+    new = Loop(
+        function, len(inits), op.length, backward=not op.backward, dims=region_dims(function)
+    )
     trace.builder.provenance = provenance
     made = trace.builder.emit(new, [lo, hi, step, *inits, *outside])
     answer: list[Any] = [None] * len(inside)

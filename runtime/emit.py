@@ -477,18 +477,29 @@ class _Writer:
             self.block(op.test.eqns)
             self.line(f"if not {self.operand(op.test.results[0])}:")
             self.line("    break")
-        self.block(op.body.eqns)
         after = op.body.results
-        for k, value in enumerate(after[op.carries :]):
+        head = 1 if op.ranged else 0
+        incoming = set(op.body.params[head : head + op.carries])
+        outputs = list(enumerate(after[op.carries :]))
+        self._store([o for o in outputs if o[1] in incoming], eqn, op, plan, counter, listed)
+        self.block(op.body.eqns)
+        self._store([o for o in outputs if o[1] not in incoming], eqn, op, plan, counter, listed)
+        self._moves(eqn, op, plan.moves)
+        if op.test is not None:
+            self.line(f"{counter} += 1")
+
+    def _store(
+        self, outputs: Sequence[tuple[int, Atom]], eqn: Eqn, op: Loop, plan: Any, counter: str,
+        listed: bool,
+    ) -> None:
+        """Write outputs of the body into their stacks."""
+        for k, value in outputs:
             stack = self.name(eqn.results[op.carries + k])
             if listed:
                 array = self.bind(np.array, "array")
                 self.line(f"{stack}_rows.append({array}({self.operand(value)}))")
             elif k not in plan.direct:
                 self.line(f"{stack}[{counter}] = {self.operand(value)}")
-        self._moves(eqn, op, plan.moves)
-        if op.test is not None:
-            self.line(f"{counter} += 1")
 
     def _moves(self, eqn: Eqn, op: Loop, moves: frozenset[int]) -> None:
         """Make the next carries the current ones, all at once."""

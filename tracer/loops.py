@@ -14,7 +14,7 @@ from ..ir.ops.control import INDEX, Loop
 from ..ir.types import ArrayType, Kind
 from .array import PYTHON_TYPES, TracedArray, lift
 from .functions.shape import cast
-from .nested import close, inline_call, trace_region
+from .nested import close, inline_call, region_dims, trace_region
 from .report import expression_here
 from .state import Trace, current, locate, require
 from .tree import Structure, flatten, paths, unflatten
@@ -189,7 +189,7 @@ def _loop(
     trips: Any = (
         max(0, int(bounds[1].value) - int(bounds[0].value)) if static else Symbol("n")  # type: ignore[union-attr]
     )
-    op = Loop(closed, len(inits), trips, backward=backward)
+    op = Loop(closed, len(inits), trips, backward=backward, dims=region_dims(closed))
     trace.builder.provenance = locate(trace)
     made = trace.builder.emit(
         op, [*bounds, Literal(np.int64(1)), *[a for a, _ in inits], *captured]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Function, Literal, Value
+from ..ir.dims import Dim, symbols
 from ..ir.types import Kind
 from .array import TracedArray, lift, wrap
 from .hooks import HOOKS
@@ -53,8 +54,17 @@ def close(
     kinds = fields.pop("param_kinds", None)
     if kinds is not None:
         kinds = [*kinds, *[Kind.ARRAY if v.type.shape else Kind.SCALAR for v in captured]]
-    function = Function(name, [*params, *trailing], closed, outs, param_kinds=kinds, **fields)  # type: ignore[list-item]
+    inner: list[Value] = [*params, *[v for v in trailing if isinstance(v, Value)]]
+    bound = tuple(fields.pop("dims", ()))
+    free = {s for p in inner for d in p.type.shape for s in symbols(d)} - set(bound)
+    dims = (*bound, *sorted(free, key=lambda s: s.number))
+    function = Function(name, inner, closed, outs, param_kinds=kinds, dims=dims, **fields)
     return function, captured
+
+
+def region_dims(function: Function) -> tuple[Dim, ...]:
+    """Return the dims that a ranged loop passes to its body, which binds the outer symbols again."""
+    return tuple([Dim.of(s) for s in function.dims[1:]])
 
 
 def trace_region(

@@ -1,0 +1,73 @@
+"""`build`: an IR function as a callable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .ir.core import Function
+from .ir.errors import ShapeError, StructureError
+from .ir.types import ArrayType, Kind
+from .ir.verify import verify
+from .passes.memory import plan_memory
+from .runtime.program import Program
+
+
+class Built:
+    """A compiled IR function: takes its arrays in order, returns its results in order."""
+
+    def __init__(self, function: Function) -> None:
+        verify(function)
+        self.function = function
+        self.program = Program(plan_memory(function), frozenset(range(len(function.results))))
+
+    @property
+    def source(self) -> str:
+        """The generated NumPy."""
+        return self.program.source.text
+
+    def __call__(self, *arrays: Any) -> tuple[Any, ...]:
+        params = self.function.params
+        if len(arrays) != len(params):
+            raise StructureError(
+                f"{self.function.name} takes {len(params)} arrays and was given {len(arrays)}."
+            )
+        checked = [
+            _checked(a, p.type, p.hint or f"argument {k}", kind)
+            for k, (a, p, kind) in enumerate(
+                zip(arrays, params, self.function.param_kinds, strict=True)
+            )
+        ]
+        return self.program(*checked)
+
+
+def _checked(value: Any, type: ArrayType, name: str, kind: Kind) -> Any:
+    found = ArrayType(np.result_type(value), np.shape(value))
+    if found.shape != type.shape:
+        raise ShapeError(f"{name} is {found} and must be {type}.")
+    if found.dtype != type.dtype and not np.can_cast(found.dtype, type.dtype, "same_kind"):
+        raise StructureError(f"{name} is {found} and must be {type}.")
+    if kind is Kind.ARRAY:
+        return np.asarray(value, type.dtype)
+    return type.dtype.type(value) if kind is Kind.SCALAR else value
+
+
+def build(function: Function) -> Built:
+    """Compile an IR function, such as a stage of `inspect` or the result of `parse`.
+
+    Returns
+    -------
+    Built
+        Takes the traced arguments flattened, in order, and returns the results flattened.
+
+    Raises
+    ------
+    VerificationError
+        Where the function breaks the rules of the IR.
+    """
+    return Built(function)
+
+
+__all__: Sequence[str] = ["Built", "build"]
