@@ -2,7 +2,8 @@
 
 `PULLBACK_DUMP` prints functions as the passes make them: `all`, `changed` (only what a pass changed),
 `diff` (what changed, as a difference), or the name of a pass. `PULLBACK_CHECK=1` verifies after every
-pass; a failure names the pass and writes its input to a file.
+pass; a failure names the pass and writes its input to a file. `PULLBACK_WITHOUT=fuse,hoist` leaves
+passes out, to find the one at fault.
 """
 
 from __future__ import annotations
@@ -43,8 +44,12 @@ def run(
     function: Function, passes: Sequence[Pass], stages: list[Stage], prefix: str = ""
 ) -> Function:
     """Run passes in order, recording a stage for each."""
+    left_out = os.environ.get("PULLBACK_WITHOUT", "").split(",")
     for step in passes:
-        name = prefix + str(getattr(step, "name", step))
+        plain = str(getattr(step, "name", step))
+        if plain in left_out:
+            continue
+        name = prefix + plain
         started = time.perf_counter()
         result = step(function)
         stage = Stage(name, result, 1e3 * (time.perf_counter() - started))

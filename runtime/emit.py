@@ -19,7 +19,7 @@ from ..ir.dims import Dim, Size, Symbol
 from ..ir.op import Elementwise
 from ..ir.ops.control import Call, Loop
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
-from ..ir.ops.shape import BroadcastTo
+from ..ir.ops.shape import BroadcastTo, Reshape
 from ..ir.plan import Home, Plan
 from ..ir.types import ArrayType, Kind, Layout
 
@@ -311,7 +311,11 @@ class _Writer:
 
     def _view(self, eqn: Eqn, result: Value, operands: list[str]) -> None:
         text = eqn.op.emit(self, operands, None)
-        if operands[0] in self.static and len(operands) == 1 and result.type.is_static:
+        # A whole integer index copies, and so may a reshape of memory that is not in C order.
+        lasting = bool(result.type.shape) and (
+            eqn.operands[0].layout is None or not isinstance(eqn.op, Reshape)
+        )
+        if lasting and operands[0] in self.static and len(operands) == 1 and result.type.is_static:
             name = self.name(result)
             self.setup.append(f"{name} = {text}")
             self.static[name] = None
