@@ -33,7 +33,7 @@ from .runtime.program import Program
 from .tracer.nested import inline_call, inline_function, trace_apart
 from .tracer.state import current
 from .tracer.trace import Traced, trace
-from .tracer.tree import LEAF, Structure, unflatten
+from .tracer.tree import LEAF, Node, Structure, unflattener
 
 CACHE_SIZE = 128
 """Signatures that one function keeps; the one unused for longest goes first."""
@@ -150,45 +150,39 @@ def check_scalar(name: str, traced: Traced) -> None:
 
 def _builder(
     traced: Traced, wanted: Wanted | None, options: Options
-) -> Callable[[tuple[Any, ...]], Any]:
+) -> Callable[[Sequence[Any]], Any]:
     """Return the function that builds the caller's result from the program's flat results."""
-    count = traced.results
-    structure, aux = traced.structure, traced.aux
+    output = traced.structure
+    aux = traced.aux
     if wanted is None:
-        if aux is not None:
-            return lambda flat: (_make(structure, flat[:count]), _make(aux, flat[count:]))
-        return functools.partial(_make, structure)
-    primal = 0 if options.mode == "grad" else count
-    extra = len(traced.function.results) - count
-    gradients = gradient_builder(wanted)
-
-    def build(flat: tuple[Any, ...]) -> Any:
-        grads = gradients(flat[primal + extra :])
-        if options.mode == "grad":
-            return grads if aux is None else (grads, _make(aux, flat[:extra]))
-        value = _make(structure, flat[:count])
-        if aux is not None:
-            value = (value, _make(aux, flat[count : count + extra]))
-        return value, grads
-
-    return build
+        return unflattener(output if aux is None else _pair(output, aux))
+    gradients = gradient_structure(wanted)
+    if options.mode == "grad":
+        # The program returns the leaves of aux first.
+        return unflattener(gradients) if aux is None else _swapped(aux, gradients)
+    value = output if aux is None else _pair(output, aux)
+    return unflattener(_pair(value, gradients))
 
 
-def gradient_builder(wanted: Wanted) -> Callable[[Sequence[Any]], Any]:
-    """Return the function that builds gradients in the structure of their arguments."""
-
-    def build(flat: Sequence[Any]) -> Any:
-        leaves = iter(flat)
-        made = tuple([unflatten(s, leaves) for s in wanted.structures])
-        return made[0] if wanted.single else made
-
-    return build
+def _pair(first: Structure, second: Structure) -> Structure:
+    return Node(tuple, 2, (first, second))
 
 
-def _make(structure: Structure, flat: Sequence[Any]) -> Any:
-    if structure is LEAF:
-        return flat[0]
-    return unflatten(structure, iter(flat))
+def _swapped(aux: Structure, gradients: Structure) -> Callable[[Sequence[Any]], Any]:
+    build = unflattener(_pair(aux, gradients))
+
+    def swapped(flat: Sequence[Any]) -> Any:
+        second, first = build(flat)
+        return first, second
+
+    return swapped
+
+
+def gradient_structure(wanted: Wanted) -> Structure:
+    """Return the structure of the gradients: that of the one argument, or a tuple of several."""
+    if wanted.single:
+        return wanted.structures[0]
+    return Node(tuple, len(wanted.structures), tuple(wanted.structures))
 
 
 class Compiled:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import Arguments, Wanted
-from .compiled import CACHE_SIZE, GUARDED_SIZE, gradient_builder
+from .compiled import CACHE_SIZE, GUARDED_SIZE, gradient_structure
 from .ir.core import Atom, Eqn, Function, Value
 from .ir.errors import ShapeError, StructureError
 from .ir.types import ArrayType
@@ -21,7 +21,7 @@ from .runtime.program import Program
 from .tracer.nested import inline_function, trace_apart
 from .tracer.state import current
 from .tracer.trace import Traced, trace
-from .tracer.tree import Structure, flatten, unflatten
+from .tracer.tree import Structure, flatten, unflatten, unflattener
 
 
 def split(joint: Function, primal: int, seeds: int) -> tuple[Function, Function]:
@@ -175,7 +175,7 @@ class VjpFunction:
         count = traced.results
         out = unflatten(traced.structure, iter(flat[:count]))
         types = [r.type for r in traced.function.results[:count]]
-        build = gradient_builder(wanted)
+        build = unflattener(gradient_structure(wanted))
 
         def pullback(cotangent: Any) -> Any:
             """Return the cotangents of the primals for a cotangent of the output."""

@@ -134,12 +134,15 @@ class Builder:
 
 
 def inherit(old: Atom, new: Atom) -> None:
-    """Give a value that replaces another its name, where it has none of its own."""
+    """Give a value that replaces another its name, where it has none of its own.
+
+    What the user named stays so, even where it turns out to be a cotangent.
+    """
     if isinstance(old, Value) and isinstance(new, Value) and new is not old:
+        if new.hint is None and new.cotangent_of is None:
+            new.cotangent_of = old.cotangent_of
         if new.hint is None:
             new.hint = old.hint
-        if new.cotangent_of is None:
-            new.cotangent_of = old.cotangent_of
 
 
 def _fold(op: Op, operands: tuple[Atom, ...], types: Sequence[ArrayType]) -> tuple[Atom, ...] | None:

@@ -6,6 +6,9 @@ from __future__ import annotations
 class PullbackError(Exception):
     """Base of every error that pullback raises by itself."""
 
+    is_explained = False
+    """Whether the message shows the user's line already."""
+
 
 class ShapeError(PullbackError, ValueError):
     """Shapes that do not fit."""

@@ -92,7 +92,8 @@ class Adjoint:
 
     def _name(self, ct: TracedArray | None, primal: Atom) -> None:
         if ct is not None and isinstance(ct._atom, Value) and isinstance(primal, Value):
-            if ct._atom.cotangent_of is None and ct._atom is not primal:
+            named = ct._atom.cotangent_of is not None or ct._atom.hint is not None
+            if not named and ct._atom is not primal:
                 ct._atom.cotangent_of = primal
 
     def _rule(

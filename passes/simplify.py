@@ -27,11 +27,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..ir.builder import Builder, inherit
-from ..ir.core import Atom, Eqn, Function, Value
-from ..ir.errors import ShapeError
+from ..ir.core import Atom, Eqn, Function, Literal, Value
+from ..ir.errors import DTypeError, ShapeError
 from ..ir.op import Effect, Elementwise, Op, broadcast
+from ..ir.ops.elementwise import multiply, negative
+from ..ir.ops.reduce import Sum, reduced_shape
 from ..ir.ops.select import Convert
-from ..ir.ops.shape import BroadcastTo, Reshape, Transpose
+from ..ir.ops.shape import BroadcastTo, Copy, Reshape, Transpose
 from ..ir.types import Kind
 from ..tracer.array import TracedArray, wrap
 from ..tracer.state import Trace
@@ -46,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     rule(lambda x, y: x + (-y), lambda x, y: x - y),
     rule(lambda x, y: (-x) * (-y), lambda x, y: x * y),
     rule(lambda x: np.conjugate(np.conjugate(x)), lambda x: x),
+    rule(lambda x: x * x, lambda x: np.square(x)),
     rule(lambda x, c, c2: c * (c2 * x), lambda x, c, c2: (c * c2) * x, Class.REASSOCIATE),
     rule(lambda x, c, c2: (c2 * x) / c, lambda x, c, c2: (c2 / c) * x, Class.REASSOCIATE),
     rule(lambda x, c: c * -x, lambda x, c: (-c) * x),
@@ -108,14 +111,18 @@ class Simplify:
         self, builder: Builder, op: Op, operands: tuple[Atom, ...]
     ) -> tuple[Atom, ...] | None:
         """Return the replacement of one equation, None to keep it."""
-        if op.is_elementwise:
+        if op.is_elementwise and not op.is_view:
             trimmed = _untangle_broadcasts(builder, op, operands)
             if trimmed is not None:
-                return builder.emit(op, trimmed)
+                return trimmed
             if isinstance(op, Convert) and operands[0].type.dtype == op.dtype:
                 return operands[:1]
         elif isinstance(op, Transpose | Reshape | BroadcastTo):
             return _compose(builder, op, operands[0])
+        elif isinstance(op, Copy):
+            return _needless_copy(builder, operands[0])
+        elif isinstance(op, Sum) and self.allow >= Class.REASSOCIATE:
+            return _sum_of_scaled(builder, op, operands[0])
         if not isinstance(op, Elementwise):
             return None
         for known in rules_for(op):
@@ -124,18 +131,20 @@ class Simplify:
             binding = known.match(op, operands, builder.producers)
             if binding is not None:
                 replaced = _apply(known, binding, builder)
-                if replaced.type == op.infer(*[a.type for a in operands])[0]:
+                if replaced is not None and replaced.type == op.infer(*[a.type for a in operands])[0]:
                     return (replaced,)
         return None
 
 
-def _apply(known: Rule, binding: Sequence[Atom], builder: Builder) -> Atom:
+def _apply(known: Rule, binding: Sequence[Atom], builder: Builder) -> Atom | None:
     trace = Trace(builder, None)
     trace.fixed = builder.provenance
     with trace:
-        result = known.replacement(
-            *[wrap(a, Kind.ARRAY if a.type.shape else Kind.SCALAR, trace) for a in binding]
-        )
+        operands = [wrap(a, Kind.ARRAY if a.type.shape else Kind.SCALAR, trace) for a in binding]
+        try:
+            result = known.replacement(*operands)
+        except DTypeError:
+            return None  # the replacement is not defined for these dtypes
     assert isinstance(result, TracedArray)
     return result._atom
 
@@ -143,28 +152,93 @@ def _apply(known: Rule, binding: Sequence[Atom], builder: Builder) -> Atom:
 def _untangle_broadcasts(
     builder: Builder, op: Op, operands: tuple[Atom, ...]
 ) -> tuple[Atom, ...] | None:
-    """Return operands without broadcasts that NumPy does by itself, None where there are none."""
-    producers = [builder.producers.get(a) if isinstance(a, Value) else None for a in operands]
-    if not any(p is not None and isinstance(p.op, BroadcastTo) for p in producers):
+    """Compute with what was broadcast: NumPy broadcasts by itself, and the result can be, after.
+
+    Returns the results of the cheaper equation, None where no operand was broadcast.
+    """
+    sources = [_before_broadcast(builder, a) for a in operands]
+    if all(s is a for s, a in zip(sources, operands, strict=True)):
         return None
     shape = broadcast([a.type.shape for a in operands])
     kept = list(operands)
-    for k, producer in enumerate(producers):
-        if producer is None or not isinstance(producer.op, BroadcastTo):
-            continue
-        trial = [producer.operands[0] if j == k else a for j, a in enumerate(kept)]
+    for k, source in enumerate(sources):
+        trial = [source if j == k else a for j, a in enumerate(kept)]
         try:
-            same = broadcast([a.type.shape for a in trial]) == shape
+            fits = len(shape) == len(broadcast([a.type.shape for a in trial]))
         except ShapeError:
             continue
-        if same:
+        # Axes of size 1 may stand for broadcast ones only if they stay aligned from the right.
+        if fits or not source.type.shape:
             kept = trial
-    return tuple(kept) if any(a is not b for a, b in zip(kept, operands, strict=True)) else None
+    if all(a is b for a, b in zip(kept, operands, strict=True)):
+        return None
+    smaller = broadcast([a.type.shape for a in kept])
+    if smaller == shape:
+        return builder.emit(op, kept)
+    if op.effect is not Effect.PURE:
+        return None
+    (result,) = builder.emit(op, kept)
+    return builder.emit(BroadcastTo(shape, result.type.ndim), (result,))
+
+
+def _before_broadcast(builder: Builder, atom: Atom) -> Atom:
+    """Return what a value was broadcast from; a literal of one element as a scalar literal."""
+    producer = builder.producers.get(atom) if isinstance(atom, Value) else None
+    if producer is not None and isinstance(producer.op, BroadcastTo):
+        atom = producer.operands[0]
+    if isinstance(atom, Literal) and atom.type.size == 1 and atom.type.shape:
+        return Literal(np.asarray(atom.value).reshape(())[()])
+    return atom
+
+
+def _needless_copy(builder: Builder, x: Atom) -> tuple[Atom, ...] | None:
+    """Drop the copy of a value that owns its memory: values do not change, and results never alias."""
+    producer = builder.producers.get(x) if isinstance(x, Value) else None
+    if producer is None or producer.op.is_view or producer.op.regions or x.layout is not None:
+        return None
+    return (x,)
+
+
+def _own_axes(factor: Atom, op: Sum) -> list[int]:
+    return [a for a in op.axes if -a <= factor.type.ndim]
+
+
+def _is_constant_along(factor: Atom, axes: Sequence[int]) -> bool:
+    """Whether a factor has size 1, or no axis at all, along each of some negative axes."""
+    shape = factor.type.shape
+    # Where an inner axis is summed and an outer one kept, the factor must keep its alignment.
+    return all(-a > len(shape) or shape[a] == 1 for a in axes)
+
+
+def _sum_of_scaled(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None:
+    """Return -sum(x) for sum(-x), and c * sum(x) for sum(c * x), c being constant along the axes."""
+    producer = builder.producers.get(x) if isinstance(x, Value) else None
+    if producer is None:
+        return None
+    if producer.op is negative:
+        return builder.emit(negative, builder.emit(op, producer.operands))
+    if producer.op is multiply:
+        for k in (0, 1):
+            factor, other = producer.operands[k], producer.operands[1 - k]
+            if other.type == x.type and _is_constant_along(factor, op.axes):
+                shape = reduced_shape(factor.type.shape, _own_axes(factor, op), op.keepdims)
+                (inner,) = builder.emit(op, (other,))
+                if shape != factor.type.shape:
+                    (factor,) = builder.emit(Reshape(shape, factor.type.ndim), (factor,))
+                return builder.emit(multiply, (factor, inner))
+    return None
 
 
 def _compose(builder: Builder, op: Op, x: Atom) -> tuple[Atom, ...] | None:
     """Merge a view with the view below it; drop views that change nothing."""
     producer = builder.producers.get(x) if isinstance(x, Value) else None
+    if isinstance(op, Reshape | Transpose) and producer is not None:
+        source = producer.operands[0]
+        if isinstance(producer.op, BroadcastTo) and source.type.size == 1:
+            (type,) = op.infer(x.type)
+            scalar = _before_broadcast(builder, x)
+            if not scalar.type.shape and type.shape:
+                return builder.emit(BroadcastTo(type.shape, 0), (scalar,))
     if isinstance(op, Transpose):
         count = len(op.axes)
         if op.axes == tuple(range(-count, 0)):

@@ -15,12 +15,12 @@ import numpy as np
 
 from ..ir.core import Atom, Literal, Value
 from ..ir.dims import Dim
-from ..ir.errors import ConcretizationError, DTypeError, PullbackError, UnsupportedError
+from ..ir.errors import ConcretizationError, DTypeError, UnsupportedError
 from ..ir.op import ELEMENTWISE, Elementwise, Op
 from ..ir import ops as _ops  # noqa: F401  (fills the table of elementwise ops)
 from ..ir.ops.select import Convert
 from ..ir.types import DTYPE_NAMES, ArrayType, Kind
-from .report import annotated, expression_here
+from .report import expression_here
 from .state import Trace, escaped, locate, require
 
 PYTHON_TYPES: dict[str, type] = {"b": bool, "i": int, "f": float, "c": complex}
@@ -83,8 +83,8 @@ def lift(value: Any, trace: Trace) -> tuple[Atom, Kind]:
         For what is no array or number.
     """
     if isinstance(value, TracedArray):
-        if not value._trace.active:
-            raise escaped(expression_here())
+        if not value._trace.active or value._trace.root is not trace.root:
+            raise escaped(value)
         return value._atom, value._kind
     if isinstance(value, bool | int | float | complex) and not isinstance(value, np.generic):
         return Literal(np.asarray(value)[()]), Kind.PYTHON
@@ -138,10 +138,7 @@ def emit(op: Op, operands: Sequence[Any]) -> Any:
     trace = require(op.name)
     atoms = [lift(v, trace)[0] for v in operands]
     trace.builder.provenance = locate(trace)
-    try:
-        results = trace.builder.emit(op, atoms)
-    except PullbackError as error:
-        raise annotated(error, operands) from None
+    results = trace.builder.emit(op, atoms)
     wrapped = tuple(
         [
             TracedArray(r, Kind.ARRAY if r.type.shape or op.is_view else Kind.SCALAR, trace)
@@ -158,25 +155,22 @@ def apply_elementwise(
     trace = require(op.name)
     lifted = [lift(v, trace) for v in operands]
     trace.builder.provenance = locate(trace)
-    try:
-        if dtype is None:
-            keys = tuple(
-                [
-                    PYTHON_TYPES[a.type.dtype.kind]
-                    if k is Kind.PYTHON and a.type.dtype.kind != "b"  # bools are not weak
-                    else a.type.dtype
-                    for a, k in lifted
-                ]
-            )
-            dtypes = _holding(op, lifted, resolve(op, keys))
-        else:
-            signature = (*[a.type.dtype for a, _ in lifted], None)
-            loop = (*[None] * len(lifted), np.dtype(dtype))
-            dtypes = op.ufunc.resolve_dtypes(signature, signature=loop)[:-1]
-        atoms = [convert(a, d, trace) for (a, _), d in zip(lifted, dtypes, strict=True)]
-        (result,) = trace.builder.emit(op, atoms)
-    except PullbackError as error:
-        raise annotated(error, operands) from None
+    if dtype is None:
+        keys = tuple(
+            [
+                PYTHON_TYPES[a.type.dtype.kind]
+                if k is Kind.PYTHON and a.type.dtype.kind != "b"  # bools are not weak
+                else a.type.dtype
+                for a, k in lifted
+            ]
+        )
+        dtypes = _holding(op, lifted, resolve(op, keys))
+    else:
+        signature = (*[a.type.dtype for a, _ in lifted], None)
+        loop = (*[None] * len(lifted), np.dtype(dtype))
+        dtypes = op.ufunc.resolve_dtypes(signature, signature=loop)[:-1]
+    atoms = [convert(a, d, trace) for (a, _), d in zip(lifted, dtypes, strict=True)]
+    (result,) = trace.builder.emit(op, atoms)
     if result.type.shape:
         kind = Kind.ARRAY
     elif is_operator and all(k is Kind.PYTHON for _, k in lifted):
@@ -328,11 +322,20 @@ class TracedArray:
         return f"<traced {name or 'value'}: {self.type}>"
 
     def __format__(self, spec: str) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        if self._trace.active:
+            self._concrete(
+                "the value as text", "Format the value outside of the function, or show its .shape here."
+            )
         return repr(self)
 
     # -- what cannot be known while tracing -------------------------------------------------------
 
     def __bool__(self) -> bool:
+        if not self._trace.active:
+            raise escaped(self)
         raise ConcretizationError(
             f"{expression_here()} decides a branch, a loop or an assertion, but its value is known only "
             "when the program runs.\n"
@@ -341,6 +344,8 @@ class TracedArray:
         )
 
     def _concrete(self, what: str, instead: str) -> Any:
+        if not self._trace.active:
+            raise escaped(self)
         raise ConcretizationError(
             f"{expression_here()} needs {what}, but the value is known only when the program runs.\n"
             f"  {instead}"
@@ -371,6 +376,8 @@ class TracedArray:
         )
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        if not self._trace.active:
+            raise escaped(self)
         raise UnsupportedError(
             f"{expression_here()} would turn a traced array into numbers, in code that pullback "
             "cannot see into.\n"

@@ -1,32 +1,153 @@
-"""Errors in the user's terms: the expression at fault, its place, and the types involved."""
+"""Errors in the user's terms: the expression at fault, its place, and the types involved.
+
+An error that pullback raises while the user's function is traced passes through `explain`, once, where
+the trace began. The traceback still has the user's frame: its line gives the excerpt, and its variables
+give the types.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import ast
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
-from ..ir.core import Value
+import numpy as np
+
+from ..ir.core import Atom
 from ..ir.errors import PullbackError
-from ..ir.location import excerpt
-from .source import current_location
+from ..ir.location import Location, excerpt
+from ..ir.types import ArrayType
+from .source import current_location, find_user_frame
+
+NO_SOURCE: weakref.WeakKeyDictionary[types.CodeType, str] = weakref.WeakKeyDictionary()
+"""Code of the user's functions that could not be rewritten -> the sentence that says why."""
+
+E = TypeVar("E", bound=Exception)
+
+_OWN = f"{__name__.partition('.')[0]}."
+_FOREIGN = f"{__name__.rpartition('.')[0]}.hooks"
+"""The module that calls the user's and the libraries' functions: what those raise is theirs."""
 
 
 def expression_here() -> str:
     """Return the user's expression that runs now, in backquotes, or a neutral phrase."""
     location = current_location()
-    expression = location.expression if location is not None else ""
-    return f"`{' '.join(expression.split())}`" if expression else "this expression"
+    expression = _expression(location) if location is not None else ""
+    return f"`{expression}`" if expression else "this expression"
 
 
-def annotated(error: PullbackError, operands: Sequence[Any] = ()) -> PullbackError:
-    """Return the error of the same class with the user's expression, place and operand types."""
-    location = current_location()
-    if location is None:
-        return error
-    lines = [f"{expression_here()[1:-1]}: {error}", "", excerpt(location)]
-    for number, operand in enumerate(operands):
-        atom = getattr(operand, "_atom", None)
-        if atom is not None:
-            name = atom.hint if isinstance(atom, Value) and atom.hint else f"operand {number}"
-            lines.append(f"  {name} : {atom.type}")
-    return type(error)("\n".join(lines))
+def _expression(location: Location) -> str:
+    return " ".join(location.expression.split())
+
+
+def located(
+    text: str, location: Location, known: Iterator[tuple[str, str]] = iter(())
+) -> str:
+    """Return a message with the expression, the excerpt and what is known after its first line."""
+    head, _, advice = text.partition("\n")
+    expression = _expression(location)
+    head = head.removeprefix(f"`{expression}`: ")
+    if expression and f"`{expression}`" not in head:
+        head = f"{expression}: {head}"
+    rows = list(known)
+    width = max((len(name) for name, _ in rows), default=0)
+    lines = [head, "", excerpt(location), *[f"  {name:<{width}} : {what}" for name, what in rows]]
+    return "\n".join([*lines, advice] if advice else lines)
+
+
+def explain(error: Exception, describe: Callable[[Atom], str]) -> None:
+    """Complete the message of an error that pullback raised under the user's expression.
+
+    What the user's own code raised, or a library that it called, stays as it is.
+
+    Parameters
+    ----------
+    describe
+        What an atom of the trace is to the user, "argument 0" for example; empty for nothing special.
+    """
+    found = _user_frame(error)
+    if found is None or getattr(error, "is_explained", False):
+        return
+    frame, offset, raiser = found
+    if not isinstance(error, PullbackError) and raiser in ("", _FOREIGN):
+        return
+    location = Location.at(frame.f_code, offset)
+    text = located(str(error), location, _known(location, frame, describe))
+    missing = NO_SOURCE.get(frame.f_code)
+    if missing is not None:
+        text += (
+            f"\n  `{frame.f_code.co_name}` was traced without its source: {missing}. float(x), math.sin(x) and "
+            "what else\n  NumPy does not dispatch can then not be traced."
+        )
+    restated(error, text)
+
+
+def restated(error: E, text: str) -> E:
+    """Return an error with another message, and marked as explained; class and traceback stay."""
+    error.args = (text,)
+    if isinstance(error, np.exceptions.AxisError):
+        error._msg, error.axis, error.ndim = text, None, None  # type: ignore[attr-defined]
+    if isinstance(error, PullbackError):
+        error.is_explained = True
+    return error
+
+
+def _user_frame(error: Exception) -> tuple[types.FrameType, int, str] | None:
+    """Return the innermost frame of the user's in a traceback, its instruction, and who raised.
+
+    That is the innermost module of pullback's inside of that frame; empty where there is none.
+    """
+    traceback = error.__traceback__
+    found: tuple[types.FrameType, int, str] | None = None
+    while traceback is not None:
+        frame = traceback.tb_frame
+        module = str(frame.f_globals.get("__name__", ""))
+        if find_user_frame(frame) is frame:
+            found = (frame, traceback.tb_lasti, "")
+        elif found is not None and module.startswith(_OWN):
+            found = (*found[:2], module)
+        traceback = traceback.tb_next
+    return found
+
+
+def _known(
+    location: Location, frame: types.FrameType, describe: Callable[[Atom], str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the arrays of an expression: the text that reads them, and their type."""
+    try:
+        tree = ast.parse(location.expression.strip(), mode="eval")
+    except SyntaxError:
+        return
+    seen = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute):
+            text = ast.unparse(node)
+            value = _value(node, frame)
+            if text not in seen and _is_array(value):
+                seen.add(text)
+                yield text, _array_type(value, describe)
+
+
+def _value(node: ast.expr, frame: types.FrameType) -> Any:
+    """Return the value of a name or attribute, without running any of the user's code."""
+    if isinstance(node, ast.Name):
+        return frame.f_locals.get(node.id, frame.f_globals.get(node.id))
+    if isinstance(node, ast.Attribute):
+        owner = _value(node.value, frame)
+        found = getattr(owner, "__dict__", {})
+        return found.get(node.attr) if isinstance(found, dict) else None
+    return None
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic) or hasattr(value, "__pullback_leaf__")
+
+
+def _array_type(value: Any, describe: Callable[[Atom], str]) -> str:
+    atom: Atom | None = getattr(value, "_atom", None)
+    if atom is None:
+        return str(ArrayType(value.dtype, value.shape))
+    what = describe(atom)
+    return f"{atom.type}    {what}" if what else str(atom.type)

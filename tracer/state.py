@@ -11,9 +11,10 @@ import numpy as np
 from ..ir.builder import Builder
 from ..ir.core import Atom, Literal, Provenance, Value
 from ..ir.errors import EscapedError, PullbackError
-from ..ir.location import Location
+from ..ir.location import Location, excerpt
 from ..ir.types import Kind
-from .source import current_stack
+from .report import located, restated
+from .source import current_location, current_stack
 
 if TYPE_CHECKING:
     from .array import TracedArray
@@ -88,17 +89,30 @@ def require(where: str) -> Trace:
     """
     stack = _threads.stack
     if not stack:
-        raise escaped(where)
+        raise escaped()
     return stack[-1]
 
 
-def escaped(where: str) -> EscapedError:
+def escaped(value: TracedArray | None = None) -> EscapedError:
     """Return the error for a traced value used after the call that made it."""
-    return EscapedError(
-        f"{where} uses a traced value after the call that made it has ended. It was kept in a global, "
-        "an attribute or a container while the function was traced.\n"
+    made = _maker(value) if value is not None else None
+    where = f"  It was made here:\n{excerpt(made)}\n" if made is not None else ""
+    error = EscapedError(
+        "a traced value is used after the call that made it has ended.\n"
+        f"{where}"
+        "  It was kept in a global, an attribute or a container while the function was traced.\n"
         "  Return the value from the function instead."
     )
+    location = current_location()
+    return error if location is None else restated(error, located(str(error), location))
+
+
+def _maker(value: TracedArray) -> Location | None:
+    """Return where a traced value was made, if by an operation."""
+    for eqn in value._trace.builder.eqns:
+        if value._atom in eqn.results:
+            return eqn.provenance.location
+    return None
 
 
 def locate(trace: Trace) -> Provenance:

@@ -16,6 +16,7 @@ from ..ir.types import ArrayType, Kind, Layout
 from .array import TracedArray, lift
 from .hooks import traced_function
 from .inputs import Collect, Inputs
+from .report import explain
 from .state import ENTRY, Trace
 from .tree import Node, Static, Structure, flatten, unflatten
 
@@ -73,7 +74,11 @@ def trace(
             value = builder.param(Value(leaf.type, leaf.hint, layout=leaf.layout))
             params.append(TracedArray(value, leaf.kind, state))
         args, kwargs = unflatten(structure, iter(params))
-        output = call_traced(function, args, kwargs)
+        try:
+            output = call_traced(function, args, kwargs)
+        except Exception as error:
+            explain(error, _describer(builder, leaves, inputs))
+            raise
         results, count, out_structure, aux_structure = collect_output(output, state, name, has_aux)
     for value, leaf in zip(builder.params, leaves, strict=False):
         if value.hint is None:  # the user's code gave it no name of its own
@@ -85,6 +90,20 @@ def trace(
         result_kinds=[k for _, k in results],
     )
     return Traced(traced, len(leaves), inputs.collector(), out_structure, aux_structure, count)
+
+
+def _describer(
+    builder: Builder, leaves: Sequence[LeafSpec], inputs: Inputs
+) -> Callable[[Atom], str]:
+    """Return what says of an atom which argument of the user's it is, if it is one."""
+
+    def describe(atom: Atom) -> str:
+        for value, leaf in zip(builder.params, leaves, strict=False):
+            if value is atom:
+                return "argument" if leaf.path.isidentifier() else f"argument {leaf.path}"
+        return "read from outside of the function" if atom in inputs.values else ""
+
+    return describe
 
 
 def collect_output(

@@ -187,6 +187,38 @@ def unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
     return made
 
 
+def unflattener(structure: Structure) -> Callable[[Sequence[Any]], Any]:
+    """Return a compiled function from the leaves, a sequence, to a value of the structure."""
+    constants: dict[str, Any] = {"unflatten": unflatten}
+    count = 0
+
+    def constant(value: Any) -> str:
+        name = f"c{len(constants)}"
+        constants[name] = value
+        return name
+
+    def source(part: Structure) -> str:
+        nonlocal count
+        if isinstance(part, Leaf):
+            count += 1
+            return f"f[{count - 1}]"
+        if isinstance(part, Static):
+            return constant(part.value)
+        parts = [source(c) for c in part.children]
+        if part.type is dict:
+            pairs = zip(part.static, parts, strict=True)
+            return f"{{{', '.join(f'{constant(k)}: {p}' for k, p in pairs)}}}"
+        if part.type is list:
+            return f"[{', '.join(parts)}]"
+        if part.type is tuple:
+            return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+        node = Node(part.type, part.static, tuple([LEAF] * len(parts)))
+        return f"unflatten({constant(node)}, iter(({''.join(f'{p}, ' for p in parts)})))"
+
+    made: Callable[[Sequence[Any]], Any] = eval(f"lambda f: {source(structure)}", constants)
+    return made
+
+
 def map_leaves(function: Callable[..., Any], value: Any) -> Any:
     """Return a value of the same structure with `function` applied to each leaf."""
     leaves: list[Any] = []

@@ -69,11 +69,16 @@ class Reduction(Op):
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         reduce = emitter.bind(self.ufunc.reduce, f"{self.ufunc.__name__}_reduce")
+        atom = emitter.atom(operands[0])
         dtype = "None"
-        if self.ufunc in (np.add, np.multiply):
+        if self.ufunc in (np.add, np.multiply) and (
+            atom is None or atom.type.dtype.kind not in "fc"
+        ):
             # NumPy widens small integers by default; the traced program has converted already.
             dtype = f"{operands[0]}.dtype"
         axis = str(self.axes[0]) if len(self.axes) == 1 else str(self.axes)
+        if atom is not None and len(self.axes) == atom.type.ndim:
+            axis = "None"
         return f"{reduce}({operands[0]}, {axis}, {dtype}, {out}, {self.keepdims})"
 
 

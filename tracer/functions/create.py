@@ -11,7 +11,7 @@ from ...ir.errors import ShapeError
 from ...ir.ops.select import Where
 from ...ir.ops.shape import Concatenate, Copy, Full
 from ...ir.types import Kind
-from ..array import TracedArray, emit, implements
+from ..array import TracedArray, check_dtype, emit, implements
 from ..state import require
 from .shape import (
     as_array,
@@ -28,6 +28,7 @@ from .shape import (
 def literal(value: Any, dtype: Any) -> Any:
     """Return a scalar constant of a dtype as a traced array."""
     trace = require("a constant")
+    check_dtype(np.dtype(dtype))
     return TracedArray(Literal(np.asarray(value, np.dtype(dtype))[()]), Kind.SCALAR, trace)
 
 

@@ -14,7 +14,15 @@ from ...ir.op import broadcast
 from ...ir.ops.select import Convert, Imag, Real
 from ...ir.ops.shape import BroadcastTo, Copy, Full, Reshape, Transpose
 from ...ir.types import Kind, c_strides
-from ..array import PYTHON_TYPES, TracedArray, emit, implements, lift, method
+from ..array import (
+    PYTHON_TYPES,
+    TracedArray,
+    check_dtype,
+    emit,
+    implements,
+    lift,
+    method,
+)
 from ..state import require
 
 MISSING: Any = vars(np)["_NoValue"]
@@ -242,6 +250,7 @@ def cast(a: Any, dtype: Any) -> Any:
     dtype = np.dtype(dtype)
     if a.dtype == dtype:
         return a
+    check_dtype(dtype)
     return emit(Convert(dtype), (a,))
 
 
