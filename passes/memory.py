@@ -170,7 +170,13 @@ class _Block:
         self.live: set[Cell] = {c for c in targets.values()}
         for cell in self.live:
             cell.end = ends.get(cell.owner, -1)
+        self.ending: dict[int, list[Cell]] = {}
         self.at = 0
+
+    def ends_at(self, cell: Cell, end: int) -> None:
+        """Note when a cell is read for the last time."""
+        cell.end = end
+        self.ending.setdefault(end, []).append(cell)
 
     def run(self, eqns: Sequence[Eqn]) -> None:
         for self.at, eqn in enumerate(eqns):
@@ -182,9 +188,10 @@ class _Block:
                         self.view(eqn, result)
                     elif result.type.shape:
                         self.place(eqn, result)
-            for cell in [c for c in self.live if c.end <= self.at and not c.pinned]:
-                self.live.discard(cell)
-                self.planner.give_back(cell)
+            for cell in self.ending.pop(self.at, ()):
+                if cell.end == self.at and cell in self.live and not cell.pinned:
+                    self.live.discard(cell)
+                    self.planner.give_back(cell)
         for cell in self.live:
             if not cell.pinned and cell.home is Home.SLOT:
                 self.planner.give_back(cell)
@@ -259,7 +266,7 @@ class _Block:
 
     def take_over(self, cell: Cell, result: Value) -> None:
         cell.owner = result
-        cell.end = self.end(result)
+        self.ends_at(cell, self.end(result))
         self.planner.cells[result] = cell
 
     def new(self, result: Value) -> None:
@@ -276,6 +283,7 @@ class _Block:
     def add(self, cell: Cell, value: Value) -> None:
         self.planner.cells[value] = cell
         self.live.add(cell)
+        self.ends_at(cell, cell.end)
 
     def end(self, value: Value) -> int:
         return self.ends.get(value, self.at)
@@ -311,7 +319,8 @@ class _Block:
         for result in eqn.results:
             cell = planner.cell_of(result)
             if cell is not None:
-                cell.end, cell.owner = self.end(result), result
+                cell.owner = result
+                self.ends_at(cell, self.end(result))
 
     def carry(self, result: Value, init: Atom, others: Sequence[Atom]) -> bool:
         """Place a carry; say whether it adopts the memory of its initial value."""

@@ -46,6 +46,9 @@ class Rule:
         self.kind = kind
         self.names = list(inspect.signature(pattern).parameters)
         self._template: tuple[list[Eqn], list[Value]] | None = None
+        self._made: dict[Value, Eqn] = {}
+        self._inner: frozenset[Op] = frozenset()
+        self._literal = False
 
     @property
     def template(self) -> tuple[list[Eqn], list[Value]]:
@@ -57,6 +60,12 @@ class Rule:
                 params = [builder.param(Value(scalar, n)) for n in self.names]
                 self.pattern(*[wrap(p, Kind.ARRAY, trace) for p in params])
             self._template = builder.eqns, params
+            self._made = {eqn.result: eqn for eqn in builder.eqns}
+            operands = builder.eqns[-1].operands
+            self._inner = frozenset(
+                self._made[a].op for a in operands if isinstance(a, Value) and a in self._made
+            )
+            self._literal = any(isinstance(a, Literal) for a in operands)
         return self._template
 
     @property
@@ -64,12 +73,26 @@ class Rule:
         """The op of the pattern's last equation."""
         return self.template[0][-1].op
 
+    def may_match(self, operands: Sequence[Atom], producers: dict[Value, Eqn]) -> bool:
+        """Whether the operands have a literal and inner ops where the pattern does: a quick no."""
+        if self._literal and not any(a.__class__ is Literal for a in operands):
+            return False
+        if not self._inner:
+            return True
+        for a in operands:
+            producer = producers.get(a) if a.__class__ is Value else None  # type: ignore[arg-type]
+            if producer is not None and producer.op in self._inner:
+                return True
+        return False
+
     def match(
         self, op: Op, operands: Sequence[Atom], producers: dict[Value, Eqn]
     ) -> list[Atom] | None:
         """Return what the parameters stand for, or None."""
         eqns, params = self.template
-        made = {eqn.result: eqn for eqn in eqns}
+        if not self.may_match(operands, producers):
+            return None
+        made = self._made
         binding: dict[Value, Atom] = {}
 
         def fits(pattern: Atom, atom: Atom) -> bool:

@@ -69,6 +69,7 @@ class _Writer:
         self.names: dict[Value, str] = {}
         self.cells: dict[Any, str] = {}
         self.taken: set[str] = {"ws", "run", "workspace", "empty", "copyto", "np"}
+        self.numbers: dict[str, int] = {}
         self.setup: list[str] = []
         self.static: dict[str, None] = {}
         self.slot_views: dict[Any, str] = {}
@@ -85,10 +86,11 @@ class _Writer:
         base = _NAME.sub("_", hint) or "v"
         if base[0].isdigit() or keyword.iskeyword(base):
             base = f"v{base}"
-        name, number = base, 1
+        name, number = base, self.numbers.get(base, 1)
         while name in self.taken:
             number += 1
             name = f"{base}_{number}"
+        self.numbers[base] = number
         self.taken.add(name)
         return name
 
