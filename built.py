@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .ir.core import Function
+from .ir.core import Function, Module
 from .ir.errors import ShapeError, StructureError
 from .ir.types import ArrayType, Kind
 from .ir.verify import verify
+from .passes.inline import inline_calls
 from .passes.memory import plan_memory
 from .runtime.program import Program
 
@@ -18,8 +19,11 @@ from .runtime.program import Program
 class Built:
     """A compiled IR function: takes its arrays in order, returns its results in order."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function | Module) -> None:
         verify(function)
+        if not isinstance(function, Module):
+            function = Module({function.name: function}, function.name)
+        function = inline_calls(function)
         self.function = function
         self.program = Program(plan_memory(function), frozenset(range(len(function.results))))
 
@@ -54,8 +58,8 @@ def _checked(value: Any, type: ArrayType, name: str, kind: Kind) -> Any:
     return type.dtype.type(value) if kind is Kind.SCALAR else value
 
 
-def build(function: Function) -> Built:
-    """Compile an IR function, such as a stage of `inspect` or the result of `parse`.
+def build(function: Function | Module) -> Built:
+    """Compile an IR function or module, such as a stage of `inspect` or the result of `parse`.
 
     Returns
     -------
@@ -66,6 +70,8 @@ def build(function: Function) -> Built:
     ------
     VerificationError
         Where the function breaks the rules of the IR.
+    UnsupportedError
+        Where a function of the module calls itself.
     """
     return Built(function)
 
