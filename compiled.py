@@ -215,6 +215,8 @@ class Compiled:
     ) -> None:
         if not callable(function):
             raise TypeError(f"{options.mode} takes a function, not {type(function).__name__}")
+        # First, since the attributes of a function that is itself transformed have our names.
+        functools.update_wrapper(self, function)
         self.function = function
         self.options = options
         self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
@@ -223,7 +225,6 @@ class Compiled:
         self._lock = threading.RLock()
         self._hits = 0
         self._misses = 0
-        functools.update_wrapper(self, function)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -232,7 +233,10 @@ class Compiled:
         if current() is not None:
             return self._inline(args, kwargs)
         leaves, objects, key = self.arguments.scan(args, kwargs)
-        for entry in self._cache.get(key, ()):
+        cache = self._cache
+        if len(cache) > CACHE_SIZE // 2 and key in cache:
+            self._keep(key)
+        for entry in cache.get(key, ()):
             if entry.collect is None:
                 self._hits += 1
                 return entry.build(entry.program(*leaves))
@@ -242,6 +246,12 @@ class Compiled:
                 return entry.build(entry.program(*leaves, *hidden))
         entry, hidden = self._compile(args, kwargs, objects, key)
         return entry.build(entry.program(*leaves, *hidden))
+
+    def _keep(self, key: Any) -> None:
+        """Note that a signature was used; only the order in which a full cache forgets needs it."""
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
 
     def _compile(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], objects: list[Any], key: Any

@@ -1,8 +1,8 @@
 """The traced array: what stands for an array while a function is traced.
 
-Every operation on it (operators, ufuncs, NumPy functions, methods) is written into the innermost trace.
-Promotion follows NumPy (NEP 50): a Python number is weak, a NumPy scalar is not, and every conversion
-becomes an explicit `convert`.
+Every operation on it (operators, ufuncs, NumPy functions, methods) is written into the innermost
+trace. Promotion follows NumPy (NEP 50): a Python number is weak, a NumPy scalar is not, and every
+conversion becomes an explicit `convert`.
 """
 
 from __future__ import annotations
@@ -327,7 +327,8 @@ class TracedArray:
     def __str__(self) -> str:
         if self._trace.active:
             self._concrete(
-                "the value as text", "Format the value outside of the function, or show its .shape here."
+                "the value as text",
+                "Format the value outside of the function, or show its .shape here.",
             )
         return repr(self)
 
@@ -352,7 +353,9 @@ class TracedArray:
         )
 
     def __int__(self) -> int:
-        return int(self._concrete("a Python int", "Write x.astype(int), or make the argument static."))
+        return int(
+            self._concrete("a Python int", "Write x.astype(int), or make the argument static.")
+        )
 
     def __float__(self) -> float:
         return float(
@@ -387,7 +390,8 @@ class TracedArray:
     def __contains__(self, item: Any) -> bool:
         return bool(self == item)
 
-    # -- dispatch -----------------------------------------------------------------------------------
+    # -- dispatch
+    # -----------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__":

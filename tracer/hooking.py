@@ -142,7 +142,8 @@ class Hooking:
         special = False
         if isinstance(function, ast.Name):
             name = function.id
-            if name in _FRAME_BUILTINS or (name == "super" and not _has_arguments(node)):
+            of_frame = name in _FRAME_BUILTINS and not (name == "vars" and _has_arguments(node))
+            if of_frame or (name == "super" and not _has_arguments(node)):
                 special = self._is_builtin(name)
         node.args[:] = [self._visit(argument) for argument in node.args]
         for keyword in node.keywords:

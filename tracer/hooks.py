@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import functools
 import math
+import operator
 import sys
 import types
 from collections.abc import Callable, Iterable
@@ -22,17 +23,22 @@ from ..ir.ops.shape import Reshape
 from ..ir.types import Kind
 from .array import FUNCTIONS, TracedArray, apply_elementwise, emit
 from .functions.shape import cast
-from .report import expression_here
-from .rewrite import NEUTRAL, is_rewritten, rewrite
+from .report import NO_SOURCE, expression_here
+from .rewrite import NEUTRAL, is_rewritten, rewrite, why_not
 from .state import current, named
 
 CREATORS = frozenset({np.zeros, np.ones, np.full, np.empty, np.array})
 """NumPy functions that make fresh arrays of static arguments: traced even without a traced argument."""
 
+_MUTATORS = frozenset(
+    "append appendleft extend extendleft insert pop popleft popitem remove discard clear sort reverse "
+    "rotate update setdefault add".split()
+)
+
 _LIBRARIES = frozenset({"numpy", "scipy", "networkx", "jax", "torch", "autograd"})
 
 _PURE_BUILTINS: frozenset[Any] = frozenset(
-    {zip, enumerate, reversed, sorted, list, tuple, dict, sum, map, min, max, filter, set, len, any, all}
+    {zip, enumerate, reversed, sorted, list, tuple, dict, sum, map, min, max, filter, set, any, all}
 )
 
 
@@ -58,7 +64,47 @@ def traced_function(function: Callable[..., Any]) -> Callable[..., Any]:
         "__pb_setglobal__": functools.partial(_set_outer, "global"),
         "__pb_setfree__": functools.partial(_set_outer, "enclosing"),
     }
-    return rewrite(function, hooks) or function
+    made = rewrite(function, hooks)
+    if made is None:
+        NO_SOURCE.setdefault(function.__code__, str(why_not(function)))
+        return _with_traced_globals(function)
+    trace = current()
+    if trace is not None and (function.__defaults__ or function.__kwdefaults__):
+        _lift_defaults(function, made, trace.root.inputs)
+    return made
+
+
+def _lift_defaults(function: types.FunctionType, made: types.FunctionType, inputs: Any) -> None:
+    """Read the arrays among the defaults of a function at every call."""
+    for name in ("__defaults__", "__kwdefaults__"):
+        held = getattr(function, name)
+        values = held.values() if isinstance(held, dict) else held or ()
+        if builtins.any(isinstance(v, np.ndarray | list | tuple | dict) for v in values):
+            owner = inputs.path_of(function) or inputs.constant(function)
+            setattr(made, name, inputs.load(f"{owner}.{name}", held))
+
+
+def _with_traced_globals(function: types.FunctionType) -> types.FunctionType:
+    """Return a function without source that finds the arrays of its globals and closure traced."""
+    trace = current()
+    if trace is None:
+        return function
+    inputs, code = trace.root.inputs, function.__code__
+    namespace = dict(function.__globals__)
+    owner = inputs.constant(function.__globals__)
+    for name in code.co_names:
+        if name in function.__globals__ and not isinstance(namespace[name], types.ModuleType):
+            namespace[name] = inputs.load(f"{owner}[{name!r}]", namespace[name], name)
+    cells = [
+        types.CellType(_free(function, name, cell.cell_contents))
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
+    ]
+    made = types.FunctionType(
+        code, namespace, function.__name__, function.__defaults__, tuple(cells)
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    _lift_defaults(function, made, inputs)
+    return made
 
 
 # ---- loads -----------------------------------------------------------------------------------------
@@ -87,7 +133,7 @@ def _global(namespace: dict[str, Any], name: str, value: Any) -> Any:
 
 
 def _set_outer(where: str, name: str, value: Any) -> Any:
-    if current() is not None and not _is_traced(value):
+    if current() is not None:
         raise UnsupportedError(
             f"{expression_here()} assigns the {where} variable `{name}`, which would happen while the "
             "function is traced and not when it runs.\n  Return the value instead."
@@ -96,17 +142,22 @@ def _set_outer(where: str, name: str, value: Any) -> Any:
 
 
 def _attribute(owner: Any, name: str) -> Any:
-    value = getattr(owner, name)
     trace = current()
     if trace is None or isinstance(owner, TracedArray):
-        return value
+        return getattr(owner, name)
+    inputs = trace.root.inputs
+    if isinstance(owner, np.ndarray):
+        return getattr(inputs.lift(owner), name)
+    value = getattr(owner, name)
     if isinstance(owner, types.ModuleType):
         if is_library_module(owner):
             return value
-        return trace.root.inputs.attribute(owner, name, value)
-    if isinstance(value, types.MethodType | types.BuiltinMethodType | types.MethodWrapperType):
+        return inputs.attribute(owner, name, value)
+    if isinstance(value, types.BuiltinMethodType | types.MethodWrapperType):
         return value
-    return trace.root.inputs.attribute(owner, name, value)
+    if isinstance(owner, type) and not is_library(owner):
+        inputs.register(owner, inputs.constant(owner))
+    return inputs.attribute(owner, name, value)
 
 
 def is_library_module(module: types.ModuleType) -> bool:
@@ -121,16 +172,22 @@ def _item(owner: Any, key: Any) -> Any:
     if trace is None or isinstance(value, TracedArray):
         return value
     inputs = trace.root.inputs
-    if inputs.path_of(owner) is not None and not isinstance(key, slice):
-        return inputs.item(owner, key, value)
-    return inputs.lift(value)
+    if type(owner) is dict and "__builtins__" in owner:
+        inputs.register(owner, inputs.constant(owner))
+    return inputs.lift(value) if isinstance(key, slice) else inputs.item(owner, key, value)
 
 
 def _iterate(iterable: Any) -> Iterable[Any]:
     trace = current()
     if trace is None or isinstance(iterable, TracedArray):
         return iterable  # type: ignore[no-any-return]
-    return _lifted(iterable, trace.root.inputs)  # type: ignore[no-any-return]
+    inputs = trace.root.inputs
+    path = inputs.path_of(iterable)
+    if path is not None and isinstance(
+        getattr(type(iterable), "__iter__", None), types.FunctionType
+    ):
+        return inputs.load(f"tuple({path})", tuple(iterable))  # type: ignore[no-any-return]
+    return _lifted(iterable, inputs)  # type: ignore[no-any-return]
 
 
 def _lifted(value: Any, inputs: Any) -> Any:
@@ -155,7 +212,7 @@ def _is_outer(owner: Any) -> bool:
 
 
 def _set_attribute(owner: Any, name: str, value: Any) -> None:
-    if _is_outer(owner) and not _is_traced(value):
+    if _is_outer(owner):
         raise UnsupportedError(
             f"{expression_here()} sets the attribute `{name}` of an object from outside of the function, "
             "which would happen while the function is traced and not when it runs.\n"
@@ -170,13 +227,17 @@ def _set_item(owner: Any, key: Any, value: Any) -> None:
             f"{expression_here()} writes into an array; writes are not supported yet.\n"
             "  Build the array with np.where, np.concatenate or np.stack instead."
         )
-    if _is_outer(owner) and not _is_traced(value):
-        raise UnsupportedError(
-            f"{expression_here()} changes a {type(owner).__name__} from outside of the function, which "
-            "would happen while the function is traced and not when it runs.\n"
-            "  Return the value instead."
-        )
+    if _is_outer(owner):
+        raise _changes(owner)
     owner[key] = value
+
+
+def _changes(owner: Any) -> UnsupportedError:
+    return UnsupportedError(
+        f"{expression_here()} changes a {type(owner).__name__} from outside of the function, which "
+        "would happen while the function is traced and not when it runs.\n"
+        "  Return the value instead."
+    )
 
 
 def _augment(old: Any, value: Any, operator: str) -> Any:
@@ -209,6 +270,8 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
     trace = current()
     if trace is None:
         return function(*args, **kwargs)
+    if builtins.any(type(a) is np.ndarray for a in args):
+        args = tuple([trace.root.inputs.lift(a) for a in args])
     kind = type(function)
     if kind is types.FunctionType:
         special = FUNCTIONS.get(function)
@@ -220,6 +283,9 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
     if kind is types.MethodType:
         target = traced_function(function.__func__)
         return target(function.__self__, *args, **kwargs)
+    if kind is types.BuiltinMethodType and function.__name__ in _MUTATORS:
+        if _is_outer(function.__self__):
+            raise _changes(function.__self__)
     try:
         special = BUILTINS.get(function)
     except TypeError:  # an unhashable callable
@@ -236,11 +302,19 @@ def _call_function(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
 
 
 def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
-    if function in _PURE_BUILTINS if isinstance(function, type | types.BuiltinFunctionType) else False:
+    if (
+        function in _PURE_BUILTINS
+        if isinstance(function, type | types.BuiltinFunctionType)
+        else False
+    ):
         inputs = trace.root.inputs
         return function(*[_lifted(a, inputs) for a in args], **kwargs)
     if isinstance(function, functools.partial):
         return _call(function.func, *function.args, *args, **{**function.keywords, **kwargs})
+    if isinstance(function, operator.attrgetter):
+        return _getter(function, _dotted, *args)
+    if isinstance(function, operator.itemgetter):
+        return _getter(function, _item, *args)
     if isinstance(function, np.ufunc):
         return _constant(function(*args, **kwargs), trace)
     creator = FUNCTIONS.get(function) if isinstance(function, types.BuiltinFunctionType) else None
@@ -248,8 +322,22 @@ def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
         return creator(*args, **kwargs)
     inner = getattr(type(function), "__call__", None)
     if isinstance(inner, types.FunctionType) and not is_library(inner):
+        path = trace.root.inputs.path_of(function)
+        if path is not None:
+            inputs = trace.root.inputs
+            inputs.check(f"type({path}).__call__ is not {inputs.constant(inner)}")
         return traced_function(inner)(function, *args, **kwargs)
-    return _constant(function(*args, **kwargs), trace)
+    made = function(*args, **kwargs)
+    if _is_numpy(function):
+        return _constant(made, trace)
+    return _lifted(made, trace.root.inputs)  # it may be an array that others hold
+
+
+def _is_numpy(function: Any) -> bool:
+    module = (
+        getattr(function, "__module__", None) or type(getattr(function, "__self__", 0)).__module__
+    )
+    return str(module).partition(".")[0] in ("numpy", "scipy")
 
 
 def _constant(value: Any, trace: Any) -> Any:
@@ -327,8 +415,46 @@ def _print(*args: Any, **kwargs: Any) -> None:
     print(*args, **kwargs)
 
 
-def _builtin_abs(value: Any) -> Any:
-    return abs(value)
+def _getattr(owner: Any, name: str, *default: Any) -> Any:
+    try:
+        return _attribute(owner, name)
+    except AttributeError:
+        if not default:
+            raise
+        _hasattr(owner, name)
+        return default[0]
+
+
+def _hasattr(owner: Any, name: str) -> bool:
+    found = hasattr(owner, name)
+    trace = current()
+    path = trace.root.inputs.path_of(owner) if trace is not None else None
+    if trace is not None and path is not None:
+        trace.root.inputs.check(f"hasattr({path}, {name!r}) is not {found}")
+    return found
+
+
+def _len(value: Any, /) -> int:
+    size = len(value)
+    trace = current()
+    path = trace.root.inputs.path_of(value) if trace is not None else None
+    if trace is not None and path is not None:
+        trace.root.inputs.check(f"len({path}) != {size}")
+    return size
+
+
+def _vars(*owner: Any) -> Any:
+    return _attribute(owner[0], "__dict__") if owner else vars()
+
+
+def _getter(function: Any, read: Callable[[Any, Any], Any], value: Any) -> Any:
+    """Read what an `operator.attrgetter` or `itemgetter` reads, through our loads."""
+    found = tuple(read(value, key) for key in function.__reduce__()[1])
+    return found if len(found) > 1 else found[0]
+
+
+def _dotted(value: Any, path: str) -> Any:
+    return functools.reduce(_attribute, path.split("."), value)
 
 
 _MATH = {
@@ -352,6 +478,11 @@ BUILTINS: dict[Any, Callable[..., Any]] = {
     isinstance: _isinstance,
     type: _type,
     print: _print,
+    getattr: _getattr,
+    setattr: _set_attribute,
+    hasattr: _hasattr,
+    len: _len,
+    vars: _vars,
     math.log: _math_log,
     **{getattr(math, n): _math(n, u) for n, u in _MATH.items() if hasattr(math, n)},
 }

@@ -8,21 +8,57 @@ where a guard fails, the function is traced anew. The paths are compiled to one 
 
 from __future__ import annotations
 
+import copy
 import types
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Value
+from ..ir.errors import UnsupportedError
 from ..ir.types import ArrayType, Kind, layout_of
 from .array import TracedArray, check_dtype
+from .report import expression_here
 from .state import current
 
 Collect = Callable[[list[Any]], "list[Any] | None"]
 WALK_LIMIT = 4096
 """Elements of the largest container that is looked into; larger ones are refused."""
+
+
+_OPERATORS = tuple(
+    f"__{prefix}{name}__"
+    for name in "add sub mul matmul truediv floordiv mod pow and or xor".split()
+    for prefix in ("", "r", "i")
+) + tuple("__neg__ __abs__ __bool__ __eq__ __lt__ __gt__ __contains__ __float__ __int__".split())
+
+
+def _has_operators(cls: type) -> bool:
+    """Whether Python runs functions of the user's for the operators of a class."""
+    return "__dict__" in dir(cls) and any(
+        isinstance(getattr(cls, name, None), types.FunctionType) for name in _OPERATORS
+    )
+
+
+def _is_compound(value: Any) -> bool:
+    return isinstance(value, np.ndarray | list | tuple | dict)
+
+
+def _items(container: Any) -> Iterable[Any]:
+    return container.values() if isinstance(container, dict) else container
+
+
+def _copied(value: Any, keys: Sequence[Any], items: list[Any]) -> Any:
+    """Return a container like `value` of other items."""
+    if isinstance(value, tuple):
+        return type(value)(*items) if hasattr(type(value), "_fields") else type(value)(items)
+    made = copy.copy(value)
+    for key, item in zip(keys, items, strict=True):
+        made[key] = item
+    return made
 
 
 class Inputs:
@@ -39,6 +75,7 @@ class Inputs:
         self._paths: dict[int, tuple[Any, str]] = {}
         self._arrays: dict[int, tuple[Any, Value]] = {}
         self._getters: list[str] = []
+        self._walking: set[int] = set()
 
     # -- paths ----------------------------------------------------------------------------------------
 
@@ -60,59 +97,112 @@ class Inputs:
         self._paths.setdefault(id(value), (value, path))
 
     def load(self, path: str, value: Any, hint: str | None = None) -> Any:
-        """Record that the function read `value` at `path`; return it, traced if it is an array."""
+        """Record that the function read `value` at `path`.
+
+        Returns
+        -------
+        object
+            The value; for an array a traced one, for a container with arrays a copy with traced ones.
+        """
+        if isinstance(value, TracedArray):
+            return value
         if path in self._loaded:
             return self._loaded[path]
         variable = self._variable(path)
         self._loaded[path] = value
-        if type(value) is np.ndarray and value.dtype.kind in "biufc":
-            self._guard_array(variable, value)
-            result = self._array_at(value, variable, hint)
-            self._loaded[path] = result
-            return result
-        if isinstance(value, list | tuple | dict) and type(value) in (list, tuple, dict):
+        self._loaded[path] = result = self._load(path, variable, value, hint)
+        return result
+
+    def _load(self, path: str, variable: str, value: Any, hint: str | None) -> Any:
+        if isinstance(value, np.ndarray):
+            return self._load_array(variable, value, hint)
+        if isinstance(value, list | tuple | dict | deque | set):
             return self._container(path, variable, value)
         if isinstance(value, bool | int | float | complex | str | bytes | np.generic):
             name = self.constant(value)
             kind = self.constant(type(value))
-            self._check(f"type({variable}) is not {kind} or ({variable} != {name} and "
-                        f"not ({variable} != {variable} and {name} != {name}))")
-        elif isinstance(value, types.MethodType):
-            pass  # its object and class are guarded where they were read
-        else:
-            self._check(f"{variable} is not {self.constant(value)}")
-            self.register(value, path)
+            self.check(
+                f"type({variable}) is not {kind} or ({variable} != {name} and "
+                f"not ({variable} != {variable} and {name} != {name}))"
+            )
+            return value
+        if isinstance(value, types.MethodType):
+            self.method(variable, value)
+            return value
+        self.check(f"{variable} is not {self.constant(value)}")
+        self.hold(value, path)
         return value
 
+    def hold(self, value: Any, path: str) -> None:
+        """Record an object that stands at a path: what is read from it is read again."""
+        self.register(value, path)
+        if _has_operators(type(value)):
+            # Operators of the user's class run as they are: all that they may read is guarded.
+            self.load(f"{path}.__dict__", vars(value))
+
+    def _load_array(self, variable: str, value: np.ndarray, hint: str | None) -> Any:
+        if type(value) is np.ndarray and value.dtype.kind in "biufc":
+            self._guard_array(variable, value)
+            return self._array_at(value, variable, hint)
+        if value.dtype.kind == "O":
+            check_dtype(value.dtype)
+        kept = self.constant(value.copy())
+        same = self.constant(np.array_equal)
+        self.check(
+            f"type({variable}) is not type({kept}) or {variable}.dtype != {kept}.dtype or "
+            f"not {same}({variable}, {kept})"
+        )
+        return value
+
+    def method(self, variable: str, value: types.MethodType) -> None:
+        """Guard a bound method that stands in `variable`: its function, and what it is bound to."""
+        self.check(f"{variable}.__func__ is not {self.constant(value.__func__)}")
+        if self.path_of(value.__self__) is None:
+            self.check(f"{variable}.__self__ is not {self.constant(value.__self__)}")
+            self.register(value.__self__, f"{variable}.__self__")
+
     def _container(self, path: str, variable: str, value: Any) -> Any:
-        if len(value) > WALK_LIMIT:
-            self._check(f"{variable} is not {self.constant(value)}")
-            return value
         self.register(value, path)
         kind = self.constant(type(value))
-        if isinstance(value, dict):
-            self._check(f"type({variable}) is not {kind} or "
-                        f"list({variable}) != {self.constant(list(value))}")
-            for key, item in value.items():
-                self.load(f"{variable}[{self.constant(key)}]", item)
+        if isinstance(value, set) or len(value) > WALK_LIMIT:
+            if not isinstance(value, set) and any(map(_is_compound, _items(value))):
+                raise UnsupportedError(
+                    f"{expression_here()} reads a {type(value).__name__} of {len(value)} elements, and only "
+                    f"{WALK_LIMIT} are looked into.\n  Put the arrays into one array, or pass the container "
+                    "as an argument."
+                )
+            kept = self.constant(copy.copy(value))
+            self.check(f"type({variable}) is not {kind} or {variable} != {kept}")
             return value
-        self._check(f"type({variable}) is not {kind} or len({variable}) != {len(value)}")
-        lifted = [self.load(f"{variable}[{k}]", item) for k, item in enumerate(value)]
-        if isinstance(value, tuple) and any(isinstance(v, TracedArray) for v in lifted):
-            self._loaded[path] = tuple(lifted)
-            return self._loaded[path]
-        return value
+        if id(value) in self._walking:  # a container that holds itself
+            self.check(f"{variable} is not {self.constant(value)}")
+            return value
+        self._walking.add(id(value))
+        keys: Sequence[Any] = range(len(value))
+        if isinstance(value, dict):
+            keys = list(value)
+            self.check(
+                f"type({variable}) is not {kind} or list({variable}) != {self.constant(keys)}"
+            )
+            lifted = [self.load(f"{variable}[{self.constant(k)}]", value[k]) for k in keys]
+        else:
+            self.check(f"type({variable}) is not {kind} or len({variable}) != {len(value)}")
+            lifted = [self.load(f"{variable}[{k}]", item) for k, item in enumerate(value)]
+        self._walking.discard(id(value))
+        if all(a is b for a, b in zip(lifted, _items(value), strict=True)):
+            return value
+        result = _copied(value, keys, lifted)
+        self.register(result, path)
+        return result
 
     def item(self, owner: Any, key: Any, value: Any) -> Any:
         """Record that `owner[key]` was read."""
         path = self.path_of(owner)
-        if path is None or type(owner) not in (list, tuple, dict):
-            return value
-        if isinstance(owner, dict):
-            return self.load(f"{self._variable(path)}[{self.constant(key)}]", value)
-        if isinstance(key, int) and not isinstance(key, bool):
+        if path is None:
+            return self.lift(value)
+        if isinstance(key, int) and not isinstance(key, bool) and isinstance(owner, list | tuple):
             return self.load(f"{self._variable(path)}[{key % len(owner)}]", value)
-        return value
+        return self.load(f"{self._variable(path)}[{self.constant(key)}]", value)
 
     def attribute(self, owner: Any, name: str, value: Any) -> Any:
         """Record that `owner.name` was read."""
@@ -149,12 +239,13 @@ class Inputs:
 
     # -- guards ---------------------------------------------------------------------------------------
 
-    def _check(self, condition: str) -> None:
+    def check(self, condition: str) -> None:
+        """Add a guard: where the condition holds, the program is not for this call."""
         self._lines.append(f"if {condition}: return None")
 
     def _guard_array(self, variable: str, value: np.ndarray) -> None:
         shape, strides = value.shape, value.strides
-        self._check(
+        self.check(
             f"type({variable}) is not ndarray or {variable}.dtype != {self.constant(value.dtype)} or "
             f"{variable}.shape != {shape} or {variable}.strides != {strides}"
         )
@@ -167,7 +258,7 @@ class Inputs:
             # Two paths to one object now may lead to two later: the second must stay the same.
             position = self.values.index(known[1])
             if self._getters[position] != source:
-                self._check(f"{source} is not {self._getters[position]}")
+                self.check(f"{source} is not {self._getters[position]}")
             return TracedArray(known[1], Kind.ARRAY, trace)
         param = Value(ArrayType(value.dtype, value.shape), hint, layout=layout_of(value))
         self.builder.param(param)

@@ -1,8 +1,8 @@
 """Errors in the user's terms: the expression at fault, its place, and the types involved.
 
-An error that pullback raises while the user's function is traced passes through `explain`, once, where
-the trace began. The traceback still has the user's frame: its line gives the excerpt, and its variables
-give the types.
+An error that pullback raises while the user's function is traced passes through `explain`, once,
+where the trace began. The traceback still has the user's frame: its line gives the excerpt, and its
+variables give the types.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ def _expression(location: Location) -> str:
     return " ".join(location.expression.split())
 
 
-def located(
-    text: str, location: Location, known: Iterator[tuple[str, str]] = iter(())
-) -> str:
+def located(text: str, location: Location, known: Iterator[tuple[str, str]] = iter(())) -> str:
     """Return a message with the expression, the excerpt and what is known after its first line."""
     head, _, advice = text.partition("\n")
     expression = _expression(location)
@@ -65,7 +63,8 @@ def explain(error: Exception, describe: Callable[[Atom], str]) -> None:
     Parameters
     ----------
     describe
-        What an atom of the trace is to the user, "argument 0" for example; empty for nothing special.
+        What an atom of the trace is to the user, "argument 0" for example; empty for nothing
+        special.
     """
     found = _user_frame(error)
     if found is None or getattr(error, "is_explained", False):
@@ -142,7 +141,7 @@ def _value(node: ast.expr, frame: types.FrameType) -> Any:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic) or hasattr(value, "__pullback_leaf__")
+    return isinstance(value, np.ndarray | np.generic) or hasattr(type(value), "__pullback_leaf__")
 
 
 def _array_type(value: Any, describe: Callable[[Atom], str]) -> str:

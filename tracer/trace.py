@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,12 +69,13 @@ def trace(
     builder = Builder()
     inputs = Inputs(builder)
     with Trace(builder, None, inputs) as state:
-        for k, value in enumerate(objects):
-            inputs.register(value, f"objects[{k}]")
         params = []
         for leaf in leaves:
             value = builder.param(Value(leaf.type, leaf.hint, layout=leaf.layout))
             params.append(TracedArray(value, leaf.kind, state))
+        for k, value in enumerate(objects):
+            inputs.hold(value, f"objects[{k}]")
+        _register_callable(function, inputs)
         args, kwargs = unflatten(structure, iter(params))
         try:
             output = call_traced(function, args, kwargs)
@@ -90,6 +93,19 @@ def trace(
         result_kinds=[k for _, k in results],
     )
     return Traced(traced, len(leaves), inputs.collector(), out_structure, aux_structure, count)
+
+
+def _register_callable(function: Any, inputs: Inputs) -> None:
+    """Let what a callable that is no plain function holds be read again at every call."""
+    if isinstance(function, functools.partial):
+        inputs.register(function, inputs.constant(function))
+        inputs.load(f"{inputs.constant(function)}.args", function.args)
+        inputs.load(f"{inputs.constant(function)}.keywords", function.keywords)
+        _register_callable(function.func, inputs)
+    elif isinstance(function, types.MethodType):
+        inputs.hold(function.__self__, inputs.constant(function.__self__))
+    elif not isinstance(function, types.FunctionType):
+        inputs.hold(function, inputs.constant(function))
 
 
 def _describer(
@@ -136,9 +152,7 @@ def call_traced(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     return HOOKS["__pb_call__"](function, *args, **kwargs)
 
 
-def _results(
-    output: Any, state: Trace, results: list[tuple[Atom, Kind]], name: str
-) -> Structure:
+def _results(output: Any, state: Trace, results: list[tuple[Atom, Kind]], name: str) -> Structure:
     """Append the result's leaves as atoms and return its structure; static values stay inside."""
     leaves: list[Any] = []
     structure = flatten(_plain(output), leaves)

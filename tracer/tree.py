@@ -1,9 +1,9 @@
 """Containers of arrays: flattening with a signature, and building the same structure again.
 
 Arrays, NumPy scalars, Python floats and complex numbers are leaves. Integers, booleans, strings and
-None are static: their value is part of the signature. Tuples, lists, dicts, namedtuples, dataclasses
-and registered classes are containers. A function is known by its code, defaults and closed-over
-values; any other object by its type, its attributes being read where they are used.
+None are static: their value is part of the signature. Tuples, lists, dicts, namedtuples,
+dataclasses and registered classes are containers. A function is known by its code, defaults and
+closed-over values; any other object by its type, its attributes being read where they are used.
 """
 
 from __future__ import annotations
@@ -118,7 +118,9 @@ def _dataclass_fields(cls: type) -> tuple[str, ...] | None:
     found = _fields.get(cls, ())
     if found == ():
         found = (
-            tuple(f.name for f in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else None
+            tuple(f.name for f in dataclasses.fields(cls))
+            if dataclasses.is_dataclass(cls)
+            else None
         )
         _fields[cls] = found
     return found
@@ -146,7 +148,7 @@ def children_of(value: Any) -> tuple[Any, Sequence[Any]] | None:
 def is_leaf(value: Any) -> bool:
     """Whether a value is traced: an array or an inexact number."""
     return isinstance(value, np.ndarray | np.generic | float | complex) or hasattr(
-        value, "__pullback_leaf__"
+        type(value), "__pullback_leaf__"
     )
 
 
@@ -283,7 +285,7 @@ def _scan_other(value: Any, leaves: list[Any], objects: list[Any], key: list[Any
         leaves.append(value)
         key.append((cls, value.dtype))
         return
-    if hasattr(value, "__pullback_leaf__"):
+    if hasattr(cls, "__pullback_leaf__"):
         leaves.append(value)
         key.append(value.__pullback_leaf__())
         return
@@ -304,14 +306,17 @@ def _scan_other(value: Any, leaves: list[Any], objects: list[Any], key: list[Any
     key.append(object_key(value))
 
 
-def object_key(value: Any) -> Any:
+def object_key(value: Any, seen: tuple[Any, ...] = ()) -> Any:
     """Return what identifies a static value or an opaque object in a signature."""
     if isinstance(value, types.FunctionType):
-        cells = tuple([object_key(c.cell_contents) for c in value.__closure__ or ()])
-        defaults = tuple([object_key(d) for d in value.__defaults__ or ()])
+        if value in seen:  # a function that calls itself
+            return value.__code__
+        seen = (*seen, value)
+        cells = tuple([_cell_key(c, seen) for c in value.__closure__ or ()])
+        defaults = tuple([object_key(d, seen) for d in value.__defaults__ or ()])
         return (value.__code__, defaults, cells)
     if isinstance(value, types.MethodType):
-        return (value.__func__, object_key(value.__self__))
+        return (value.__func__, object_key(value.__self__, seen))
     if isinstance(value, np.ndarray):
         return (value.dtype, value.shape, value.strides)
     if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType | np.ufunc):
@@ -321,7 +326,14 @@ def object_key(value: Any) -> Any:
     if isinstance(value, _STATIC) or isinstance(value, float | complex | frozenset):
         return (type(value), value)
     if isinstance(value, tuple | list):
-        return (type(value), tuple([object_key(v) for v in value]))
+        return (type(value), tuple([object_key(v, seen) for v in value]))
     if isinstance(value, dict):
-        return (dict, tuple([(k, object_key(v)) for k, v in value.items()]))
+        return (dict, tuple([(k, object_key(v, seen)) for k, v in value.items()]))
     return type(value)
+
+
+def _cell_key(cell: types.CellType, seen: tuple[Any, ...]) -> Any:
+    try:
+        return object_key(cell.cell_contents, seen)
+    except ValueError:  # not assigned yet
+        return None
