@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import inspect
 import threading
 import time
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 from .arguments import Argnums, Arguments, Wanted
 from .inspection import Inspection
 from .ir.core import Function
-from .ir.errors import DifferentiationError
+from .ir.errors import DifferentiationError, UnsupportedError
 from .ir.types import Kind
 from .passes.memory import plan_memory
 from .passes.pipeline import (
@@ -33,6 +34,7 @@ from .passes.pipeline import (
 from .passes.reverse import reverse
 from .runtime.program import Program
 from .tracer.nested import inline_call, inline_function, trace_apart
+from .tracer.report import located
 from .tracer.state import current
 from .tracer.trace import Traced, trace
 from .tracer.tree import LEAF, Node, Structure, unflattener
@@ -105,7 +107,7 @@ class Entry:
         )
         function = run(self.traced.function, before, self.stages)
         if wanted is None:
-            return run(function, after[-1:], self.stages), frozenset()
+            return run(function, after, self.stages, "again "), frozenset()
         check_scalar(owner.name, self.traced)
         started = time.perf_counter()
         keep = list(range(len(function.results)))
@@ -147,23 +149,26 @@ def check_scalar(name: str, traced: Traced) -> None:
     DifferentiationError
     """
     results = traced.function.results[: traced.results]
+    text = ""
     if traced.structure is not LEAF or len(results) != 1:
-        raise DifferentiationError(
+        text = (
             f"grad needs a function that returns one scalar, and {name} returns {traced.structure}.\n"
             "  Return the loss alone, or (loss, aux) with has_aux=True."
         )
-    type = results[0].type
-    if type.shape:
-        raise DifferentiationError(
-            f"grad needs a function that returns a scalar, and {name} returns {type}.\n"
+    elif results[0].type.shape:
+        text = (
+            f"grad needs a function that returns a scalar, and {name} returns {results[0].type}.\n"
             "  Reduce it, for example with np.sum or np.mean, or use pb.vjp for a cotangent of its shape."
         )
-    if type.dtype.kind != "f":
-        what = "a complex number" if type.dtype.kind == "c" else f"of dtype {type.dtype}"
-        raise DifferentiationError(
-            f"grad needs a function that returns a real floating-point scalar, and the result of {name} "
-            f"is {what}.\n  Return a real loss, for example np.abs(z) ** 2 or np.real(z)."
+    elif results[0].type.dtype.kind != "f":
+        text = (
+            f"grad needs a function that returns a real floating-point scalar, and {name} returns "
+            f"{results[0].type}.\n  Return a real loss, for example np.abs(z) ** 2 or np.real(z)."
         )
+    if text:
+        made = [e.provenance.location for e in traced.function.eqns if e.results[0] in results]
+        location = made[-1] if made else None
+        raise DifferentiationError(text if location is None else located(text, location))
 
 
 def _builder(
@@ -203,6 +208,37 @@ def gradient_structure(wanted: Wanted) -> Structure:
     return Node(tuple, len(wanted.structures), tuple(wanted.structures))
 
 
+def changed_what_it_reads(name: str) -> UnsupportedError:
+    """Return the error for a function whose guards fail right after it was traced."""
+    return UnsupportedError(
+        f"{name} changes something that it also reads from outside (a global, an attribute or a "
+        "container), which would happen while it is traced and not when it runs.\n"
+        "  Return the value instead, or pass what changes as an argument."
+    )
+
+
+def check_callable(what: str, function: Any) -> None:
+    """Raise unless a function can be transformed.
+
+    Raises
+    ------
+    TypeError
+        For what cannot be called; UnsupportedError for generators and coroutines.
+    """
+    if not callable(function):
+        raise TypeError(f"{what} takes a function, not {type(function).__name__}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        kind = "a generator function"
+    elif inspect.iscoroutinefunction(function):
+        kind = "a coroutine function"
+    else:
+        return
+    raise UnsupportedError(
+        f"{function.__name__} is {kind}, and only functions that return their result are traced.\n"
+        "  Return a list of arrays in place of yielding them."
+    )
+
+
 class Compiled:
     """A transformed function; see `pullback.compile` and `pullback.grad`."""
 
@@ -213,8 +249,7 @@ class Compiled:
         static_argnums: int | Sequence[int] = (),
         static_argnames: str | Sequence[str] = (),
     ) -> None:
-        if not callable(function):
-            raise TypeError(f"{options.mode} takes a function, not {type(function).__name__}")
+        check_callable(options.mode, function)
         # First, since the attributes of a function that is itself transformed have our names.
         functools.update_wrapper(self, function)
         self.function = function
@@ -266,9 +301,7 @@ class Compiled:
                 entry = Entry(self, args, kwargs, objects)
             hidden = [] if entry.collect is None else entry.collect(objects)
             if hidden is None:
-                raise AssertionError(
-                    f"internal error: the guards of {self.name} fail right after tracing"
-                )
+                raise changed_what_it_reads(self.name)
             entries = [*self._cache.get(key, []), entry][-GUARDED_SIZE:]
             self._cache[key] = entries
             self._cache.move_to_end(key)

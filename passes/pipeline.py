@@ -1,9 +1,9 @@
 """The pipeline, in order.
 
-`PULLBACK_DUMP` prints functions as the passes make them: `all`, `changed` (only what a pass changed),
-`diff` (what changed, as a difference), or the name of a pass. `PULLBACK_CHECK=1` verifies after every
-pass; a failure names the pass and writes its input to a file. `PULLBACK_WITHOUT=fuse,hoist` leaves
-passes out, to find the one at fault.
+`PULLBACK_DUMP` prints functions as the passes make them: `all`, `changed` (only what a pass
+changed), `diff` (what changed, as a difference), or the name of a pass. `PULLBACK_CHECK=1` verifies
+after every pass; a failure names the pass and writes its input to a file.
+`PULLBACK_WITHOUT=fuse,hoist` leaves passes out, to find the one at fault.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from ..ir.core import Function
 from ..ir.errors import VerificationError
+from .batch import Batch
 from .dce import Dce
 from .fuse import Fuse
 from .loops import Hoist
@@ -27,7 +28,7 @@ from .simplify import Simplify
 Pass = Callable[[Function], Function]
 
 BEFORE_REVERSE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce())
-AFTER_REVERSE: tuple[Pass, ...] = (Simplify(), Hoist(), Dce(), Fuse())
+AFTER_REVERSE: tuple[Pass, ...] = (Simplify(), Hoist(), Batch(), Dce(), Fuse())
 EXACT_BEFORE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce(keep_raising=True))
 EXACT_AFTER: tuple[Pass, ...] = (Simplify(Class.EXACT), Hoist(), Dce(keep_raising=True), Fuse())
 
@@ -99,9 +100,7 @@ def _dump(dump: str, stage: Stage, before: Function | None) -> None:
         return
     count = len(stage.function.eqns)
     was = "" if before is None else f" from {len(before.eqns)}"
-    print(
-        f"# {stage.name}: {count} equations{was}, {stage.milliseconds:.2f} ms", file=sys.stderr
-    )
+    print(f"# {stage.name}: {count} equations{was}, {stage.milliseconds:.2f} ms", file=sys.stderr)
     text = new
     if dump == "diff":
         lines = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=1)

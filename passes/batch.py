@@ -1,0 +1,337 @@
+"""Products in a loop that do not depend on its carries, taken out and done at once for all iterations.
+
+Four forms, each over a loop of a known number of iterations from 0 in steps of 1:
+
+* a row of a captured stack times a captured matrix: one product of the whole stack before the loop;
+* a carry that only sums up products `a.T @ b` (the gradient of a weight): the factors are stacked, and one
+  product after the loop sums over all iterations; so for a sum over rows (the gradient of a bias);
+* a carry of zeros to whose row i is added in iteration i: a stacked output;
+* a stacked output that is a product of a stacked value and a captured matrix: one product after the loop.
+
+The sums run in another order than in the loop, so this is a rewrite of the class REASSOCIATE.
+
+Before::
+
+    def f(xs: f64[9, 2, 3], W: f64[3, 3], h0: f64[2, 3]) -> f64[2, 3]:
+        def body(
+                i: i64, h: f64[2, 3], xs: f64[9, 2, 3], W: f64[3, 3], *, dims=(i,),
+        ) -> f64[2, 3]:
+            x : f64[2, 3] = xs[i]
+            p : f64[2, 3] = x @ W
+            a : f64[2, 3] = h + p
+            b : f64[2, 3] = tanh(a)
+            return b
+        r = loop(body, range(9), carry=(h0,), captured=(xs, W))
+        return r
+
+After::
+
+    def f(xs: f64[9, 2, 3], W: f64[3, 3], h0: f64[2, 3]) -> f64[2, 3]:
+        rows : f64[18, 3]   = reshape(xs, shape=(18, 3), rank=3)
+        all  : f64[18, 3]   = rows @ W
+        ps   : f64[9, 2, 3] = reshape(all, shape=(9, 2, 3), rank=2)
+        def body(
+                i: i64, h: f64[2, 3], ps: f64[9, 2, 3], *, dims=(i,),
+        ) -> f64[2, 3]:
+            p : f64[2, 3] = ps[i]
+            a : f64[2, 3] = h + p
+            b : f64[2, 3] = tanh(a)
+            return b
+        r = loop(body, range(9), carry=(h0,), captured=(ps,))
+        return r
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..ir.builder import Builder
+from ..ir.core import Atom, Eqn, Function, Literal, Value, uses
+from ..ir.ops.control import Loop
+from ..ir.ops.elementwise import add
+from ..ir.ops.index import AT, Index, IndexAdd, Index_, Item, Span
+from ..ir.ops.matmul import MatMul
+from ..ir.ops.reduce import Sum
+from ..ir.ops.shape import Full, Reshape, Transpose
+from .dce import Dce
+
+_PRODUCT = MatMul()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Take products out of loops."""
+
+    name = "batch"
+
+    def __call__(self, function: Function) -> Function:
+        if not any(eqn.op.regions for eqn in function.eqns):
+            return function
+        producers: dict[Atom, Eqn] = {}
+        scope: dict[Atom, Atom] = {}
+        out: list[Eqn] = []
+        for eqn in function.eqns:
+            operands = tuple([scope.get(a, a) for a in eqn.operands])
+            op = eqn.op
+            if op.regions:
+                op = op.with_regions([self(r) for r in op.regions])
+            eqn = Eqn(op, operands, eqn.results, eqn.provenance)
+            added = [eqn]
+            if isinstance(op, Loop) and _is_counted(eqn, op):
+                added = _Outliner(eqn, op, producers).run(scope)
+            for made in added:
+                producers.update((r, made) for r in made.results)
+            out += added
+        return Dce()(
+            function.replace(
+                eqns=out,
+                results=[scope.get(r, r) for r in function.results],
+                result_kinds=function.result_kinds,
+            )
+        )
+
+
+def _is_counted(eqn: Eqn, op: Loop) -> bool:
+    lo, _, step = eqn.operands[:3] if op.ranged else (None, None, None)
+    return (
+        op.test is None
+        and isinstance(op.trips, int)
+        and op.trips > 1
+        and isinstance(lo, Literal)
+        and lo.value == 0
+        and isinstance(step, Literal)
+        and step.value == 1
+    )
+
+
+def _row_index(ndim: int, shape: Sequence[int]) -> Index_:
+    rest: list[Item] = [Span(0, d, 1) for d in shape[1:ndim]]
+    return (AT, *rest)
+
+
+class _Outliner:
+    """Rewrites one loop."""
+
+    def __init__(self, eqn: Eqn, op: Loop, producers: dict[Atom, Eqn]) -> None:
+        self.eqn = eqn
+        self.op = op
+        self.outer_producers = producers
+        self.trips = int(op.trips)  # type: ignore[arg-type]
+        body = op.body
+        self.index = body.params[0]
+        first = 1 + op.carries
+        self.captured = dict(
+            zip(body.params[first:], eqn.operands[op.head + op.carries :], strict=True)
+        )
+        self.made = {r: e for e in body.eqns for r in e.results}
+        self.counts = uses(body)
+        self.before = Builder()
+        self.after = Builder()
+        self.before.provenance = self.after.provenance = eqn.provenance
+        self.new_captured: list[tuple[Value, Atom]] = []
+        self.outputs: dict[Value, Value] = {}
+        """Values of the body that become outputs, with their stacks outside."""
+        self.rows: dict[Value, Eqn] = {}
+
+    def run(self, scope: dict[Atom, Atom]) -> list[Eqn]:
+        """Return the equations that replace the loop; `scope` gains the replaced results."""
+        self._products_of_rows()
+        replaced = self._carries()
+        self._products_of_outputs(replaced)
+        if not (self.rows or self.outputs or replaced):
+            return [self.eqn]
+        new = self._loop(set(replaced))
+        for k, atom in replaced.items():
+            scope[self.eqn.results[k]] = atom
+            if isinstance(atom, Value) and atom.hint is None:
+                atom.hint = self.eqn.results[k].hint
+                atom.cotangent_of = self.eqn.results[k].cotangent_of
+        return [*self.before.eqns, new, *self.after.eqns]
+
+    # -- what the values of the body are --------------------------------------------------------------
+
+    def stack_of(self, atom: Atom) -> Atom | None:
+        """Return the captured stack whose row i a value is, as an outer atom; None otherwise."""
+        eqn = self.made.get(atom) if isinstance(atom, Value) else None
+        if eqn is None or not isinstance(eqn.op, Index) or eqn.op.gather:
+            return None
+        base, *positions = eqn.operands
+        shape = base.type.shape
+        if positions != [self.index] or base not in self.captured or not base.type.is_static:
+            return None
+        if shape[0] != self.trips or eqn.op.index != _row_index(len(shape), shape):  # type: ignore[arg-type]
+            return None
+        return self.captured[base]  # type: ignore[index]
+
+    def stacked(self, atom: Atom) -> Atom | None:
+        """Return the stack of a value over the iterations, making it an output where need be."""
+        found = self.stack_of(atom)
+        if found is not None:
+            return found
+        if not isinstance(atom, Value) or atom not in self.made or not atom.type.is_static:
+            return None
+        for k in range(self.op.carries, len(self.op.body.results)):
+            if self.op.body.results[k] is atom:
+                return self.eqn.results[k]
+        if atom not in self.outputs:
+            self.outputs[atom] = Value(atom.type.with_shape((self.trips, *atom.type.shape)))
+        return self.outputs[atom]
+
+    def flat(self, builder: Builder, stack: Atom) -> Atom:
+        """Return a stack of matrices as one matrix, its first two axes joined."""
+        n, rows, columns = stack.type.shape
+        return builder.one(Reshape((n * rows, columns), 3), stack)
+
+    # -- the four forms -------------------------------------------------------------------------------
+
+    def _products_of_rows(self) -> None:
+        for eqn in self.op.body.eqns:
+            if eqn.op != _PRODUCT or eqn.result.type.ndim != 2:
+                continue
+            stack = self.stack_of(eqn.operands[0])
+            matrix = self.captured.get(eqn.operands[1])  # type: ignore[arg-type]
+            if stack is None or matrix is None or stack.type.ndim != 3:
+                continue
+            self.before.provenance = eqn.provenance
+            product = self.before.one(_PRODUCT, self.flat(self.before, stack), matrix)
+            shape = (self.trips, *eqn.result.type.shape)
+            whole = self.before.one(Reshape(shape, 2), product)
+            param = Value(whole.type, eqn.result.hint, eqn.result.cotangent_of)
+            self.new_captured.append((param, whole))
+            row = Index(_row_index(3, shape))  # type: ignore[arg-type]
+            self.rows[eqn.result] = Eqn(row, (param, self.index), eqn.results, eqn.provenance)
+
+    def _carries(self) -> dict[int, Atom]:
+        """Return what replaces the results of carries that only sum up."""
+        replaced: dict[int, Atom] = {}
+        body = self.op.body
+        candidates: list[tuple[int, Value, Atom, Value]] = []
+        for k in range(self.op.carries):
+            param, after = body.params[1 + k], body.results[k]
+            eqn = self.made.get(after) if isinstance(after, Value) else None
+            if eqn is None or self.counts.get(param) != 1 or self.counts.get(after) != 1:
+                continue
+            init = self.eqn.operands[self.op.head + k]
+            if isinstance(eqn.op, IndexAdd) and eqn.operands[0] is param:
+                stack = self._scattered(eqn, param, init)
+                if stack is not None:
+                    replaced[k] = stack
+            elif eqn.op is add:
+                term = eqn.operands[1] if eqn.operands[0] is param else eqn.operands[0]
+                if isinstance(term, Value) and self.counts.get(term) == 1:
+                    candidates.append((k, param, init, term))
+        for kind in (MatMul, Sum):  # sums only of what products have stacked
+            for k, _, init, term in candidates:
+                total = self._total(term, kind)
+                if total is not None:
+                    replaced[k] = self._plus(init, total)
+        return replaced
+
+    def _scattered(self, eqn: Eqn, param: Value, init: Atom) -> Atom | None:
+        shape = param.type.shape
+        assert isinstance(eqn.op, IndexAdd)
+        if eqn.operands[2:] != (self.index,) or shape[0] != self.trips or not self._is_zero(init):
+            return None
+        if eqn.op.index != _row_index(len(shape), shape):  # type: ignore[arg-type]
+            return None
+        value = eqn.operands[1]
+        return self.stacked(value) if value.type.shape == shape[1:] else None
+
+    def _total(self, term: Value, kind: type) -> Atom | None:
+        """Return the sum over all iterations of a product or of a sum over rows, after the loop."""
+        eqn = self.made.get(term)
+        if eqn is None or not isinstance(eqn.op, kind):
+            return None
+        self.after.provenance = eqn.provenance
+        if isinstance(eqn.op, MatMul):
+            left = self.made.get(eqn.operands[0])  # type: ignore[arg-type]
+            if eqn.op != _PRODUCT or term.type.ndim != 2 or left is None:
+                return None
+            if left.op != Transpose((-1, -2)):
+                return None
+            factors = [self._stackable(a) for a in (left.operands[0], eqn.operands[1])]
+            if not all(factors):
+                return None
+            stacks = [self.stacked(a) for a in (left.operands[0], eqn.operands[1])]
+            a, b = (self.flat(self.after, s) for s in stacks if s is not None)
+            return self.after.one(_PRODUCT, self.after.one(Transpose((-1, -2)), a), b)
+        value = eqn.operands[0]
+        assert isinstance(eqn.op, Sum)
+        if eqn.op.keepdims or (value not in self.outputs and self.stack_of(value) is None):
+            return None
+        stack = self.stacked(value)
+        axes = tuple(sorted({*eqn.op.axes, -value.type.ndim - 1}))
+        return None if stack is None else self.after.one(Sum(axes), stack)
+
+    def _stackable(self, atom: Atom) -> bool:
+        if atom.type.ndim != 2 or not atom.type.is_static:
+            return False
+        return self.stack_of(atom) is not None or (isinstance(atom, Value) and atom in self.made)
+
+    def _products_of_outputs(self, replaced: dict[int, Atom]) -> None:
+        """Turn outputs that are products with a captured matrix into one product after the loop."""
+        for value, stack in list(self.outputs.items()):
+            eqn = self.made[value]
+            if eqn.op != _PRODUCT or value.type.ndim != 2 or self.counts.get(value) != 1:
+                continue
+            factor = eqn.operands[0]
+            matrix = self.captured.get(eqn.operands[1])  # type: ignore[arg-type]
+            if matrix is None or not (factor in self.outputs or self.stack_of(factor) is not None):
+                continue
+            factors = self.stacked(factor)
+            if factors is None or stack in self._read_after():
+                continue
+            self.after.provenance = eqn.provenance
+            product = self.after.one(_PRODUCT, self.flat(self.after, factors), matrix)
+            whole = self.after.one(Reshape(stack.type.shape, 2), product)
+            del self.outputs[value]
+            for k, atom in replaced.items():
+                if atom is stack:
+                    replaced[k] = whole
+
+    def _read_after(self) -> set[Atom]:
+        return {a for e in self.after.eqns for a in e.operands}
+
+    def _is_zero(self, atom: Atom) -> bool:
+        eqn = self.outer_producers.get(atom)
+        if eqn is None or not isinstance(eqn.op, Full):
+            return False
+        value = eqn.operands[0]
+        return isinstance(value, Literal) and bool(value.value == 0)
+
+    def _plus(self, init: Atom, total: Atom) -> Atom:
+        return total if self._is_zero(init) else self.after.one(add, init, total)
+
+    # -- the new loop -----------------------------------------------------------------------------------
+
+    def _loop(self, gone: set[int]) -> Eqn:
+        op, body = self.op, self.op.body
+        keep = [k for k in range(op.carries) if k not in gone]
+        plain = list(range(op.carries, len(body.results)))
+        results = [*[body.results[k] for k in keep], *[body.results[k] for k in plain]]
+        params = [self.index, *[body.params[1 + k] for k in keep], *body.params[1 + op.carries :]]
+        # The sums that are gone leave equations that only they read.
+        dead = [body.params[1 + k] for k in gone]
+        eqns = [self.rows.get(e.results[0], e) for e in body.eqns]
+        eqns = [e for e in eqns if not any(a in dead for a in e.operands)]
+        region = body.replace(
+            params=[*params, *[p for p, _ in self.new_captured]],
+            eqns=eqns,
+            results=[*results, *self.outputs],
+        )
+        operands = [
+            *self.eqn.operands[: op.head],
+            *[self.eqn.operands[op.head + k] for k in keep],
+            *self.eqn.operands[op.head + op.carries :],
+            *[a for _, a in self.new_captured],
+        ]
+        old = self.eqn.results
+        new_results = (
+            *[old[k] for k in keep],
+            *[old[k] for k in plain],
+            *self.outputs.values(),
+            *((old[-1],) if op.counts else ()),
+        )
+        new = replace(op, body=region, carries=len(keep))
+        return Eqn(new, tuple(operands), new_results, self.eqn.provenance)

@@ -1,0 +1,85 @@
+"""Products taken out of loops: which are, which are not, and that the results stay right."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pullback as pb
+from pullback.ir.core import Function, walk
+from pullback.ir.ops.control import Loop
+from pullback.ir.ops.matmul import MatMul
+from pullback.passes.batch import Batch
+from pullback.passes.dce import Dce
+from pullback.passes.loops import Hoist
+from pullback.passes.simplify import Simplify
+
+RNG = np.random.default_rng(0)
+W, U = 0.5 * RNG.standard_normal((4, 4)), RNG.standard_normal((3, 4))
+XS, H0 = RNG.standard_normal((6, 2, 3)), RNG.standard_normal((2, 4))
+
+
+def rnn(w: Any, u: Any, b: Any, xs: Any, h0: Any) -> Any:
+    def step(h: Any, x: Any) -> Any:
+        h = np.tanh(h @ w + x @ u + b)
+        return h, np.sum(h * h)
+
+    h, ys = pb.scan(step, h0, xs)
+    return np.sum(h) + np.sum(ys * np.arange(1.0, 7.0))
+
+
+def backwards(w: Any, u: Any, b: Any, xs: Any, h0: Any) -> Any:
+    def step(h: Any, x: Any) -> Any:
+        h = np.tanh(h @ w + x @ u + b)
+        return h, h
+
+    _, ys = pb.scan(step, h0, xs, reverse=True)
+    return np.sum(ys**2)
+
+
+def odd_offsets(w: Any, u: Any, b: Any, xs: Any, h0: Any) -> Any:
+    """Read the rows in another order than the loop's, so that nothing may be batched by row."""
+    return np.sum(
+        pb.fori_loop(1, 6, lambda i, h: np.tanh(h @ w + xs[i - 1] @ u + xs[i] @ u + b), h0)
+    )
+
+
+def products_in_loops(function: Function) -> int:
+    return sum(
+        isinstance(inner.op, MatMul)
+        for eqn in function.eqns
+        if isinstance(eqn.op, Loop)
+        for inner in walk(eqn.op.body)
+    )
+
+
+@pytest.mark.parametrize("program", [rnn, backwards, odd_offsets])
+def test_gradients_are_the_same_with_and_without(program: Any) -> None:
+    args = (W, U, RNG.standard_normal(4), XS, H0)
+    gradient = pb.grad(program, argnums=(0, 1, 2, 3, 4))
+    joint = gradient.inspect(*args).joint
+    plain = Dce()(Hoist()(Simplify()(joint)))
+    batched = Batch()(plain)
+    expected = pb.build(plain)(*args)
+    for found, one in zip(pb.build(batched)(*args), expected, strict=True):
+        np.testing.assert_allclose(found, one, rtol=1e-12, atol=1e-12)
+    pb.check_grads(program, args, order=2)
+
+
+def test_an_rnn_keeps_one_product_an_iteration_each_way() -> None:
+    args = (W, U, RNG.standard_normal(4), XS, H0)
+    inspection = pb.grad(rnn, argnums=(0, 1, 2, 3)).inspect(*args)
+    assert products_in_loops(inspection.joint) == 6
+    assert products_in_loops(inspection.optimized) == 2
+
+
+def test_exact_mode_leaves_the_products_where_they_are() -> None:
+    args = (W, U, RNG.standard_normal(4), XS, H0)
+    assert products_in_loops(pb.compile(rnn, exact=True).inspect(*args).optimized) == 2
+    assert products_in_loops(pb.compile(rnn).inspect(*args).optimized) == 1
+
+
+def test_another_order_of_rows_is_left_alone() -> None:
+    args = (W, U, RNG.standard_normal(4), XS, H0)
+    inspection = pb.compile(odd_offsets).inspect(*args)
+    assert products_in_loops(inspection.optimized) == 3
