@@ -238,7 +238,7 @@ class _Writer:
         text = self.operand(result)
         if not result.type.shape:
             if kind is Kind.PYTHON:
-                # Not `.item()`: arithmetic on the caller's own Python numbers has given one already.
+                # Not `.item()`: arithmetic on the caller's Python numbers has given one already.
                 python = type(np.zeros((), result.type.dtype).item())
                 return f"{self.bind(python, python.__name__)}({text})"
             if kind is Kind.ARRAY:
