@@ -191,6 +191,11 @@ class _Writer:
         for p in function.params:
             self.names[p] = self.fresh(p.hint or "x")
             names.append(self.names[p])
+        for p, kind in zip(function.params, function.param_kinds, strict=True):
+            if kind is Kind.PYTHON:
+                # Python's own arithmetic raises where NumPy warns, and has other methods.
+                scalar = self.bind(p.type.dtype.type, str(p.type.dtype))
+                self.line(f"{self.names[p]} = {scalar}({self.names[p]})")
         self.block(function.eqns)
         results = self.results(function)
         self.line(f"return {results}")
@@ -238,9 +243,7 @@ class _Writer:
         text = self.operand(result)
         if not result.type.shape:
             if kind is Kind.PYTHON:
-                # Not `.item()`: arithmetic on the caller's Python numbers has given one already.
-                python = type(np.zeros((), result.type.dtype).item())
-                return f"{self.bind(python, python.__name__)}({text})"
+                return f"{text}.item()"
             if kind is Kind.ARRAY:
                 if result in self.plan.function.params and k not in self.owned:
                     return text

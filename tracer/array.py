@@ -397,7 +397,7 @@ class TracedArray:
         if method != "__call__":
             implementation = UFUNC_METHODS.get(method)
             if implementation is None:
-                raise unsupported(f"np.{ufunc.__name__}.{method}")
+                raise unsupported(f"{ufunc_name(ufunc)}.{method}")
             return implementation(ufunc, *inputs, **kwargs)
         op = ELEMENTWISE.get(ufunc)
         if op is not None:
@@ -407,11 +407,11 @@ class TracedArray:
             if all(kwargs[k] in (None, True, (None,), "K", "same_kind") for k in kwargs):
                 return apply_elementwise(op, inputs, dtype=dtype)
             raise unsupported(
-                f"np.{ufunc.__name__} with {', '.join(kwargs)}=", "Assign the result instead."
+                f"{ufunc_name(ufunc)} with {', '.join(kwargs)}=", "Assign the result instead."
             )
         function = UFUNCS.get(ufunc)
         if function is None:
-            raise unsupported(f"np.{ufunc.__name__}")
+            raise unsupported(ufunc_name(ufunc))
         return function(*inputs, **kwargs)
 
     def __array_function__(
@@ -483,6 +483,11 @@ for _name, _ufunc in {
     setattr(TracedArray, f"__{_name}__", _binary(_ufunc))
     setattr(TracedArray, f"__r{_name}__", _binary(_ufunc, reflected=True))
 TracedArray.__rpow__ = _binary(np.power, reflected=True)  # type: ignore[attr-defined]
+
+
+def ufunc_name(ufunc: np.ufunc) -> str:
+    """Return a ufunc's name as a user writes it: `np.` stands before NumPy's own only."""
+    return f"np.{ufunc.__name__}" if getattr(np, ufunc.__name__, None) is ufunc else ufunc.__name__
 
 
 def unsupported(what: str, instead: str = "") -> UnsupportedError:
