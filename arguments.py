@@ -54,17 +54,17 @@ class Arguments:
         except (TypeError, ValueError):
             self.parameters = []
         self.names = [p.name for p in self.parameters]
-        self.is_variadic = any(
-            p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in self.parameters
-        )
+        self.is_variadic = any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in self.parameters)
         nums = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
         names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
         for name in names:
             if self.names and name not in self.names and not self.is_variadic:
                 raise ArgumentError(self._unknown("static_argnames", repr(name)))
         for number in nums:
-            if self.names and not self.is_variadic and not (
-                -len(self.names) <= number < len(self.names)
+            if (
+                self.names
+                and not self.is_variadic
+                and not (-len(self.names) <= number < len(self.names))
             ):
                 raise ArgumentError(self._unknown("static_argnums", str(number)))
         count = len(self.names)
@@ -90,9 +90,7 @@ class Arguments:
 
     def items(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any, bool]]:
         """Return each argument's name, value, and whether it is static, in the order of leaves."""
-        positional = [
-            (self.name(k), a, k in self.static_positions) for k, a in enumerate(args)
-        ]
+        positional = [(self.name(k), a, k in self.static_positions) for k, a in enumerate(args)]
         return positional + [(n, v, n in self.static_names) for n, v in kwargs.items()]
 
     def scan(
@@ -103,8 +101,11 @@ class Arguments:
         objects: list[Any] = []
         key: list[Any] = []
         if not self.static_positions and not kwargs:
-            for value in args:
-                scan(value, leaves, objects, key)
+            try:
+                for value in args:
+                    scan(value, leaves, objects, key)
+            except StructureError as error:
+                raise _named(error, self.items(args, kwargs)) from None
             key.append(len(args))
             return leaves, objects, tuple(key)
         for name, value, static in self.items(args, kwargs):
@@ -148,9 +149,7 @@ class Arguments:
                 specs += [_leaf_spec(leaf, path, name) for path, leaf in paths(value, name)]
         return specs
 
-    def resolve(
-        self, argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> list[int]:
+    def resolve(self, argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
         """Return the indices into `items` that `argnums` mean.
 
         Raises
@@ -158,7 +157,10 @@ class Arguments:
         ArgumentError
             For a number or name that is no argument of this call.
         """
-        wanted = [argnums] if isinstance(argnums, int | str) else list(argnums)
+        try:
+            wanted = [argnums] if isinstance(argnums, int | str) else list(argnums)
+        except TypeError:
+            raise ArgumentError(f"argnums={argnums!r} is no position, name or list of them.") from None
         items = self.items(args, kwargs)
         found = []
         for which in wanted:
@@ -231,10 +233,21 @@ class Arguments:
         )
 
 
+def _named(error: StructureError, items: list[tuple[str, Any, bool]]) -> StructureError:
+    """Return the error for a leaf that cannot be traced, with the leaf's name."""
+    for name, value, _ in items:
+        for path, leaf in paths(value, name):
+            if isinstance(leaf, np.ndarray) and type(leaf) is not np.ndarray:
+                return StructureError(f"`{path}`: {error}")
+    return error
+
+
 def _is_differentiable(value: Any, name: str) -> bool:
     leaves = list(paths(value, name))
-    return bool(leaves) and all(_dtype(leaf).kind in "fc" for _, leaf in leaves) and (
-        _static_number(flatten(value, []), value, name) is None
+    return (
+        bool(leaves)
+        and all(_dtype(leaf).kind in "fc" for _, leaf in leaves)
+        and (_static_number(flatten(value, []), value, name) is None)
     )
 
 
@@ -279,9 +292,7 @@ def _leaf_spec(leaf: Any, path: str, name: str) -> LeafSpec:
                 f"`{path}` has dtype {leaf.dtype}, which is not traced; only booleans, integers, and "
                 "real and complex floating point are.\n  Convert it, for example x.astype(float)."
             )
-        return LeafSpec(
-            ArrayType(leaf.dtype, leaf.shape), Kind.ARRAY, layout_of(leaf), hint, path
-        )
+        return LeafSpec(ArrayType(leaf.dtype, leaf.shape), Kind.ARRAY, layout_of(leaf), hint, path)
     if isinstance(leaf, np.generic):
         if leaf.dtype.kind not in "biufc":
             raise StructureError(f"`{path}` has dtype {leaf.dtype}, which is not traced.")

@@ -93,7 +93,9 @@ class Entry:
         function, owned = self._optimize(owner, wanted)
         started = time.perf_counter()
         self.plan = plan_memory(function)
-        self.program = Program(self.plan, owned)
+        kept = range(self.traced.results if options.mode == "grad" else 0, len(self.traced.fresh))
+        fresh = frozenset(k for k, n in enumerate(kept) if self.traced.fresh[n])
+        self.program = Program(self.plan, owned, fresh)
         self._stage("emit", function, started)
         self.collect = self.traced.collect
         self.build = _builder(self.traced, wanted, options)
@@ -167,7 +169,7 @@ def check_scalar(name: str, traced: Traced) -> None:
         )
     if text:
         made = [e.provenance.location for e in traced.function.eqns if e.results[0] in results]
-        location = made[-1] if made else None
+        location = made[-1] if made and traced.structure is LEAF else None
         raise DifferentiationError(text if location is None else located(text, location))
 
 

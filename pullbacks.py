@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from .arguments import Arguments, Wanted
-from .compiled import CACHE_SIZE, GUARDED_SIZE, gradient_structure
+from .compiled import (
+    CACHE_SIZE,
+    GUARDED_SIZE,
+    changed_what_it_reads,
+    check_callable,
+    gradient_structure,
+)
 from .ir.core import Atom, Eqn, Function, Value
 from .ir.errors import ShapeError, StructureError
 from .ir.types import ArrayType
@@ -91,7 +97,9 @@ class _Entry:
         total = len(self.traced.function.results)
         fuse = AFTER_REVERSE[-1:]
         self.forward = Program(
-            plan_memory(run(forward, fuse, [])), frozenset(range(total, len(forward.results)))
+            plan_memory(run(forward, fuse, [])),
+            frozenset(range(total, len(forward.results))),
+            frozenset(k for k, fresh in enumerate(self.traced.fresh) if fresh),
         )
         self.backward = Program(
             plan_memory(run(backward, fuse, [])), frozenset(range(len(backward.results)))
@@ -102,6 +110,7 @@ class VjpFunction:
     """What `vjp(f)` returns: `(*primals) -> (output, pullback)`."""
 
     def __init__(self, function: Callable[..., Any], has_aux: bool = False) -> None:
+        check_callable("vjp", function)
         self.function = function
         self.has_aux = has_aux
         self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
@@ -129,7 +138,9 @@ class VjpFunction:
         total = len(entry.traced.function.results)
         residuals = flat[total:]
         return self._result(
-            entry.traced, entry.wanted, flat[:total],
+            entry.traced,
+            entry.wanted,
+            flat[:total],
             lambda seeds: entry.backward(*residuals, *seeds),
         )
 
@@ -143,11 +154,13 @@ class VjpFunction:
                 return entry, hidden
         entry = _Entry(self, args, objects)
         collect = entry.traced.collect
-        hidden = ([] if collect is None else collect(objects)) or []
+        found = [] if collect is None else collect(objects)
+        if found is None:
+            raise changed_what_it_reads(self.name)
         self._cache[key] = [*self._cache.get(key, []), entry][-GUARDED_SIZE:]
         while len(self._cache) > CACHE_SIZE:
             self._cache.popitem(last=False)
-        return entry, hidden
+        return entry, found
 
     def _inline(self, args: tuple[Any, ...]) -> Any:
         wanted = self.wanted(args)
@@ -164,12 +177,17 @@ class VjpFunction:
         total = len(traced.function.results)
         residuals = flat[total:]
         return self._result(
-            traced, wanted, flat[:total],
+            traced,
+            wanted,
+            flat[:total],
             lambda seeds: inline_function(backward, [*residuals, *seeds]),
         )
 
     def _result(
-        self, traced: Traced, wanted: Wanted, flat: Sequence[Any],
+        self,
+        traced: Traced,
+        wanted: Wanted,
+        flat: Sequence[Any],
         run_backward: Callable[[list[Any]], Sequence[Any]],
     ) -> Any:
         count = traced.results

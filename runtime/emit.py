@@ -35,7 +35,9 @@ class Source:
     lines: dict[int, tuple[str, Provenance]] = field(default_factory=dict)
 
 
-def emit(plan: Plan, owned: frozenset[int] = frozenset()) -> Source:
+def emit(
+    plan: Plan, owned: frozenset[int] = frozenset(), fresh: frozenset[int] = frozenset()
+) -> Source:
     """Return the source of a planned function.
 
     Parameters
@@ -43,8 +45,11 @@ def emit(plan: Plan, owned: frozenset[int] = frozenset()) -> Source:
     owned
         The positions of results that must not share memory with an argument or another result
         (derivatives); the other results alias as NumPy's would.
+    fresh
+        The positions of results that NumPy makes anew: a rewrite that turns one into an argument, or
+        a view of one, is undone by a copy.
     """
-    return _Writer(plan, owned).write()
+    return _Writer(plan, owned, fresh).write()
 
 
 def make_array(
@@ -61,9 +66,10 @@ def make_array(
 class _Writer:
     """Implements `ir.op.Emitter`."""
 
-    def __init__(self, plan: Plan, owned: frozenset[int]) -> None:
+    def __init__(self, plan: Plan, owned: frozenset[int], fresh: frozenset[int]) -> None:
         self.plan = plan
         self.owned = owned
+        self.fresh_results = fresh
         self.constants: dict[str, Any] = {"empty": np.empty, "copyto": np.copyto}
         self.bound: dict[Any, str] = {}
         self.names: dict[Value, str] = {}
@@ -260,7 +266,20 @@ class _Writer:
             cell is None or cell.home in (Home.CALLER, Home.SLOT) or self._is_broadcast(result)
         ):
             return f"{text}.copy()"
+        if k in self.fresh_results and self._is_of_caller(result):
+            return f"{text}.copy('K')"
         return text
+
+    def _is_of_caller(self, value: Atom) -> bool:
+        """Whether a value is a parameter or a view of one."""
+        while isinstance(value, Value):
+            eqn = self.producers.get(value)
+            if eqn is None:
+                return True
+            if not eqn.op.is_view:
+                return False
+            value = eqn.operands[0]
+        return False
 
     def _is_broadcast(self, value: Atom) -> bool:
         while isinstance(value, Value):

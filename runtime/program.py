@@ -27,9 +27,14 @@ class Program:
 
     __slots__ = ("_make", "_pools", "_run", "filename", "plan", "source")
 
-    def __init__(self, plan: Plan, owned: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        owned: frozenset[int] = frozenset(),
+        fresh: frozenset[int] = frozenset(),
+    ) -> None:
         self.plan = plan
-        self.source: Source = emit(plan, owned)
+        self.source: Source = emit(plan, owned, fresh)
         self.filename = f"<pullback {plan.function.name} {next(_numbers)}>"
         code = compile(self.source.text, self.filename, "exec")
         namespace: dict[str, Any] = dict(self.source.constants)

@@ -173,11 +173,32 @@ def apply_elementwise(
     (result,) = trace.builder.emit(op, atoms)
     if result.type.shape:
         kind = Kind.ARRAY
-    elif is_operator and all(k is Kind.PYTHON for _, k in lifted):
+    elif is_operator and _is_python(op, lifted):
         kind = Kind.PYTHON
     else:
         kind = Kind.SCALAR
     return TracedArray(result, kind, trace)
+
+
+def _is_python(op: Elementwise, lifted: Sequence[tuple[Atom, Kind]]) -> bool:
+    """Whether Python's own operator takes operands without axes: it gives a Python number.
+
+    Raises
+    ------
+    TypeError
+        As Python, where complex numbers are ordered.
+    """
+    dtypes = [a.type.dtype for a, _ in lifted]
+    kinds = [k for _, k in lifted]
+    if kinds == [Kind.PYTHON, Kind.SCALAR] and dtypes == [np.complex128, np.float64]:
+        # np.float64 is a float, which Python's complex numbers take as their own.
+        return op.ufunc not in _COMPARISONS[2:]
+    if not all(k is Kind.PYTHON for _, k in lifted):
+        return False
+    if op.ufunc in _COMPARISONS[2:] and any(d.kind == "c" for d in dtypes):
+        names = " and ".join(repr(PYTHON_TYPES[d.kind].__name__) for d in dtypes)
+        raise TypeError(f"{op.infix!r} not supported between instances of {names}")
+    return True
 
 
 _COMPARISONS = (

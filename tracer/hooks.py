@@ -10,6 +10,7 @@ import builtins
 import functools
 import math
 import operator
+import random
 import sys
 import types
 from collections.abc import Callable, Iterable
@@ -280,6 +281,7 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
         if function in CREATORS or builtins.any(map(_is_traced, args)) or _is_traced(kwargs):
             return special(*args, **kwargs)
         return _constant(function(*args, **kwargs), trace)
+    _check_random(function, args, trace.root.inputs)
     if kind is types.MethodType:
         target = traced_function(function.__func__)
         return target(function.__self__, *args, **kwargs)
@@ -331,6 +333,25 @@ def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
     if _is_numpy(function):
         return _constant(made, trace)
     return _lifted(made, trace.root.inputs)  # it may be an array that others hold
+
+
+_RANDOM = ("random", "numpy.random.mtrand", "numpy.random._generator")
+
+
+def _check_random(function: Any, args: Any, inputs: Any) -> None:
+    """Raise where a call draws numbers that a later call of the program would not draw anew.
+
+    A generator that the function itself makes from a seed draws the same numbers at every call.
+    """
+    owner = getattr(function, "__self__", None)
+    is_drawn = type(owner).__module__ in _RANDOM and (
+        inputs.path_of(owner) is not None or owner in (np.random.mtrand._rand, random._inst)  # type: ignore[attr-defined]
+    )
+    if is_drawn or (function is np.random.default_rng and not args):
+        raise UnsupportedError(
+            f"{expression_here()} draws random numbers, which would happen while the function is traced and "
+            "not when it runs.\n  Draw them outside of the function and pass them as an argument."
+        )
 
 
 def _is_numpy(function: Any) -> bool:

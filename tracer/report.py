@@ -16,13 +16,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..ir.core import Atom
-from ..ir.errors import PullbackError
+from ..ir.errors import PullbackError, UnsupportedError
 from ..ir.location import Location, excerpt
 from ..ir.types import ArrayType
 from .source import current_location, find_user_frame
 
 NO_SOURCE: weakref.WeakKeyDictionary[types.CodeType, str] = weakref.WeakKeyDictionary()
 """Code of the user's functions that could not be rewritten -> the sentence that says why."""
+
+LONGEST = 72
+"""Characters of an expression that are shown in a sentence; the excerpt has all of it."""
 
 E = TypeVar("E", bound=Exception)
 
@@ -39,7 +42,8 @@ def expression_here() -> str:
 
 
 def _expression(location: Location) -> str:
-    return " ".join(location.expression.split())
+    text = " ".join(location.expression.split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def located(text: str, location: Location, known: Iterator[tuple[str, str]] = iter(())) -> str:
@@ -75,7 +79,7 @@ def explain(error: Exception, describe: Callable[[Atom], str]) -> None:
     location = Location.at(frame.f_code, offset)
     text = located(str(error), location, _known(location, frame, describe))
     missing = NO_SOURCE.get(frame.f_code)
-    if missing is not None:
+    if missing is not None and isinstance(error, UnsupportedError):
         text += (
             f"\n  `{frame.f_code.co_name}` was traced without its source: {missing}. float(x), math.sin(x) and "
             "what else\n  NumPy does not dispatch can then not be traced."
@@ -116,7 +120,7 @@ def _known(
 ) -> Iterator[tuple[str, str]]:
     """Yield the arrays of an expression: the text that reads them, and their type."""
     try:
-        tree = ast.parse(location.expression.strip(), mode="eval")
+        tree = ast.parse(location.expression.strip())
     except SyntaxError:
         return
     seen = set()
@@ -141,7 +145,11 @@ def _value(node: ast.expr, frame: types.FrameType) -> Any:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic) or hasattr(type(value), "__pullback_leaf__")
+    return (
+        type(value) is np.ndarray
+        or isinstance(value, np.generic)
+        or hasattr(type(value), "__pullback_leaf__")
+    )
 
 
 def _array_type(value: Any, describe: Callable[[Atom], str]) -> str:

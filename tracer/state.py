@@ -52,7 +52,7 @@ class Trace:
         self.builder = builder
         self.parent = parent
         self.root: Trace = parent.root if parent is not None else self
-        self.inputs = (inputs or _LITERALS) if parent is None else parent.root.inputs
+        self.inputs: Any = (inputs or _LITERALS) if parent is None else parent.root.inputs
         self.fixed: Provenance | None = None
         self.active = True
 

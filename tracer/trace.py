@@ -13,7 +13,7 @@ import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Function, Literal, Value
-from ..ir.errors import UnsupportedError
+from ..ir.errors import StructureError, UnsupportedError
 from ..ir.types import ArrayType, Kind, Layout
 from .array import TracedArray, lift
 from .hooks import traced_function
@@ -48,6 +48,18 @@ class Traced:
     structure: Structure
     aux: Structure | None = None
     results: int = 0
+
+    @functools.cached_property
+    def fresh(self) -> list[bool]:
+        """For each result whether NumPy makes it anew: it is no argument, and no view of one."""
+        views = {e.results[0]: e.operands[0] for e in self.function.eqns if e.op.is_view}
+        return [not _reaches(r, views, self.function.params) for r in self.function.results]
+
+
+def _reaches(atom: Atom, views: dict[Value, Atom], params: Sequence[Value]) -> bool:
+    while isinstance(atom, Value) and atom in views:
+        atom = views[atom]
+    return atom in params
 
 
 def trace(
@@ -137,8 +149,9 @@ def collect_output(
         structure = _results(output, state, results, name)
         return results, len(results), structure, None
     if not isinstance(output, tuple) or len(output) != 2:
-        raise UnsupportedError(
-            f"has_aux=True: {name} must return a pair (output, aux), not {type(output).__name__}"
+        shown = f"a tuple of {len(output)}" if isinstance(output, tuple) else repr(output)
+        raise StructureError(
+            f"has_aux=True needs a function that returns a pair (output, aux), and {name} returns {shown}."
         )
     structure = _results(output[0], state, results, name)
     count = len(results)
