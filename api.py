@@ -1,6 +1,7 @@
 """pullback: gradients of plain NumPy programs, compiled.
 
-Decorate a function with `grad`, `value_and_grad` or `compile`; read the program with `.inspect(...)`.
+Decorate a function with `grad`, `value_and_grad` or `compile`; read the program with
+`.inspect(...)`.
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ def grad(
     Parameters
     ----------
     argnums
-        What to differentiate: a position, a name, or several of them. The gradient has the structure
-        of that argument; for several, a tuple.
+        What to differentiate: a position, a name, or several of them. The gradient has the
+        structure of that argument; for several, a tuple.
     has_aux
         The function returns `(loss, aux)`; the result is then `(gradient, aux)`.
     allow_int

@@ -12,7 +12,6 @@ from .ir.errors import DifferentiationError, GradientMismatch
 from .tracer.tree import flatten, map_leaves, paths, unflatten
 
 
-
 def check_grads(
     f: Callable[..., Any],
     args: Sequence[Any],
@@ -74,9 +73,7 @@ def _contracted(f: Callable[..., Any], output: Any, rng: np.random.Generator) ->
     """Return a real scalar function: the real part of the output contracted with fixed weights."""
     leaves: list[Any] = []
     flatten(output, leaves)
-    weights = [
-        _noise(leaf, rng) if _is_inexact(leaf) else None for leaf in leaves
-    ]
+    weights = [_noise(leaf, rng) if _is_inexact(leaf) else None for leaf in leaves]
 
     def contracted(*args: Any) -> Any:
         parts: list[Any] = []
@@ -135,7 +132,9 @@ def _compare(
 def _difference(shifted: Callable[[Any], float], leaf: Any, direction: Any) -> float:
     """Return the slope along a direction: central differences, extrapolated once (Richardson)."""
     scale = max(1.0, float(np.max(np.abs(leaf))))
-    step = float(np.finfo(np.float64).eps ** 0.2) * scale / max(1.0, float(np.max(np.abs(direction))))
+    step = (
+        float(np.finfo(np.float64).eps ** 0.2) * scale / max(1.0, float(np.max(np.abs(direction))))
+    )
     wide = (shifted(step * direction) - shifted(-step * direction)) / (2 * step)
     half = step / 2
     narrow = (shifted(half * direction) - shifted(-half * direction)) / (2 * half)

@@ -21,8 +21,8 @@ Peephole = Callable[["Builder", Op, tuple[Atom, ...]], "tuple[Atom, ...] | None"
 class Builder:
     """A function under construction.
 
-    `provenance` is attached to every equation emitted; `peephole`, if given, may return a replacement
-    for an equation before it is emitted.
+    `provenance` is attached to every equation emitted; `peephole`, if given, may return a
+    replacement for an equation before it is emitted.
     """
 
     __slots__ = ("_memo", "eqns", "params", "peephole", "producers", "provenance")
@@ -145,7 +145,9 @@ def inherit(old: Atom, new: Atom) -> None:
             new.hint = old.hint
 
 
-def _fold(op: Op, operands: tuple[Atom, ...], types: Sequence[ArrayType]) -> tuple[Atom, ...] | None:
+def _fold(
+    op: Op, operands: tuple[Atom, ...], types: Sequence[ArrayType]
+) -> tuple[Atom, ...] | None:
     if op.effect is not Effect.PURE or op.regions:
         return None
     largest = max(a.type.size for a in operands)

@@ -1,8 +1,8 @@
 """The graph: values, literals, equations, functions and modules.
 
-A function is a list of equations in A-normal form: every operand is a value or a literal, every value
-is assigned once, and the order of the list is the order of execution and of print. Functions are
-closed: what a region reads from outside comes in through its parameters.
+A function is a list of equations in A-normal form: every operand is a value or a literal, every
+value is assigned once, and the order of the list is the order of execution and of print. Functions
+are closed: what a region reads from outside comes in through its parameters.
 """
 
 from __future__ import annotations

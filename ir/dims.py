@@ -1,8 +1,9 @@
 """Sizes of axes: integers, or integer expressions over symbols bound at run time.
 
-A dim is an `int` or a `Dim`, a canonical sum of integer multiples of atoms. An atom is a `Symbol` (a
-loop index or a size known only when the program runs) or a `Compound` (a floor division, remainder,
-minimum or maximum, kept opaque). Two dims are equal exactly when their canonical forms are.
+A dim is an `int` or a `Dim`, a canonical sum of integer multiples of atoms. An atom is a `Symbol`
+(a loop index or a size known only when the program runs) or a `Compound` (a floor division,
+remainder, minimum or maximum, kept opaque). Two dims are equal exactly when their canonical forms
+are.
 """
 
 from __future__ import annotations

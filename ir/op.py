@@ -1,11 +1,12 @@
 """What an op is: one declaration from which everything else is derived.
 
-A subclass of `Op` is a frozen dataclass whose fields are the op's attributes: equal attributes, equal
-op. Elementwise ops are instances of `Elementwise`, one for each NumPy ufunc. Every fact that a part of
-the compiler needs (types, values, gradient rule, cost, effect, text, generated code) is read from here.
+A subclass of `Op` is a frozen dataclass whose fields are the op's attributes: equal attributes,
+equal op. Elementwise ops are instances of `Elementwise`, one for each NumPy ufunc. Every fact that
+a part of the compiler needs (types, values, gradient rule, cost, effect, text, generated code) is
+read from here.
 
-Core dims: a structured op counts its axes from the right and accepts leading batch dims, so that one
-generic pass can batch it.
+Core dims: a structured op counts its axes from the right and accepts leading batch dims, so that
+one generic pass can batch it.
 """
 
 from __future__ import annotations
@@ -336,9 +337,9 @@ def elementwise(
     ufunc
         A ufunc with one result.
     vjp
-        For each operand a rule `(ct, result, *operands) -> cotangent`, or None for an operand without
-        a derivative; without the list the op has no gradient at all (its result is constant almost
-        everywhere).
+        For each operand a rule `(ct, result, *operands) -> cotangent`, or None for an operand
+        without a derivative; without the list the op has no gradient at all (its result is constant
+        almost everywhere).
     infix
         The Python operator that prints it.
     domain

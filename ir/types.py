@@ -60,9 +60,7 @@ class ArrayType:
             return True
         if not isinstance(other, ArrayType):
             return NotImplemented
-        return (
-            self._hash == other._hash and self.shape == other.shape and self.dtype == other.dtype
-        )
+        return self._hash == other._hash and self.shape == other.shape and self.dtype == other.dtype
 
     def __hash__(self) -> int:
         return self._hash

@@ -1,8 +1,8 @@
 """Dead code elimination: what no result needs is dropped, in loops too.
 
 An equation is live if a result of it is read or it has an ordered effect. With `keep_raising` an
-equation that may raise stays, as exact mode wants. Of a loop, stacked outputs that nobody reads, carries
-that only feed themselves, and captured values that the regions do not read are removed.
+equation that may raise stays, as exact mode wants. Of a loop, stacked outputs that nobody reads,
+carries that only feed themselves, and captured values that the regions do not read are removed.
 
 Before::
 
@@ -64,7 +64,9 @@ class Dce:
         read = _read(body)
         params = [k for k, p in enumerate(body.params) if p in read]
         if len(keep) == len(eqn.results) and len(params) == len(body.params):
-            return eqn if len(body.eqns) == len(op.body.eqns) else _with(eqn, replace(op, body=body))
+            return (
+                eqn if len(body.eqns) == len(op.body.eqns) else _with(eqn, replace(op, body=body))
+            )
         body = body.replace(params=[body.params[k] for k in params])
         return Eqn(
             replace(op, body=body),
@@ -77,11 +79,7 @@ class Dce:
         """Drop dead outputs, carries and captured values of a loop."""
         head = 1 if op.ranged else 0
         carries = self._live_carries(eqn, op, head, live)
-        outputs = [
-            k
-            for k in range(op.carries, len(op.body.results))
-            if eqn.results[k] in live
-        ]
+        outputs = [k for k in range(op.carries, len(op.body.results)) if eqn.results[k] in live]
         order = [*carries, *outputs]
         body = op.body.replace(results=[op.body.results[k] for k in order])
         body = self(body)

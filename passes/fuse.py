@@ -1,8 +1,8 @@
 """Fusion: neighbouring elementwise equations and the reductions of what they compute become a region.
 
-A region works on one shape: its elementwise results have it, its reductions read it, and nothing in it
-reads a reduction of its own, so that one pass over memory can compute it all. Views and scalar work that
-a region does not feed are moved in front of it.
+A region works on one shape: its elementwise results have it, its reductions read it, and nothing in
+it reads a reduction of its own, so that one pass over memory can compute it all. Views and scalar
+work that a region does not feed are moved in front of it.
 
 Before::
 
@@ -130,9 +130,7 @@ class _Region:
             operands = tuple([scope.get(a, a) for a in eqn.operands])
             body.append(Eqn(eqn.op, operands, (result,), eqn.provenance))
         outs = [
-            e.result
-            for e in self.eqns
-            if counts.get(e.result, 0) > used_inside.get(e.result, 0)
+            e.result for e in self.eqns if counts.get(e.result, 0) > used_inside.get(e.result, 0)
         ]
         if not outs:
             return self.eqns

@@ -1,7 +1,7 @@
 """Loop-invariant code motion: what a body computes from captured values alone is computed once before.
 
-Only pure equations move, since a loop may run zero times. Elementwise work on arrays moves too; it costs
-one array each for as long as the loop runs.
+Only pure equations move, since a loop may run zero times. Elementwise work on arrays moves too; it
+costs one array each for as long as the loop runs.
 
 Before::
 
@@ -61,9 +61,12 @@ class Hoist:
         made: dict[Atom, Atom] = {}
         kept: list[Eqn] = []
         for inner in op.body.eqns:
-            invariant = inner.op.effect is Effect.PURE and not inner.op.regions and all(
-                a in outer or a in made for a in inner.operands if isinstance(a, Value)
-            ) and any(isinstance(a, Value) for a in inner.operands)
+            invariant = (
+                inner.op.effect is Effect.PURE
+                and not inner.op.regions
+                and all(a in outer or a in made for a in inner.operands if isinstance(a, Value))
+                and any(isinstance(a, Value) for a in inner.operands)
+            )
             if invariant and all(r.type.is_static for r in inner.results):
                 results = tuple(
                     [Value(r.type, r.hint, r.cotangent_of, r.layout) for r in inner.results]

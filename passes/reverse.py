@@ -1,8 +1,8 @@
 """Reverse mode: a function becomes one that also computes cotangents of chosen parameters.
 
-Only vector-Jacobian products are formed: each equation maps the cotangents of its results to those of
-its operands by its op's rule, walked from the last equation to the first. Equations on which no chosen
-parameter depends are skipped (activity), and a cotangent that stays zero is never made.
+Only vector-Jacobian products are formed: each equation maps the cotangents of its results to those
+of its operands by its op's rule, walked from the last equation to the first. Equations on which no
+chosen parameter depends are skipped (activity), and a cotangent that stays zero is never made.
 
 Before::
 
@@ -83,9 +83,7 @@ class Adjoint:
             self.trace.fixed = self.trace.builder.provenance = provenance
             for eqn_result, ct in zip(eqn.results, cts, strict=True):
                 self._name(ct, scope.get(eqn_result, eqn_result))
-            for operand, ct in zip(
-                eqn.operands, self._rule(eqn, needs, cts, scope), strict=True
-            ):
+            for operand, ct in zip(eqn.operands, self._rule(eqn, needs, cts, scope), strict=True):
                 if ct is not None and isinstance(operand, Value) and operand in self.active:
                     self.accumulate(operand, ct)
             self.trace.fixed = _SEEDING
@@ -187,9 +185,9 @@ def reverse(
 
     Notes
     -----
-    Of several cotangents that reach one value the sum is taken where it is needed, so each equation of
-    the primal is visited once: the cost is a small multiple of the primal's, whatever the number of
-    parameters.
+    Of several cotangents that reach one value the sum is taken where it is needed, so each equation
+    of the primal is visited once: the cost is a small multiple of the primal's, whatever the number
+    of parameters.
     """
     builder = Builder()
     with Trace(builder, None) as trace:

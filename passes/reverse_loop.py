@@ -1,9 +1,9 @@
 """The adjoint of a loop: the same indices in the opposite order, with residuals stacked by the forward.
 
 The forward loop gains one stacked output for each value that the adjoint of its body reads (its
-residuals); views are taken again instead of being saved, and captured values are read where they are.
-The reversed loop carries the cotangents of the carries, and for each captured value that wants one a
-running cotangent, updated in place: reading `xs[i]` adds into row i.
+residuals); views are taken again instead of being saved, and captured values are read where they
+are. The reversed loop carries the cotangents of the carries, and for each captured value that wants
+one a running cotangent, updated in place: reading `xs[i]` adds into row i.
 
 Before::
 
@@ -266,8 +266,12 @@ def _reversed(
             if eqn.op.regions:
                 # Its results keep their identity: a nested loop's may be named by others.
                 made: tuple[Atom, ...] = builder.add(
-                    Eqn(eqn.op, operands, tuple([Value(r.type, r.hint) for r in eqn.results]),
-                        builder.provenance)
+                    Eqn(
+                        eqn.op,
+                        operands,
+                        tuple([Value(r.type, r.hint) for r in eqn.results]),
+                        builder.provenance,
+                    )
                 )
             else:
                 made = builder.emit(eqn.op, operands)
@@ -291,9 +295,7 @@ def _reversed(
     made = trace.builder.emit(new, [lo, hi, step, *inits, *outside])
     answer: list[Any] = [None] * len(inside)
     for k, value in zip((*carries, *captured), made, strict=False):
-        answer[op.head + k] = wrap(
-            value, Kind.ARRAY if value.type.shape else Kind.SCALAR, trace
-        )
+        answer[op.head + k] = wrap(value, Kind.ARRAY if value.type.shape else Kind.SCALAR, trace)
     return answer
 
 
@@ -301,9 +303,7 @@ def _zeros(trace: Trace, type: ArrayType) -> Atom:
     return zeros(type.shape, type.dtype)._atom  # type: ignore[no-any-return]
 
 
-def _range(
-    trace: Trace, op: Loop, forward: Eqn, inside: list[Atom]
-) -> tuple[Atom, Atom, Atom]:
+def _range(trace: Trace, op: Loop, forward: Eqn, inside: list[Atom]) -> tuple[Atom, Atom, Atom]:
     """Return the range of the reversed loop: that of the forward, cut at its trip count."""
     zero, one = Literal(np.int64(0)), Literal(np.int64(1))
     if not op.ranged:

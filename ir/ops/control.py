@@ -90,15 +90,15 @@ class Loop(Op):
     """The one loop: for, while, for with break, and each of them run backward.
 
     Operands are `lo, hi, step` (int64 scalars; only with `ranged`), `carries` initial values, then
-    captured values. `body(i, *carries, *captured) -> (*carries, *outputs)`, without `i` when the loop
-    is not ranged; `test(i, *carries, *captured) -> bool` ends the loop at the first False, before the
-    body. Results are the final carries, one stack for each output (a new leading axis of size
-    `trips`; the value of index `lo + k * step` stands at position k whichever way the loop runs), and
-    the trip count where `counts`.
+    captured values. `body(i, *carries, *captured) -> (*carries, *outputs)`, without `i` when the
+    loop is not ranged; `test(i, *carries, *captured) -> bool` ends the loop at the first False,
+    before the body. Results are the final carries, one stack for each output (a new leading axis of
+    size `trips`; the value of index `lo + k * step` stands at position k whichever way the loop
+    runs), and the trip count where `counts`.
 
-    `trips` is an int, a dim, or a symbol that this equation binds when the count is known only at run
-    time. `backward` runs the same indices in the opposite order. `dims` are passed to the regions'
-    own dims after the index symbol, which is the first dim of a ranged region.
+    `trips` is an int, a dim, or a symbol that this equation binds when the count is known only at
+    run time. `backward` runs the same indices in the opposite order. `dims` are passed to the
+    regions' own dims after the index symbol, which is the first dim of a ranged region.
     """
 
     name = "loop"
@@ -198,7 +198,9 @@ RegionRunner = Callable[..., Sequence[Any]]
 
 
 def run_loop(
-    op: Loop, operands: Sequence[Any], run: Callable[[Function, dict[Symbol, int]], RegionRunner],
+    op: Loop,
+    operands: Sequence[Any],
+    run: Callable[[Function, dict[Symbol, int]], RegionRunner],
     sizes: dict[Symbol, int],
 ) -> tuple[list[Any], int]:
     """Run a loop by the definition, for the reference interpreter; return its results and count.

@@ -36,8 +36,8 @@ def where_into(condition: Array, left: Array, right: Array, out: np.ndarray) -> 
     """Write `np.where(condition, left, right)` into `out`, which may be `right` itself.
 
     The choice is made on the bits, without a branch: on 65,536 random float32 it takes 20 µs with a
-    zero on the right and 45 without, where `np.where` takes 65 and a masked `copyto` 240. Small arrays
-    take the masked `copyto`, which needs the fewest calls.
+    zero on the right and 45 without, where `np.where` takes 65 and a masked `copyto` 240. Small
+    arrays take the masked `copyto`, which needs the fewest calls.
     """
     if out.size <= MASKED_COPY_LIMIT:
         if out is not right:
