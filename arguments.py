@@ -114,8 +114,8 @@ class Arguments:
                     hash(value)
                 except TypeError:
                     raise StructureError(
-                        f"the static argument `{name}` is a {type(value).__name__}, which cannot be "
-                        "hashed, so programs cannot be kept by its value.\n"
+                        f"the static argument `{name}` is a {type(value).__name__}, which cannot "
+                        "be hashed, so programs cannot be kept by its value.\n"
                         "  Pass a tuple in place of a list, or make the argument traced."
                     ) from None
                 key.append((type(value), value))
@@ -160,7 +160,9 @@ class Arguments:
         try:
             wanted = [argnums] if isinstance(argnums, int | str) else list(argnums)
         except TypeError:
-            raise ArgumentError(f"argnums={argnums!r} is no position, name or list of them.") from None
+            raise ArgumentError(
+                f"argnums={argnums!r} is no position, name or list of them."
+            ) from None
         items = self.items(args, kwargs)
         found = []
         for which in wanted:
@@ -174,7 +176,8 @@ class Arguments:
             if not matches:
                 given = ", ".join(f"`{n}`" for n, _, _ in items)
                 raise ArgumentError(
-                    f"argnums={which!r} is no argument of this call; it was given {given or 'none'}."
+                    f"argnums={which!r} is no argument of this call; it was given "
+                    f"{given or 'none'}."
                 )
             found.append(matches[0])
         return found
@@ -228,8 +231,8 @@ class Arguments:
             else "  Pass floating-point arrays, for example x.astype(float)."
         )
         return DifferentiationError(
-            f"cannot differentiate with respect to `{path}`: it is {what}, and only real and complex "
-            f"floating-point arguments have gradients.\n{advice}"
+            f"cannot differentiate with respect to `{path}`: it is {what}, and only real and "
+            f"complex floating-point arguments have gradients.\n{advice}"
         )
 
 
@@ -289,8 +292,9 @@ def _leaf_spec(leaf: Any, path: str, name: str) -> LeafSpec:
     if isinstance(leaf, np.ndarray):
         if leaf.dtype.kind not in "biufc":
             raise StructureError(
-                f"`{path}` has dtype {leaf.dtype}, which is not traced; only booleans, integers, and "
-                "real and complex floating point are.\n  Convert it, for example x.astype(float)."
+                f"`{path}` has dtype {leaf.dtype}, which is not traced; only booleans, integers, "
+                "and real and complex floating point are.\n  Convert it, for example "
+                "x.astype(float)."
             )
         return LeafSpec(ArrayType(leaf.dtype, leaf.shape), Kind.ARRAY, layout_of(leaf), hint, path)
     if isinstance(leaf, np.generic):

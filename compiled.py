@@ -100,9 +100,7 @@ class Entry:
         self.collect = self.traced.collect
         self.build = _builder(self.traced, wanted, options)
 
-    def _optimize(
-        self, owner: Compiled, wanted: Wanted | None
-    ) -> tuple[Function, frozenset[int]]:
+    def _optimize(self, owner: Compiled, wanted: Wanted | None) -> tuple[Function, frozenset[int]]:
         options = owner.options
         before, after = (
             (EXACT_BEFORE, EXACT_AFTER) if options.exact else (BEFORE_REVERSE, AFTER_REVERSE)
@@ -154,13 +152,14 @@ def check_scalar(name: str, traced: Traced) -> None:
     text = ""
     if traced.structure is not LEAF or len(results) != 1:
         text = (
-            f"grad needs a function that returns one scalar, and {name} returns {traced.structure}.\n"
-            "  Return the loss alone, or (loss, aux) with has_aux=True."
+            f"grad needs a function that returns one scalar, and {name} returns "
+            f"{traced.structure}.\n  Return the loss alone, or (loss, aux) with has_aux=True."
         )
     elif results[0].type.shape:
         text = (
             f"grad needs a function that returns a scalar, and {name} returns {results[0].type}.\n"
-            "  Reduce it, for example with np.sum or np.mean, or use pb.vjp for a cotangent of its shape."
+            "  Reduce it, for example with np.sum or np.mean, or use pb.vjp for a cotangent of its "
+            "shape."
         )
     elif results[0].type.dtype.kind != "f":
         text = (
@@ -315,9 +314,7 @@ class Compiled:
         """Write this function into the trace under way."""
         if self.options.mode == "compile":
             return inline_call(self.function, args, kwargs)
-        wanted = self.arguments.wanted(
-            args, kwargs, self.options.argnums, self.options.allow_int
-        )
+        wanted = self.arguments.wanted(args, kwargs, self.options.argnums, self.options.allow_int)
         traced, operands = trace_apart(
             self.function,
             self.arguments.describe(args, kwargs),

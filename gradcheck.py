@@ -157,6 +157,6 @@ def _mismatch(
             worst, where, pair = gap, index, (found, expected)
     entry = f"[{', '.join(map(str, where))}]" if where else ""
     return GradientMismatch(
-        f"the derivative of order {degree} with respect to {name}{entry} is {pair[0]:.8g}, and finite "
-        f"differences give {pair[1]:.8g}."
+        f"the derivative of order {degree} with respect to {name}{entry} is {pair[0]:.8g}, and "
+        f"finite differences give {pair[1]:.8g}."
     )

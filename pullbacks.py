@@ -216,7 +216,8 @@ def _seeds(cotangent: Any, structure: Structure, types: Sequence[ArrayType]) -> 
     found = flatten(cotangent, leaves)
     if found != structure:
         raise StructureError(
-            f"the cotangent has the structure {found}, the output {structure}; they must be the same."
+            f"the cotangent has the structure {found}, the output {structure}; they must be the "
+            "same."
         )
     seeds = []
     for leaf, type in zip(leaves, types, strict=True):

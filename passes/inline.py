@@ -53,8 +53,8 @@ def _inlined(function: Function, module: Module, path: tuple[str, ...]) -> Funct
             name = eqn.op.function
             if name in path:
                 raise UnsupportedError(
-                    f"{name} calls itself ({' -> '.join((*path, name))}); recursive functions cannot "
-                    "be built yet.\n  Write the recursion as a loop."
+                    f"{name} calls itself ({' -> '.join((*path, name))}); recursive functions "
+                    "cannot be built yet.\n  Write the recursion as a loop."
                 )
             if name not in module.functions:
                 known = ", ".join(module.functions)

@@ -1,11 +1,11 @@
 """The memory plan: which values share memory, which are written in place, which leave with a result.
 
-Each value with axes lives in a cell. A view lives in its operand's cell. An elementwise result takes
-over the cell of an operand that is read there for the last time; `index_update` and `index_add` write
-into theirs. Other results get a slot, one that is free and has exactly as many bytes, or a new one;
-what leaves with a result is allocated afresh. Temporaries of a loop body use slots that are free around
-the whole loop, and the next value of a carry is computed in the carry's own cell where the old value is
-no longer read.
+Each value with axes lives in a cell. A view lives in its operand's cell. An elementwise result
+takes over the cell of an operand that is read there for the last time; `index_update` and
+`index_add` write into theirs. Other results get a slot, one that is free and has exactly as many
+bytes, or a new one; what leaves with a result is allocated afresh. Temporaries of a loop body use
+slots that are free around the whole loop, and the next value of a carry is computed in the carry's
+own cell where the old value is no longer read.
 
 Before::
 
@@ -131,8 +131,8 @@ class _Planner:
         """Place the results of a block.
 
         `leaving` holds the values that leave with a result of the function, `targets` maps the next
-        values of carries to the carries' cells, `rows` the outputs of a body to the stacks whose rows
-        they may be computed in.
+        values of carries to the carries' cells, `rows` the outputs of a body to the stacks whose
+        rows they may be computed in.
         """
         _Block(self, _ends(eqns, results), leaving, targets, rows).run(eqns)
 
@@ -196,7 +196,7 @@ class _Block:
             if not cell.pinned and cell.home is Home.SLOT:
                 self.planner.give_back(cell)
 
-    # -- one result -----------------------------------------------------------------------------------
+    # -- one result --------------------------------------------------------------------------------
 
     def view(self, eqn: Eqn, result: Value) -> None:
         cell = self.planner.cell_of(eqn.operands[0])
@@ -288,7 +288,7 @@ class _Block:
     def end(self, value: Value) -> int:
         return self.ends.get(value, self.at)
 
-    # -- loops ----------------------------------------------------------------------------------------
+    # -- loops -------------------------------------------------------------------------------------
 
     def loop(self, eqn: Eqn, op: Loop) -> None:
         """Place a loop's carries and stacks, then the values of its body."""
@@ -300,8 +300,9 @@ class _Block:
             k
             for k, init in enumerate(inits)
             if eqn.results[k].type.shape
-            and self.carry(eqn.results[k], init, [a for j, a in enumerate(
-                eqn.operands[op.head :]) if j != k])
+            and self.carry(
+                eqn.results[k], init, [a for j, a in enumerate(eqn.operands[op.head :]) if j != k]
+            )
         }
         for result in eqn.results[op.carries :]:
             if result.type.shape:

@@ -1,8 +1,8 @@
 """Rewrite rules: a pattern and its replacement, both plain NumPy functions.
 
-A rule is traced lazily, by dispatch alone, and found by the op at its root. Parameters whose name starts
-with `c` match scalar literals only; the others match any value. Addition and multiplication match in
-either order.
+A rule is traced lazily, by dispatch alone, and found by the op at its root. Parameters whose name
+starts with `c` match scalar literals only; the others match any value. Addition and multiplication
+match in either order.
 """
 
 from __future__ import annotations

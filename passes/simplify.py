@@ -131,7 +131,10 @@ class Simplify:
             binding = known.match(op, operands, builder.producers)
             if binding is not None:
                 replaced = _apply(known, binding, builder)
-                if replaced is not None and replaced.type == op.infer(*[a.type for a in operands])[0]:
+                if (
+                    replaced is not None
+                    and replaced.type == op.infer(*[a.type for a in operands])[0]
+                ):
                     return (replaced,)
         return None
 

@@ -1,7 +1,7 @@
 """Writes a planned function as straight-line Python that calls NumPy.
 
-The source has two functions: `workspace()` makes the slots, typed as the program uses them, and the views
-of them that never change; `run(ws, ...)` is the program. Constants are globals of the source.
+The source has two functions: `workspace()` makes the slots, typed as the program uses them, and the
+views of them that never change; `run(ws, ...)` is the program. Constants are globals of the source.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def emit(
         The positions of results that must not share memory with an argument or another result
         (derivatives); the other results alias as NumPy's would.
     fresh
-        The positions of results that NumPy makes anew: a rewrite that turns one into an argument, or
-        a view of one, is undone by a copy.
+        The positions of results that NumPy makes anew: a rewrite that turns one into an argument,
+        or a view of one, is undone by a copy.
     """
     return _Writer(plan, owned, fresh).write()
 
@@ -86,7 +86,7 @@ class _Writer:
         self.producers: dict[Value, Eqn] = {}
         self.texts: dict[str, Atom] = {}
 
-    # -- names ----------------------------------------------------------------------------------------
+    # -- names -------------------------------------------------------------------------------------
 
     def fresh(self, hint: str) -> str:
         base = _NAME.sub("_", hint) or "v"
@@ -186,7 +186,7 @@ class _Writer:
             self.constants[known] = atom.value
         return known
 
-    # -- the program ----------------------------------------------------------------------------------
+    # -- the program -------------------------------------------------------------------------------
 
     def line(self, text: str, provenance: Provenance | None = None, op: str = "") -> None:
         self.body.append(("    " * self.indent + text, provenance, op))
@@ -318,8 +318,10 @@ class _Writer:
             for a in eqn.operands
         ]
         if not isinstance(op, Index | IndexUpdate | IndexAdd):
-            operands = [f"int64({o})" if a in self.indices else o
-                        for o, a in zip(operands, eqn.operands, strict=True)]
+            operands = [
+                f"int64({o})" if a in self.indices else o
+                for o, a in zip(operands, eqn.operands, strict=True)
+            ]
             if any(a in self.indices for a in eqn.operands):
                 self.constants["int64"] = np.int64
         self.texts = dict(zip(operands, eqn.operands, strict=True))
@@ -388,11 +390,9 @@ class _Writer:
         """Whether the memory of a FRESH or NUMPY cell is there already: a carry's, or taken over."""
         if cell.pinned:
             return True
-        return any(
-            isinstance(a, Value) and self.plan.cells.get(a) is cell for a in eqn.operands
-        )
+        return any(isinstance(a, Value) and self.plan.cells.get(a) is cell for a in eqn.operands)
 
-    # -- loops ----------------------------------------------------------------------------------------
+    # -- loops -------------------------------------------------------------------------------------
 
     counter = "k"
 
@@ -519,7 +519,12 @@ class _Writer:
             self.line(f"{counter} += 1")
 
     def _store(
-        self, outputs: Sequence[tuple[int, Atom]], eqn: Eqn, op: Loop, plan: Any, counter: str,
+        self,
+        outputs: Sequence[tuple[int, Atom]],
+        eqn: Eqn,
+        op: Loop,
+        plan: Any,
+        counter: str,
         listed: bool,
     ) -> None:
         """Write outputs of the body into their stacks."""
@@ -534,14 +539,10 @@ class _Writer:
     def _moves(self, eqn: Eqn, op: Loop, moves: frozenset[int]) -> None:
         """Make the next carries the current ones, all at once."""
         head = 1 if op.ranged else 0
-        pairs = [
-            (self.name(op.body.params[head + k]), op.body.results[k]) for k in sorted(moves)
-        ]
+        pairs = [(self.name(op.body.params[head + k]), op.body.results[k]) for k in sorted(moves)]
         scalars = [(n, self.operand(v)) for n, v in pairs if not v.type.shape]
         arrays = [(n, v) for n, v in pairs if v.type.shape]
-        carried = {
-            self.plan.cells.get(op.body.params[head + k]) for k in range(op.carries)
-        }
+        carried = {self.plan.cells.get(op.body.params[head + k]) for k in range(op.carries)}
         temporaries = []
         for name, value in arrays:
             cell = self.plan.cells.get(value) if isinstance(value, Value) else None

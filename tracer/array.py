@@ -113,8 +113,8 @@ def check_dtype(dtype: np.dtype) -> None:
     """Raise where arrays of a dtype are not traced."""
     if dtype.kind not in "biufc":
         raise DTypeError(
-            f"{expression_here()}: arrays of dtype {dtype} are not traced; only booleans, integers, "
-            "and real and complex floating point are."
+            f"{expression_here()}: arrays of dtype {dtype} are not traced; only booleans, "
+            "integers, and real and complex floating point are."
         )
 
 
@@ -359,18 +359,18 @@ class TracedArray:
         if not self._trace.active:
             raise escaped(self)
         raise ConcretizationError(
-            f"{expression_here()} decides a branch, a loop or an assertion, but its value is known only "
-            "when the program runs.\n"
-            "  Write np.where(condition, a, b) for a choice between values; for an argument that is "
-            "always the same, name it in static_argnums."
+            f"{expression_here()} decides a branch, a loop or an assertion, but its value is known "
+            "only when the program runs.\n"
+            "  Write np.where(condition, a, b) for a choice between values; for an argument that "
+            "is always the same, name it in static_argnums."
         )
 
     def _concrete(self, what: str, instead: str) -> Any:
         if not self._trace.active:
             raise escaped(self)
         raise ConcretizationError(
-            f"{expression_here()} needs {what}, but the value is known only when the program runs.\n"
-            f"  {instead}"
+            f"{expression_here()} needs {what}, but the value is known only when the program "
+            f"runs.\n  {instead}"
         )
 
     def __int__(self) -> int:
@@ -405,7 +405,8 @@ class TracedArray:
         raise UnsupportedError(
             f"{expression_here()} would turn a traced array into numbers, in code that pullback "
             "cannot see into.\n"
-            "  Write it with NumPy functions, or compute it outside and pass the result as an argument."
+            "  Write it with NumPy functions, or compute it outside and pass the result as an "
+            "argument."
         )
 
     def __contains__(self, item: Any) -> bool:
@@ -514,8 +515,8 @@ def ufunc_name(ufunc: np.ufunc) -> str:
 def unsupported(what: str, instead: str = "") -> UnsupportedError:
     """Return the error for something that is not traced, with the user's expression."""
     hint = instead or (
-        "Write it with functions that are traced, or compute it outside of the function and pass the "
-        "result as an argument."
+        "Write it with functions that are traced, or compute it outside of the function and pass "
+        "the result as an argument."
     )
     return UnsupportedError(f"{expression_here()}: {what} cannot be traced.\n  {hint}")
 

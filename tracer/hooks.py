@@ -1,7 +1,7 @@
 """What the rewritten calls, loads and stores of the user's function do while it is traced.
 
-Outside of a trace (a rewritten function that was kept and is called later) each hook does what Python
-would have done.
+Outside of a trace (a rewritten function that was kept and is called later) each hook does what
+Python would have done.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ CREATORS = frozenset({np.zeros, np.ones, np.full, np.empty, np.array})
 """NumPy functions that make fresh arrays of static arguments: traced even without a traced argument."""
 
 _MUTATORS = frozenset(
-    "append appendleft extend extendleft insert pop popleft popitem remove discard clear sort reverse "
+    "append appendleft extend extendleft insert pop popleft popitem remove discard clear sort "
+    "reverse "
     "rotate update setdefault add".split()
 )
 
@@ -108,7 +109,7 @@ def _with_traced_globals(function: types.FunctionType) -> types.FunctionType:
     return made
 
 
-# ---- loads -----------------------------------------------------------------------------------------
+# ---- loads ---------------------------------------------------------------------------------------
 
 
 def _free(function: types.FunctionType, name: str, value: Any) -> Any:
@@ -136,8 +137,8 @@ def _global(namespace: dict[str, Any], name: str, value: Any) -> Any:
 def _set_outer(where: str, name: str, value: Any) -> Any:
     if current() is not None:
         raise UnsupportedError(
-            f"{expression_here()} assigns the {where} variable `{name}`, which would happen while the "
-            "function is traced and not when it runs.\n  Return the value instead."
+            f"{expression_here()} assigns the {where} variable `{name}`, which would happen while "
+            "the function is traced and not when it runs.\n  Return the value instead."
         )
     return value
 
@@ -204,7 +205,7 @@ def _holds_array(values: Any) -> bool:
     )
 
 
-# ---- stores ----------------------------------------------------------------------------------------
+# ---- stores --------------------------------------------------------------------------------------
 
 
 def _is_outer(owner: Any) -> bool:
@@ -215,8 +216,8 @@ def _is_outer(owner: Any) -> bool:
 def _set_attribute(owner: Any, name: str, value: Any) -> None:
     if _is_outer(owner):
         raise UnsupportedError(
-            f"{expression_here()} sets the attribute `{name}` of an object from outside of the function, "
-            "which would happen while the function is traced and not when it runs.\n"
+            f"{expression_here()} sets the attribute `{name}` of an object from outside of the "
+            "function, which would happen while the function is traced and not when it runs.\n"
             "  Return the value instead."
         )
     setattr(owner, name, value)
@@ -251,12 +252,12 @@ def _augment(old: Any, value: Any, operator: str) -> Any:
 
 def _in_place(old: TracedArray, result: Any, operator: str) -> Any:
     raise UnsupportedError(
-        f"{expression_here()} changes an array in place with `{operator}`; writes are not supported yet.\n"
-        f"  Write  x = x {operator[:-1]} y  instead."
+        f"{expression_here()} changes an array in place with `{operator}`; writes are not "
+        f"supported yet.\n  Write  x = x {operator[:-1]} y  instead."
     )
 
 
-# ---- calls -----------------------------------------------------------------------------------------
+# ---- calls ---------------------------------------------------------------------------------------
 
 
 def _is_traced(value: Any) -> bool:
@@ -349,8 +350,9 @@ def _check_random(function: Any, args: Any, inputs: Any) -> None:
     )
     if is_drawn or (function is np.random.default_rng and not args):
         raise UnsupportedError(
-            f"{expression_here()} draws random numbers, which would happen while the function is traced and "
-            "not when it runs.\n  Draw them outside of the function and pass them as an argument."
+            f"{expression_here()} draws random numbers, which would happen while the function is "
+            "traced and not when it runs.\n  Draw them outside of the function and pass them as an "
+            "argument."
         )
 
 

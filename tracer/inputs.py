@@ -1,9 +1,9 @@
 """Hidden inputs: what a traced function reads besides its arguments, and the guards on it.
 
-An array reached through a closure, a global, an attribute or an item becomes a trailing parameter that
-is read again, by the same access path, at every call. Anything else read that way is guarded by value:
-where a guard fails, the function is traced anew. The paths are compiled to one Python function,
-`collect(objects)`, which returns the arrays or None.
+An array reached through a closure, a global, an attribute or an item becomes a trailing parameter
+that is read again, by the same access path, at every call. Anything else read that way is guarded
+by value: where a guard fails, the function is traced anew. The paths are compiled to one Python
+function, `collect(objects)`, which returns the arrays or None.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Inputs:
         self._getters: list[str] = []
         self._walking: set[int] = set()
 
-    # -- paths ----------------------------------------------------------------------------------------
+    # -- paths -------------------------------------------------------------------------------------
 
     def constant(self, value: Any) -> str:
         """Return the name of a constant of the guard function."""
@@ -102,7 +102,8 @@ class Inputs:
         Returns
         -------
         object
-            The value; for an array a traced one, for a container with arrays a copy with traced ones.
+            The value; for an array a traced one, for a container with arrays a copy with traced
+            ones.
         """
         if isinstance(value, TracedArray):
             return value
@@ -167,9 +168,9 @@ class Inputs:
         if isinstance(value, set) or len(value) > WALK_LIMIT:
             if not isinstance(value, set) and any(map(_is_compound, _items(value))):
                 raise UnsupportedError(
-                    f"{expression_here()} reads a {type(value).__name__} of {len(value)} elements, and only "
-                    f"{WALK_LIMIT} are looked into.\n  Put the arrays into one array, or pass the container "
-                    "as an argument."
+                    f"{expression_here()} reads a {type(value).__name__} of {len(value)} elements, "
+                    f"and only {WALK_LIMIT} are looked into.\n  Put the arrays into one array, or "
+                    "pass the container as an argument."
                 )
             kept = self.constant(copy.copy(value))
             self.check(f"type({variable}) is not {kind} or {variable} != {kept}")
@@ -237,7 +238,7 @@ class Inputs:
             self._lines.append(f"{name} = {path}")
         return name
 
-    # -- guards ---------------------------------------------------------------------------------------
+    # -- guards ------------------------------------------------------------------------------------
 
     def check(self, condition: str) -> None:
         """Add a guard: where the condition holds, the program is not for this call."""
@@ -246,8 +247,8 @@ class Inputs:
     def _guard_array(self, variable: str, value: np.ndarray) -> None:
         shape, strides = value.shape, value.strides
         self.check(
-            f"type({variable}) is not ndarray or {variable}.dtype != {self.constant(value.dtype)} or "
-            f"{variable}.shape != {shape} or {variable}.strides != {strides}"
+            f"type({variable}) is not ndarray or {variable}.dtype != {self.constant(value.dtype)} "
+            f"or {variable}.shape != {shape} or {variable}.strides != {strides}"
         )
 
     def _array_at(self, value: np.ndarray, source: str, hint: str | None) -> TracedArray:

@@ -20,9 +20,7 @@ from .state import Trace, current, locate, require
 from .tree import Structure, flatten, paths, unflatten
 
 
-def fori_loop(
-    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any
-) -> Any:
+def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
     """Run `val = body_fun(i, val)` for i from `lower` to `upper` - 1, as one loop of the program.
 
     Parameters
@@ -182,8 +180,12 @@ def _loop(
         ]
     _check_carries(name, names, inits, results)
     closed, captured = close(
-        f"{name}_body", params, builder.eqns, [*results, *outputs],
-        dims=(Symbol("i"),), param_kinds=kinds,
+        f"{name}_body",
+        params,
+        builder.eqns,
+        [*results, *outputs],
+        dims=(Symbol("i"),),
+        param_kinds=kinds,
     )
     static = all(isinstance(b, Literal) for b in bounds)
     trips: Any = (
@@ -219,7 +221,9 @@ def _bound(value: Any, trace: Trace) -> Atom:
         return Literal(np.int64(value))
     atom, _ = lift(value, trace)
     if atom.type.dtype.kind not in "iu" or atom.type.shape:
-        raise StructureError(f"{expression_here()}: a bound of a loop is an integer, not {atom.type}")
+        raise StructureError(
+            f"{expression_here()}: a bound of a loop is an integer, not {atom.type}"
+        )
     return cast(TracedArray(atom, Kind.SCALAR, trace), INDEX)._atom
 
 

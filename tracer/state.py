@@ -42,8 +42,8 @@ _LITERALS = LiteralInputs()
 class Trace:
     """One function being built.
 
-    `root` is the outermost trace, which owns the hidden inputs; `fixed`, when set, is the provenance
-    of everything emitted (a gradient rule belongs to the primal equation it came from).
+    `root` is the outermost trace, which owns the hidden inputs; `fixed`, when set, is the
+    provenance of everything emitted (a gradient rule belongs to the primal equation it came from).
     """
 
     __slots__ = ("active", "builder", "fixed", "inputs", "parent", "root")

@@ -151,7 +151,8 @@ def collect_output(
     if not isinstance(output, tuple) or len(output) != 2:
         shown = f"a tuple of {len(output)}" if isinstance(output, tuple) else repr(output)
         raise StructureError(
-            f"has_aux=True needs a function that returns a pair (output, aux), and {name} returns {shown}."
+            f"has_aux=True needs a function that returns a pair (output, aux), and {name} returns "
+            f"{shown}."
         )
     structure = _results(output[0], state, results, name)
     count = len(results)
@@ -191,8 +192,8 @@ def _check_static(structure: Structure, name: str) -> None:
     ):
         raise UnsupportedError(
             f"{name} returns a {type(structure.value).__name__}, which is no container of arrays.\n"
-            "  Return arrays, numbers, or tuples, lists, dicts, namedtuples and dataclasses of them; "
-            "make your own class a container with pb.register_container."
+            "  Return arrays, numbers, or tuples, lists, dicts, namedtuples and dataclasses of "
+            "them; make your own class a container with pb.register_container."
         )
 
 

@@ -291,8 +291,8 @@ def _scan_other(value: Any, leaves: list[Any], objects: list[Any], key: list[Any
         return
     if isinstance(value, np.ndarray):
         raise StructureError(
-            f"arrays of the class {cls.__name__} are not traced; pass np.asarray(x), or for a masked "
-            "array its data and mask."
+            f"arrays of the class {cls.__name__} are not traced; pass np.asarray(x), or for a "
+            "masked array its data and mask."
         )
     found = children_of(value)
     if found is not None:
