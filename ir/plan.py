@@ -28,10 +28,11 @@ class Cell:
     """A piece of memory and the value that holds it now.
 
     `end` is the index of the last equation of its block that reads it; `pinned` cells belong to a
-    carry and outlive the body; `owned` ones may be given back or taken over by the block at hand.
+    carry and outlive the body; every value
+    that holds the cell in turn has its `layout`.
     """
 
-    __slots__ = ("end", "home", "owner", "pinned", "slot", "stack")
+    __slots__ = ("end", "home", "layout", "owner", "pinned", "slot", "stack")
 
     def __init__(
         self, home: Home, owner: Value, end: int, slot: int = -1, stack: Value | None = None
@@ -41,6 +42,7 @@ class Cell:
         self.end = end
         self.slot = slot
         self.stack = stack
+        self.layout = owner.layout
         self.pinned = False
 
 
@@ -60,7 +62,7 @@ class LoopPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """The memory plan of a flattened function: a cell for each value with axes, loop bodies included."""
+    """The memory plan of a flattened function: a cell for each value with axes, also in loops."""
 
     function: Function
     cells: Mapping[Value, Cell]
@@ -86,8 +88,10 @@ class Plan:
             if cell.home is Home.SLOT:
                 members.setdefault(cell.slot, []).append(f"{value.hint or '·'}: {value.type}")
         lines = [
-            f"workspace {self.workspace_bytes:,} bytes in {len(self.slots)} slots; results "
-            f"{self.fresh_bytes:,}; NumPy's own {self.numpy_bytes:,}; peak {self.peak_bytes:,}"
+            (
+                f"workspace {self.workspace_bytes:,} bytes in {len(self.slots)} slots; results "
+                f"{self.fresh_bytes:,}; NumPy's own {self.numpy_bytes:,}; peak {self.peak_bytes:,}"
+            )
         ]
         for number, nbytes in enumerate(self.slots):
             names = members.get(number, [])

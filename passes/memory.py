@@ -1,4 +1,4 @@
-"""The memory plan: which values share memory, which are written in place, which leave with a result.
+"""The memory plan: which values share memory, are written in place, or leave with a result.
 
 Each value with axes lives in a cell. A view lives in its operand's cell. An elementwise result
 takes over the cell of an operand that is read there for the last time; `index_update` and
@@ -167,7 +167,7 @@ class _Block:
         self.leaving = leaving
         self.targets = targets
         self.rows = rows
-        self.live: set[Cell] = {c for c in targets.values()}
+        self.live: set[Cell] = set(targets.values())
         for cell in self.live:
             cell.end = ends.get(cell.owner, -1)
         self.ending: dict[int, list[Cell]] = {}
@@ -228,7 +228,7 @@ class _Block:
     def reuse(self, eqn: Eqn, result: Value) -> bool:
         """Put the result where its target is free, or over an operand that dies here."""
         target = self.targets.get(result)
-        if target is not None and target.end < self.at:
+        if target is not None and target.end < self.at and target.layout == result.layout:
             self.take_over(target, result)
             return True
         if not eqn.op.is_elementwise or not result.type.is_static:
@@ -258,7 +258,7 @@ class _Block:
         return True
 
     def can_take(self, cell: Cell, result: Value) -> bool:
-        if cell not in self.live or cell.end != self.at:
+        if cell not in self.live or cell.end != self.at or cell.layout != result.layout:
             return False
         if result in self.leaving:
             return cell.home in (Home.FRESH, Home.NUMPY)
@@ -367,9 +367,10 @@ class _Block:
         rows: dict[Value, Value] = {}
         for k in range(op.carries, len(after)):
             value, stack = after[k], eqn.results[k]
-            if isinstance(value, Value) and value.type.shape and stack.type.is_static:
-                if value not in targets and value not in rows:
-                    rows[value] = stack
+            if not isinstance(value, Value) or value in targets or value in rows:
+                continue
+            if value.type.shape and stack.type.is_static:
+                rows[value] = stack
         # A carry that is stacked as it comes in is stored at the start of the iteration.
         stored = [v for v in after[op.carries :] if v not in cells]
         planner.block(body.eqns, [*after[: op.carries], *stored], set(), targets, rows)
@@ -379,7 +380,7 @@ class _Block:
             if value is param:
                 continue
             cell = planner.cell_of(value)
-            if param not in cells or cell is not cells[param] or cell.owner is not value:
+            if cell is None or cell is not cells.get(param) or cell.owner is not value:
                 moves.add(k)
         direct = {
             k - op.carries

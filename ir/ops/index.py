@@ -229,6 +229,11 @@ def apply(op: Op, *operands: Array) -> Array:
 class _Writing(_Indexing):
     updates = 0
 
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        return (layouts[0],)
+
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         x, value, *positions = types
         shape = index_shape(self.index, x, positions)
