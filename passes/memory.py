@@ -346,7 +346,9 @@ class _Block:
         for k in range(op.carries):
             param, outer = region.params[head + k], self.planner.cell_of(eqn.results[k])
             if outer is not None:
-                cell = Cell(outer.home, param, FOREVER, outer.slot, outer.stack)
+                # The row of an outer stack is memory like any other while this loop runs.
+                home = Home.FRESH if outer.home is Home.STACK else outer.home
+                cell = Cell(home, param, FOREVER, outer.slot)
                 cell.pinned = True
                 self.planner.cells[param] = cell
                 self.inner.append((param, cell))

@@ -50,11 +50,12 @@ _SEEDING = Provenance((), "vjp")
 
 def active_values(function: Function, wrt: Sequence[Value]) -> set[Value]:
     """Return the values through which a derivative with respect to `wrt` flows."""
-    active = set(wrt)
+    active = {v for v in wrt if v.type.is_inexact}  # what is no float has the derivative zero
     for eqn in function.eqns:
-        if any(isinstance(a, Value) and a in active for a in eqn.operands):
-            if eqn.op.has_gradient or eqn.op.regions or isinstance(eqn.op, Call):
-                active.update(r for r in eqn.results if r.type.is_inexact)
+        if not any(isinstance(a, Value) and a in active for a in eqn.operands):
+            continue
+        if eqn.op.has_gradient or eqn.op.regions or isinstance(eqn.op, Call):
+            active.update(r for r in eqn.results if r.type.is_inexact)
     return active
 
 
@@ -107,11 +108,11 @@ class Adjoint:
 
             return loop_vjp(self.trace, eqn, needs, cts, results, operands, scope)
         if eqn.op.regions or isinstance(eqn.op, Call):
-            raise _no_rule(eqn.op, eqn.provenance)
+            raise no_rule(eqn.op, eqn.provenance)
         try:
             return eqn.op.vjp(needs, filled, results, *operands)
         except NotImplementedError as error:
-            raise _no_rule(eqn.op, eqn.provenance, str(error)) from error
+            raise no_rule(eqn.op, eqn.provenance, str(error)) from error
 
     def _wrap(self, atom: Atom) -> TracedArray:
         return wrap(atom, Kind.ARRAY if atom.type.shape else Kind.SCALAR, self.trace)
@@ -128,7 +129,7 @@ class Adjoint:
         self.cotangents[operand] = ct if running is None else running + ct
 
 
-def fit(ct: TracedArray, type: ArrayType) -> TracedArray:
+def fit(ct: Any, type: ArrayType) -> Any:
     """Return a cotangent in the type of its primal: summed over broadcast axes, cast, real part."""
     ct = ct if isinstance(ct, TracedArray) else broadcast_to(ct, np.shape(ct))
     if ct.dtype.kind == "c" and type.dtype.kind != "c":
@@ -156,7 +157,8 @@ def _kept(ct: TracedArray, axes: Sequence[int], extra: int) -> list[Any]:
     return [1 if k in axes else d for k, d in enumerate(ct.shape)][extra:]
 
 
-def _no_rule(op: Op, provenance: Provenance, detail: str = "") -> DifferentiationError:
+def no_rule(op: Op, provenance: Provenance, detail: str = "") -> DifferentiationError:
+    """Return the error for an equation that cannot be differentiated."""
     location = provenance.location
     where = f"\n\n{excerpt(location)}\n" if location is not None else ""
     what = detail or f"{op.name} has no gradient rule"
@@ -235,7 +237,7 @@ def reverse(
 
 
 def inline_into(builder: Builder, function: Function, scope: dict[Atom, Atom]) -> None:
-    """Emit the equations of `function`, with its parameters in `scope`, and record its values there."""
+    """Emit the equations of `function`, its parameters being in `scope`; record its values there."""
     for eqn in function.eqns:
         builder.provenance = eqn.provenance
         results = builder.emit(eqn.op, tuple([scope.get(a, a) for a in eqn.operands]))
@@ -244,4 +246,4 @@ def inline_into(builder: Builder, function: Function, scope: dict[Atom, Atom]) -
             inherit(old, new)
 
 
-__all__ = ["Adjoint", "active_values", "fit", "inline_into", "reverse"]
+__all__ = ["Adjoint", "active_values", "fit", "inline_into", "no_rule", "reverse"]

@@ -1,4 +1,4 @@
-"""The adjoint of a loop: the same indices in the opposite order, with residuals stacked by the forward.
+"""The adjoint of a loop: the same indices in the opposite order, on residuals that were stacked.
 
 The forward loop gains one stacked output for each value that the adjoint of its body reads (its
 residuals); views are taken again instead of being saved, and captured values are read where they
@@ -32,10 +32,10 @@ import numpy as np
 
 from ..ir.builder import Builder, inherit
 from ..ir.core import Atom, Eqn, Function, Literal, Value
-from ..ir.dims import Dim, Symbol
+from ..ir.dims import Dim, Symbol, symbols
 from ..ir.ops.control import INDEX, Loop
-from ..ir.ops.index import AT, Index, Item, Span
 from ..ir.ops.elementwise import add, floor_divide, multiply, subtract
+from ..ir.ops.index import AT, Index, Item, Span
 from ..ir.types import ArrayType, Kind
 from ..tracer.array import TracedArray, wrap
 from ..tracer.functions.create import zeros
@@ -197,23 +197,37 @@ def _augment(
     residuals: list[Value],
     body: _Body,
 ) -> Eqn:
-    """Replace the forward loop in the builder by one that stacks the residuals."""
+    """Replace the forward loop in the builder by one that stacks the residuals.
+
+    Its body is the primal part of `body`, where the sweep has made inner loops stack theirs.
+    """
     index = 1 if op.ranged else 0
     skipped = {body.params[0]} if op.ranged else set()
     skipped |= set(body.params[index + op.carries :])
-    inner = {v: k for k, v in body.scope.items()}
     saved = [r for r in residuals if r not in skipped]
     residuals[:] = saved
-    old_results = tuple([scope[r] for r in eqn.results])
+    _check_sizes(op, eqn, saved)
+    first_result = scope[eqn.results[0]]
     position = next(
-        k for k, e in enumerate(builder.eqns) if e.results and e.results[0] is old_results[0]
+        k for k, e in enumerate(builder.eqns) if e.results and e.results[0] is first_result
     )
     current = builder.eqns[position]
     old = current.op
     assert isinstance(old, Loop)
-    first = old.body.replace(
-        results=[*old.body.results, *[inner[r] for r in saved]],
-    )
+    eqns = body.builder.eqns[: body.primal]
+    if old.body is op.body:
+        results = [body.scope.get(r, r) for r in op.body.results]
+        first = old.body.replace(params=body.params, eqns=eqns, results=[*results, *saved])
+    else:  # it stacks residuals for an equal loop already
+        renamed: dict[Atom, Atom] = dict(zip(body.params, old.body.params, strict=True))
+        eqns = [
+            Eqn(e.op, tuple([renamed.get(a, a) for a in e.operands]), e.results, e.provenance)
+            for e in eqns
+        ]
+        first = old.body.replace(
+            eqns=[*old.body.eqns, *eqns],
+            results=[*old.body.results, *[renamed.get(r, r) for r in saved]],
+        )
     new = replace(old, body=first, counts=old.counts or old.test is not None)
     types = new.infer(*[a.type for a in current.operands])
     plain = len(old.body.results)
@@ -225,6 +239,26 @@ def _augment(
     replaced = Eqn(new, current.operands, (*kept, *fresh, *count), current.provenance)
     builder.eqns[position] = replaced
     return replaced
+
+
+def _check_sizes(op: Loop, eqn: Eqn, saved: Sequence[Value]) -> None:
+    """Raise where a residual has a size that only an iteration knows: no stack can hold it.
+
+    Raises
+    ------
+    DifferentiationError
+    """
+    from .reverse import no_rule
+
+    known = set(op.body.dims[1:] if op.ranged else op.body.dims)
+    for value in saved:
+        if any(s not in known for d in value.type.shape for s in symbols(d)):
+            raise no_rule(
+                op,
+                eqn.provenance,
+                "a loop inside it runs as often as only the iteration knows, so what its "
+                "derivative needs has no fixed size",
+            )
 
 
 def _reversed(
@@ -286,16 +320,15 @@ def _reversed(
         cts[k]._atom if cts[k] is not None else _zeros(trace, op.body.results[k].type)
         for k in carries
     ]
-    for k in captured:
-        inits.append(_zeros(trace, inside[op.head + k].type))
-    new = Loop(
+    inits += [_zeros(trace, inside[op.head + k].type) for k in captured]
+    adjoint = Loop(
         function, len(inits), op.length, backward=not op.backward, dims=region_dims(function)
     )
     trace.builder.provenance = provenance
-    made = trace.builder.emit(new, [lo, hi, step, *inits, *outside])
+    stacked = trace.builder.emit(adjoint, [lo, hi, step, *inits, *outside])
     answer: list[Any] = [None] * len(inside)
-    for k, value in zip((*carries, *captured), made, strict=False):
-        answer[op.head + k] = wrap(value, Kind.ARRAY if value.type.shape else Kind.SCALAR, trace)
+    for k, ct in zip((*carries, *captured), stacked, strict=False):
+        answer[op.head + k] = wrap(ct, Kind.ARRAY if ct.type.shape else Kind.SCALAR, trace)
     return answer
 
 

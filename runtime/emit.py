@@ -308,7 +308,7 @@ class _Writer:
             targets = ", ".join(self.name(r) for r in eqn.results)
             self.line(f"{targets} = {op.emit(self, operands, None)}", eqn.provenance, op.name)
             return
-        (result,) = eqn.results
+        result = eqn.results[0]
         shaped = bool(result.type.shape)
         in_array_op = isinstance(op, Elementwise) and shaped
         operands = [
@@ -387,7 +387,7 @@ class _Writer:
         self.line(op.emit(self, operands, name), eqn.provenance, op.name)
 
     def _exists(self, eqn: Eqn, cell: Any) -> bool:
-        """Whether the memory of a FRESH or NUMPY cell is there already: a carry's, or taken over."""
+        """Whether the memory of a FRESH or NUMPY cell is there: a carry's, or taken over."""
         if cell.pinned:
             return True
         return any(isinstance(a, Value) and self.plan.cells.get(a) is cell for a in eqn.operands)
@@ -443,7 +443,10 @@ class _Writer:
             if not result.type.shape:
                 self.line(f"{name} = {start}")
             elif k not in adopted:
-                if self.plan.cells[result].home is Home.SLOT:
+                cell = self.plan.cells[result]
+                if cell.home is Home.STACK:
+                    self._row(cell.stack, name)
+                if cell.home in (Home.SLOT, Home.STACK):
                     self.line(f"copyto({name}, {start})")
                 else:
                     self.line(f"{name} = {start}.copy()")
@@ -452,7 +455,9 @@ class _Writer:
         ):
             if op.test is None and op.ranged:
                 cell = self.plan.cells[result]
-                if cell.home is not Home.SLOT:
+                if cell.home is Home.STACK:
+                    self._row(cell.stack, self.name(result))
+                elif cell.home is not Home.SLOT:
                     shape = ", ".join([count, *[self.size(d) for d in inner.type.shape]])
                     dtype = self.bind(result.type.dtype, str(result.type.dtype))
                     self.line(f"{self.name(result)} = empty(({shape},), {dtype})")
@@ -567,7 +572,10 @@ class _Writer:
             dtype = self.bind(result.type.dtype, str(result.type.dtype))
             stack = self.bind(np.stack, "stack")
             value = f"{stack}({name}_rows) if {name}_rows else empty(({shape},), {dtype})"
-            if self.plan.cells[result].home is Home.SLOT:
+            cell = self.plan.cells[result]
+            if cell.home is Home.STACK:
+                self._row(cell.stack, name)
+            if cell.home in (Home.SLOT, Home.STACK):
                 self.line(f"copyto({name}, {value})")
             else:
                 self.line(f"{name} = {value}")
