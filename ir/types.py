@@ -1,4 +1,4 @@
-"""The types of values: dtype and shape, and what kind of NumPy object a value is at the boundary."""
+"""The types of values: dtype and shape, and what kind of NumPy object each is to the caller."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DTYPES_BY_NAME = {name: dtype for dtype, name in DTYPE_NAMES.items()}
 
 
 class ArrayType:
-    """A dtype and a shape; prints as `f32[64, 256]`, a scalar as `f32`, a symbolic size as `f64[n]`."""
+    """A dtype and a shape; prints as `f32[64, 256]`, `f32` without axes, `f64[n]` if symbolic."""
 
     __slots__ = ("_hash", "dtype", "shape")
 
@@ -133,3 +133,19 @@ def c_strides(itemsize: int, shape: Sequence[int]) -> tuple[int, ...]:
 def layout_of(array: np.ndarray) -> Layout:
     """Return the layout of an array: None if it is C-contiguous, else its strides."""
     return None if array.flags.c_contiguous else array.strides
+
+
+def is_dense(layout: Layout, type: ArrayType) -> bool:
+    """Whether an array of the layout fills one block of memory, its axes in any order."""
+    if layout is None:
+        return True
+    if not type.is_static:
+        return False
+    step = int(type.dtype.itemsize)
+    for stride, size in sorted(zip(layout, type.shape, strict=True), key=lambda pair: pair[0]):
+        if size == 1:
+            continue
+        if stride != step:
+            return False
+        step *= int(size)  # type: ignore[call-overload]
+    return True

@@ -258,16 +258,21 @@ class _Writer:
         if isinstance(result, Literal):
             return f"{text}.copy()"
         cell = self.plan.cells.get(result)
-        twice = result in seen or (k in self.owned and cell in seen)
+        twice = (result in seen and k in self.fresh_results) or (
+            k in self.owned and (result in seen or cell in seen)
+        )
         seen[result] = seen[cell] = None
         if twice:
-            return f"{text}.copy()"
+            return f"{text}.copy('K')"
         if k in self.owned and (
             cell is None or cell.home in (Home.CALLER, Home.SLOT) or self._is_broadcast(result)
         ):
             return f"{text}.copy()"
         if k in self.fresh_results and self._is_of_caller(result):
-            return f"{text}.copy('K')"
+            if result.type.dtype.kind == "b":
+                return f"{text}.copy('K')"
+            # With the strides that a ufunc's result has.
+            return f"{self.bind(np.positive, 'positive')}({text})"
         return text
 
     def _is_of_caller(self, value: Atom) -> bool:
@@ -308,7 +313,7 @@ class _Writer:
             targets = ", ".join(self.name(r) for r in eqn.results)
             self.line(f"{targets} = {op.emit(self, operands, None)}", eqn.provenance, op.name)
             return
-        result = eqn.results[0]
+        result = eqn.result
         shaped = bool(result.type.shape)
         in_array_op = isinstance(op, Elementwise) and shaped
         operands = [
@@ -363,7 +368,9 @@ class _Writer:
                 self._row(cell.stack, name)
                 self.line(f"copyto({name}, {operands[position]})", eqn.provenance, eqn.op.name)
             else:
-                self.line(f"{name} = {operands[position]}.copy()", eqn.provenance, eqn.op.name)
+                order = "" if result.layout is None else "'K'"
+                text = f"{name} = {operands[position]}.copy({order})"
+                self.line(text, eqn.provenance, eqn.op.name)
         name = self.name(result)
         operands = [name if k == position else o for k, o in enumerate(operands)]
         self.line(eqn.op.emit(self, operands, name), eqn.provenance, eqn.op.name)

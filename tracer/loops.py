@@ -17,7 +17,7 @@ from .functions.shape import cast
 from .nested import close, inline_call, region_dims, trace_region
 from .report import expression_here
 from .state import Trace, current, locate, require
-from .tree import Structure, flatten, paths, unflatten
+from .tree import LEAF, Node, Structure, children_of, flatten, is_leaf, paths, unflatten
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
@@ -43,17 +43,15 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
         for i in range(int(lower), int(upper)):
             value = body_fun(i, value)
         return value
-    leaves: list[Any] = []
-    structure = flatten(init_val, leaves)
+    structure, leaves = _carried(init_val)
 
     def step(i: TracedArray, carried: list[Any]) -> tuple[list[Any], list[Any], Structure]:
         output = inline_call(body_fun, (i, unflatten(structure, iter(carried))), {})
-        out: list[Any] = []
-        after = flatten(output, out)
+        after, out = _carried(output)
         _same_structure("the body of fori_loop", structure, after)
         return out, [], structure
 
-    names = [p for p, _ in paths(init_val, "init_val")]
+    names = [p for p, _ in paths(unflatten(structure, iter(leaves)), "init_val")]
     carried, _, _ = _loop(trace, lower, upper, leaves, names, step, "fori_loop")
     return unflatten(structure, iter(carried))
 
@@ -95,8 +93,7 @@ def scan(
     trace = current()
     if trace is None:
         return _plain_scan(f, init, rows, rows_structure, int(count or 0), reverse)
-    leaves: list[Any] = []
-    structure = flatten(init, leaves)
+    structure, leaves = _carried(init)
     lifted = [TracedArray(*lift(r, trace), trace) for r in rows]
 
     def step(i: TracedArray, carried: list[Any]) -> tuple[list[Any], list[Any], Structure]:
@@ -107,12 +104,12 @@ def scan(
                 f"{expression_here()}: the function of scan returns (carry, y), not "
                 f"{type(output).__name__}"
             )
-        out: list[Any] = []
-        _same_structure("the function of scan", structure, flatten(output[0], out))
-        ys: list[Any] = []
-        return out, ys, flatten(output[1], ys)
+        after, out = _carried(output[0])
+        _same_structure("the function of scan", structure, after)
+        ys_structure, ys = _carried(output[1])
+        return out, ys, ys_structure
 
-    names = [p for p, _ in paths(init, "init")]
+    names = [p for p, _ in paths(unflatten(structure, iter(leaves)), "init")]
     carried, ys, ys_structure = _loop(
         trace, 0, count, leaves, names, step, "scan", backward=reverse
     )
@@ -133,11 +130,33 @@ def _plain_scan(
     parts: list[list[Any]] = []
     shape: Structure | None = None
     for y in collected:
-        leaves: list[Any] = []
-        shape = flatten(y, leaves)
+        shape, leaves = _carried(y)
         parts.append(leaves)
     assert shape is not None
     return carry, unflatten(shape, iter([np.stack(p) for p in zip(*parts, strict=True)]))
+
+
+class _Int(int):
+    """A Python int that is carried, and so not part of the structure."""
+
+    __pullback_leaf__ = True
+
+
+def _carried(value: Any) -> tuple[Structure, list[Any]]:
+    """Return the structure and leaves of a carried or stacked value; Python ints are leaves."""
+    leaves: list[Any] = []
+
+    def visit(part: Any) -> Structure:
+        if type(part) is int:
+            leaves.append(_Int(part))
+            return LEAF
+        found = None if is_leaf(part) else children_of(part)
+        if found is None:
+            return flatten(part, leaves)
+        static, children = found
+        return Node(type(part), static, tuple([visit(c) for c in children]))
+
+    return visit(value), leaves
 
 
 def _same_structure(what: str, before: Structure, after: Structure) -> None:
@@ -162,28 +181,30 @@ def _loop(
     *,
     backward: bool = False,
 ) -> tuple[list[Any], list[Any], Structure]:
-    """Trace a loop body and emit the loop; the carries settle on the types that the body returns."""
-    inits = [_settled(lift(leaf, trace), trace) for leaf in leaves]
+    """Trace a loop body and emit the loop; the carries take the types that the body returns."""
+    inits = [lift(leaf, trace) for leaf in leaves]
     bounds = [_bound(lower, trace), _bound(upper, trace)]
-    for _ in range(3):
+    tries = 4
+    while True:
         params = [Value(ArrayType(INDEX, ()), "i")]
         params += [Value(a.type, getattr(a, "hint", None), layout=None) for a, _ in inits]
-        kinds = [Kind.SCALAR, *[k for _, k in inits]]
-        builder, (widened, results, outputs, ys_structure) = trace_region(
-            params, kinds, lambda arrays: _body(step, arrays, inits)
+        kinds = [Kind.PYTHON, *[k for _, k in inits]]
+        builder, (results, outputs, ys_structure) = trace_region(
+            params, kinds, lambda arrays: _body(step, arrays)
         )
-        if widened == [a.type.dtype for a, _ in inits]:
+        settled = [_settled(i, r, trace) for i, r in zip(inits, results, strict=True)]
+        is_settled = all(a is b for (a, _), (b, _) in zip(settled, inits, strict=True))
+        inits = settled
+        tries -= 1
+        if is_settled or not tries:
             break
-        inits = [
-            (cast(TracedArray(a, k, trace), d)._atom, k)
-            for (a, k), d in zip(inits, widened, strict=True)
-        ]
-    _check_carries(name, names, inits, results)
+    _check_carries(name, names, inits, [a for a, _ in results])
+    kinds = [Kind.SCALAR, *[k for _, k in inits]]
     closed, captured = close(
         f"{name}_body",
         params,
         builder.eqns,
-        [*results, *outputs],
+        [*[a for a, _ in results], *outputs],
         dims=(Symbol("i"),),
         param_kinds=kinds,
     )
@@ -202,18 +223,13 @@ def _loop(
 
 
 def _body(
-    step: Step, arrays: list[TracedArray], inits: Sequence[tuple[Atom, Kind]]
-) -> tuple[list[np.dtype], list[Atom], list[Atom], Structure]:
-    """Run a body inside its region; return the dtypes it wants, its carries and its outputs."""
+    step: Step, arrays: list[TracedArray]
+) -> tuple[list[tuple[Atom, Kind]], list[Atom], Structure]:
+    """Run a body inside its region; return its carries, its outputs and their structure."""
     trace = require("a loop")
     out, ys, ys_structure = step(arrays[0], arrays[1:])
     after = [lift(o, trace) for o in out]
-    widened = [_wider(i, a) for i, (a, _) in zip(inits, after, strict=True)]
-    results = [
-        cast(TracedArray(a, k, trace), i.type.dtype)._atom
-        for (a, k), (i, _) in zip(after, inits, strict=True)
-    ]
-    return widened, results, [lift(y, trace)[0] for y in ys], ys_structure
+    return after, [lift(y, trace)[0] for y in ys], ys_structure
 
 
 def _bound(value: Any, trace: Trace) -> Atom:
@@ -224,19 +240,28 @@ def _bound(value: Any, trace: Trace) -> Atom:
         raise StructureError(
             f"{expression_here()}: a bound of a loop is an integer, not {atom.type}"
         )
-    return cast(TracedArray(atom, Kind.SCALAR, trace), INDEX)._atom
+    bound: TracedArray = cast(TracedArray(atom, Kind.SCALAR, trace), INDEX)
+    return bound._atom
 
 
-def _settled(lifted: tuple[Atom, Kind], trace: Trace) -> tuple[Atom, Kind]:
-    """Return an initial carry; Python numbers become NumPy scalars of their dtype."""
-    atom, kind = lifted
-    return atom, Kind.SCALAR if kind is Kind.PYTHON else kind
+def _settled(init: tuple[Atom, Kind], after: tuple[Atom, Kind], trace: Trace) -> tuple[Atom, Kind]:
+    """Return an initial carry in the type that an iteration gives it, where it may take it.
 
-
-def _wider(init: tuple[Atom, Kind], after: Atom) -> np.dtype:
-    if not isinstance(init[0], Literal):
-        return init[0].type.dtype
-    return np.result_type(init[0].type.dtype, after.type.dtype)
+    A Python number takes the dtype that it has after an iteration, as it would in plain NumPy; a
+    constant array is widened. Anything else keeps its type.
+    """
+    atom, kind = init
+    found = after[0].type.dtype
+    dtype = atom.type.dtype
+    if kind is Kind.PYTHON and after[1] is not Kind.PYTHON:
+        number = PYTHON_TYPES[dtype.kind](0)
+        dtype, kind = np.result_type(found, number), Kind.SCALAR
+    elif kind is Kind.PYTHON or isinstance(atom, Literal):
+        dtype = np.result_type(dtype, found)
+    if dtype == atom.type.dtype:
+        return atom, kind
+    made: TracedArray = cast(TracedArray(atom, kind, trace), dtype)
+    return made._atom, kind
 
 
 def _check_carries(

@@ -22,7 +22,7 @@ from ..dims import Dim, Size
 from ..errors import DTypeError, ShapeError
 from ..op import Array, Emitter, Op, Scatter, broadcast
 from ..samples import numbers, positions
-from ..types import ArrayType, Layout, Shape
+from ..types import ArrayType, Layout, Shape, is_dense
 from .shape import lead_axes, view_layouts
 
 
@@ -232,7 +232,8 @@ class _Writing(_Indexing):
     def layouts(
         self, types: Sequence[ArrayType], layouts: Sequence[Layout]
     ) -> tuple[Layout, ...] | None:
-        return (layouts[0],)
+        """Return the base's; one that is broadcast or has gaps is copied, in C order."""
+        return (layouts[0] if is_dense(layouts[0], types[0]) else None,)
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         x, value, *positions = types

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import sys
 import zlib
 from collections.abc import Callable
@@ -76,7 +77,7 @@ def _mlp(rng: Generator, n: int) -> tuple[Any, ...]:
     sizes = [3, n, 4, 2]
     params = [
         (rng.standard_normal((a, b)) / np.sqrt(a), 0.1 * rng.standard_normal(b))
-        for a, b in zip(sizes, sizes[1:], strict=False)
+        for a, b in itertools.pairwise(sizes)
     ]
     return params, rng.standard_normal((n, 3)), rng.standard_normal((n, 2))
 
@@ -180,7 +181,7 @@ def _rolls(rng: Generator, n: int) -> tuple[Any, ...]:
     return rng.standard_normal(n), np.float64(0.2)
 
 
-NESTED = {k: "takes a gradient of pullback's within" for k in ("autograd", "jax")}
+NESTED = dict.fromkeys(("autograd", "jax"), "takes a gradient of pullback's within")
 
 CORPUS: tuple[Program, ...] = (
     Program("mlp_tanh", _mlp, (0, 1)),
@@ -200,7 +201,7 @@ CORPUS: tuple[Program, ...] = (
         "convolution",
         _normal((2, N, N), (2, 3, 3), (2,)),
         (0, 1, 2),
-        {k: "has no sliding windows" for k in ("autograd", "jax")},
+        dict.fromkeys(("autograd", "jax"), "has no sliding windows"),
     ),
     Program("dropout_network", _dropout, (0, 1, 2)),
     Program("contrastive", _normal((N, 3), (N, 3)), (0, 1), {"autograd": "norm has no keepdims"}),

@@ -103,7 +103,7 @@ def test_single_precision_gradients_are_those_of_double_precision(program: Any) 
     assert_close(single, double, 2e-3)
 
 
-# -- other libraries --------------------------------------------------------------------------------
+# -- other libraries ------------------------------------------------------------------------------
 
 
 def _loops(np_: Any) -> SimpleNamespace:
@@ -165,7 +165,7 @@ def test_gradients_agree_with_jax(program: Any) -> None:
     assert_close(gradient, as_numpy[1], 1e-8)
 
 
-# -- the pipeline against itself --------------------------------------------------------------------
+# -- the pipeline against itself ------------------------------------------------------------------
 
 PASSES = ("simplify", "dce", "hoist", "fuse", "simplify,dce,hoist,fuse")
 
