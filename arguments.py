@@ -1,4 +1,4 @@
-"""The arguments of a transformed function: which are static, which are differentiated, their types."""
+"""The arguments of a transformed function: which are static, which differentiated, their types."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .ir.errors import ArgumentError, DifferentiationError, StructureError
-from .ir.types import DTYPE_NAMES, ArrayType, Kind, layout_of
+from .ir.types import ArrayType, Kind, layout_of
 from .tracer.trace import LeafSpec
-from .tracer.tree import LEAF, Leaf, Node, Static, Structure, flatten, paths, scan
+from .tracer.tree import (
+    LEAF,
+    Leaf,
+    Node,
+    Static,
+    Structure,
+    flatten,
+    object_key,
+    paths,
+    scan,
+)
 
 Argnums = int | str | Sequence[int | str]
 
@@ -118,7 +128,7 @@ class Arguments:
                         "be hashed, so programs cannot be kept by its value.\n"
                         "  Pass a tuple in place of a list, or make the argument traced."
                     ) from None
-                key.append((type(value), value))
+                key.append((type(value), value, object_key(value)))
             else:
                 scan(value, leaves, objects, key)
         key.append((len(args), tuple(kwargs)))
@@ -278,7 +288,7 @@ def _dtype(leaf: Any) -> np.dtype:
 
 
 def _dtype_name(dtype: np.dtype) -> str:
-    return str(dtype) if dtype in DTYPE_NAMES else str(dtype)
+    return str(dtype)
 
 
 def _leaf_spec(leaf: Any, path: str, name: str) -> LeafSpec:
@@ -306,4 +316,4 @@ def _leaf_spec(leaf: Any, path: str, name: str) -> LeafSpec:
     return LeafSpec(leaf.type, leaf._kind, leaf._atom.layout, hint, path)
 
 
-__all__ = ["LEAF", "Arguments", "Argnums", "Spec", "Wanted"]
+__all__ = ["LEAF", "Argnums", "Arguments", "Spec", "Wanted"]

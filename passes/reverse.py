@@ -237,7 +237,7 @@ def reverse(
 
 
 def inline_into(builder: Builder, function: Function, scope: dict[Atom, Atom]) -> None:
-    """Emit the equations of `function`, its parameters being in `scope`; record its values there."""
+    """Emit the equations of `function`, its parameters being in `scope`; add its values there."""
     for eqn in function.eqns:
         builder.provenance = eqn.provenance
         results = builder.emit(eqn.op, tuple([scope.get(a, a) for a in eqn.operands]))

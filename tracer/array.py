@@ -17,7 +17,6 @@ from ..ir.core import Atom, Literal, Value
 from ..ir.dims import Dim
 from ..ir.errors import ConcretizationError, DTypeError, UnsupportedError
 from ..ir.op import ELEMENTWISE, Elementwise, Op
-from ..ir import ops as _ops  # noqa: F401  (fills the table of elementwise ops)
 from ..ir.ops.select import Convert
 from ..ir.types import DTYPE_NAMES, ArrayType, Kind
 from .report import expression_here
@@ -127,15 +126,15 @@ def convert(atom: Atom, dtype: np.dtype, trace: Trace) -> Atom:
     """Return the atom cast to a dtype."""
     if atom.type.dtype == dtype:
         return atom
-    if atom.__class__ is Literal:
+    if isinstance(atom, Literal):
         with np.errstate(all="ignore"):
-            return Literal(np.asarray(atom.value).astype(dtype)[()])  # type: ignore[union-attr]
+            return Literal(np.asarray(atom.value).astype(dtype)[()])
     return trace.builder.one(Convert(dtype), atom)
 
 
 def emit(op: Op, operands: Sequence[Any]) -> Any:
     """Emit an op on values already of the right dtypes; return one traced result, or a tuple."""
-    trace = require(op.name)
+    trace = require(op.name, operands)
     atoms = [lift(v, trace)[0] for v in operands]
     trace.builder.provenance = locate(trace)
     results = trace.builder.emit(op, atoms)
@@ -152,7 +151,7 @@ def apply_elementwise(
     op: Elementwise, operands: Sequence[Any], *, is_operator: bool = False, dtype: Any = None
 ) -> TracedArray:
     """Emit an elementwise op on anything that NumPy would take, with NumPy's promotion."""
-    trace = require(op.name)
+    trace = require(op.name, operands)
     lifted = [lift(v, trace) for v in operands]
     trace.builder.provenance = locate(trace)
     if dtype is None:
@@ -481,8 +480,8 @@ class TracedArray:
     __pos__ = _unary(np.positive)
     __abs__ = _unary(np.absolute)
     __invert__ = _unary(np.invert)
-    __eq__ = _binary(np.equal)  # type: ignore[assignment]
-    __ne__ = _binary(np.not_equal)  # type: ignore[assignment]
+    __eq__ = _binary(np.equal)
+    __ne__ = _binary(np.not_equal)
     __lt__ = _binary(np.less)
     __le__ = _binary(np.less_equal)
     __gt__ = _binary(np.greater)

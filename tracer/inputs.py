@@ -29,11 +29,12 @@ WALK_LIMIT = 4096
 """Elements of the largest container that is looked into; larger ones are refused."""
 
 
-_OPERATORS = tuple(
-    f"__{prefix}{name}__"
-    for name in "add sub mul matmul truediv floordiv mod pow and or xor".split()
-    for prefix in ("", "r", "i")
-) + tuple("__neg__ __abs__ __bool__ __eq__ __lt__ __gt__ __contains__ __float__ __int__".split())
+_BINARY = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
+_OTHER = ("neg", "abs", "bool", "eq", "lt", "gt", "contains", "float", "int")
+_OPERATORS = (
+    *(f"__{prefix}{name}__" for name in _BINARY for prefix in ("", "r", "i")),
+    *(f"__{name}__" for name in _OTHER),
+)
 
 
 def _has_operators(cls: type) -> bool:
@@ -126,6 +127,8 @@ class Inputs:
                 f"type({variable}) is not {kind} or ({variable} != {name} and "
                 f"not ({variable} != {variable} and {name} != {name}))"
             )
+            if not isinstance(value, str | bytes) and value == 0:
+                self.check(f"str({variable}) != {str(value)!r}")  # -0.0 equals 0.0
             return value
         if isinstance(value, types.MethodType):
             self.method(variable, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -79,17 +80,17 @@ def current() -> Trace | None:
     return stack[-1] if stack else None
 
 
-def require(where: str) -> Trace:
+def require(where: str, operands: Sequence[Any] = ()) -> Trace:
     """Return the innermost trace.
 
     Raises
     ------
     EscapedError
-        Outside of tracing: `where` met a traced value that outlived its call.
+        Outside of tracing: `where` met a traced value, among the operands, that outlived its call.
     """
     stack = _threads.stack
     if not stack:
-        raise escaped()
+        raise escaped(next((o for o in operands if hasattr(type(o), "__pullback_leaf__")), None))
     return stack[-1]
 
 

@@ -236,20 +236,21 @@ def paths(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     found = children_of(value)
     if found is None:
         return
-    static, children = found
-    for number, child in enumerate(children):
+    static: Any = found[0]
+    kind: Any = type(value)
+    for number, child in enumerate(found[1]):
         if type(value) is dict:
             name = f"{prefix}[{static[number]!r}]"
         elif type(value) in (tuple, list) or type(value) in _registered:
             name = f"{prefix}[{number}]"
         else:
-            names = static if not isinstance(static, int) else type(value)._fields
+            names = kind._fields if isinstance(static, int) else static
             name = f"{prefix}.{names[number]}"
         yield from paths(child, name)
 
 
 def scan(value: Any, leaves: list[Any], objects: list[Any], key: list[Any]) -> None:
-    """Append leaves, opaque objects and the parts of the signature of one argument: the fast path."""
+    """Append leaves, opaque objects and the signature of one argument: the fast path."""
     cls = type(value)
     if cls is np.ndarray:
         leaves.append(value)
@@ -308,10 +309,11 @@ def _scan_other(value: Any, leaves: list[Any], objects: list[Any], key: list[Any
 
 def object_key(value: Any, seen: tuple[Any, ...] = ()) -> Any:
     """Return what identifies a static value or an opaque object in a signature."""
-    if isinstance(value, types.FunctionType):
-        if value in seen:  # a function that calls itself
-            return value.__code__
+    if isinstance(value, types.FunctionType | tuple | list | dict):
+        if any(value is s for s in seen):  # a function that calls itself, a list that holds itself
+            return type(value)
         seen = (*seen, value)
+    if isinstance(value, types.FunctionType):
         cells = tuple([_cell_key(c, seen) for c in value.__closure__ or ()])
         defaults = tuple([object_key(d, seen) for d in value.__defaults__ or ()])
         return (value.__code__, defaults, cells)
@@ -323,7 +325,9 @@ def object_key(value: Any, seen: tuple[Any, ...] = ()) -> Any:
         return value
     if isinstance(value, slice):
         return (slice, value.start, value.stop, value.step)
-    if isinstance(value, _STATIC) or isinstance(value, float | complex | frozenset):
+    if isinstance(value, float | complex):
+        return (type(value), value, repr(value))  # -0.0 equals 0.0
+    if isinstance(value, (*_STATIC, frozenset)):
         return (type(value), value)
     if isinstance(value, tuple | list):
         return (type(value), tuple([object_key(v, seen) for v in value]))
