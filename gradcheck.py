@@ -108,18 +108,14 @@ def _compare(
 ) -> None:
     for argument, ct in zip(wanted, gradient, strict=True):
         leaves: list[Any] = []
-        structure = flatten(args[argument], leaves)
+        flatten(args[argument], leaves)
         slopes: list[Any] = []
         flatten(ct, slopes)
         for k, (leaf, slope) in enumerate(zip(leaves, slopes, strict=True)):
             if not _is_inexact(leaf) or np.size(leaf) == 0:
                 continue
 
-            def shifted(delta: Any, k: int = k) -> float:
-                moved = [v + delta if j == k else v for j, v in enumerate(leaves)]
-                arg = unflatten(structure, iter(moved))
-                return float(f(*args[:argument], arg, *args[argument + 1 :]))
-
+            shifted = _along(f, args, argument, k)
             for _ in range(directions):
                 direction = _noise(leaf, rng)
                 found = float(np.sum(np.real(np.asarray(slope) * direction)))
@@ -127,6 +123,21 @@ def _compare(
                 if not np.isclose(found, expected, atol=atol, rtol=rtol, equal_nan=False):
                     name = list(paths(args[argument], f"argument {argument}"))[k][0]
                     raise _mismatch(shifted, name, leaf, slope, degree)
+
+
+def _along(
+    f: Callable[..., Any], args: tuple[Any, ...], argument: int, k: int
+) -> Callable[[Any], float]:
+    """Return f as a function of what is added to leaf k of an argument."""
+    leaves: list[Any] = []
+    structure = flatten(args[argument], leaves)
+
+    def shifted(delta: Any) -> float:
+        moved = [v + delta if j == k else v for j, v in enumerate(leaves)]
+        arg = unflatten(structure, iter(moved))
+        return float(f(*args[:argument], arg, *args[argument + 1 :]))
+
+    return shifted
 
 
 def _difference(shifted: Callable[[Any], float], leaf: Any, direction: Any) -> float:

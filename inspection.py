@@ -68,7 +68,7 @@ class Inspection:
 
     @property
     def joint(self) -> Function:
-        """Forward and backward together, before optimisation; the forward where there is no backward."""
+        """Forward and backward together, before optimisation; without a backward, the forward."""
         return self._stage("reverse") or self.forward
 
     @property

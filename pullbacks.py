@@ -31,7 +31,7 @@ from .tracer.tree import Structure, flatten, unflatten, unflattener
 
 
 def split(joint: Function, primal: int, seeds: int) -> tuple[Function, Function]:
-    """Cut a joint function into a forward that also returns residuals and a backward that reads them.
+    """Cut a joint function into a forward that returns residuals and a backward that reads them.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class _Entry:
         self.forward = Program(
             plan_memory(run(forward, fuse, [])),
             frozenset(range(total, len(forward.results))),
-            frozenset(k for k, fresh in enumerate(self.traced.fresh) if fresh),
+            {k: fresh for k, fresh in enumerate(self.traced.fresh) if fresh is not None},
         )
         self.backward = Program(
             plan_memory(run(backward, fuse, [])), frozenset(range(len(backward.results)))

@@ -1,4 +1,4 @@
-"""Emits equations: infers types, folds constants, merges equal equations, applies peephole rules."""
+"""Emits equations: infers types, folds constants, merges equal equations, applies rules."""
 
 from __future__ import annotations
 

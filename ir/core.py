@@ -214,7 +214,7 @@ class Function:
 
 
 def default_kind(atom: Atom) -> Kind:
-    """Return the kind of a value when nothing else is known: a scalar without axes, else an array."""
+    """Return the kind of a value of which nothing is known: a scalar without axes, or an array."""
     return Kind.ARRAY if atom.type.shape else Kind.SCALAR
 
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TypeAlias
 
 _numbers = itertools.count()
 
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """A size or loop index that a function binds; its identity is the object, `name` is for print."""
+    """A size or loop index that a function binds, told apart by identity; `name` is for print."""
 
     name: str
     lower: int = 0
@@ -43,7 +43,7 @@ class Compound:
         return f"{left} {self.operator} {right}"
 
 
-Atom = Union[Symbol, Compound]
+Atom: TypeAlias = Symbol | Compound
 
 
 def _order(atom: Atom) -> tuple[int, int, str]:
@@ -82,7 +82,7 @@ class Dim:
         return _combine(self, other, -1)
 
     def __rsub__(self, other: Size) -> Size:
-        return _combine(self * -1, other, 1)
+        return other + self * -1
 
     def __mul__(self, other: Size) -> Size:
         if isinstance(other, Dim):
@@ -94,8 +94,9 @@ class Dim:
     __rmul__ = __mul__
 
     def __floordiv__(self, other: Size) -> Size:
-        if isinstance(other, int) and other != 0 and self.constant % other == 0:
-            if all(c % other == 0 for _, c in self.terms):
+        if isinstance(other, int) and other != 0:
+            factors = (self.constant, *(c for _, c in self.terms))
+            if all(c % other == 0 for c in factors):
                 return Dim(tuple((a, c // other) for a, c in self.terms), self.constant // other)
         return Dim.of(Compound("//", (self, other)))
 
@@ -128,7 +129,7 @@ class Dim:
     __repr__ = __str__
 
 
-Size = Union[int, Dim]
+Size: TypeAlias = int | Dim
 
 
 def _combine(left: Dim, right: Size, sign: int) -> Size:
@@ -209,7 +210,7 @@ def symbols(dim: Size) -> set[Symbol]:
 
 
 def substitute(dim: Size, binding: Mapping[Symbol, Size]) -> Size:
-    """Return `dim` with each symbol of `binding` replaced; an int where nothing symbolic is left."""
+    """Return `dim` with the symbols of `binding` replaced; an int if nothing symbolic is left."""
     if isinstance(dim, int):
         return dim
     total: Size = dim.constant

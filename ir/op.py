@@ -54,11 +54,12 @@ class Zero:
 
     def instantiate(self) -> Array:
         """Return the zeros as an ndarray."""
-        return np.zeros(self.type.shape, self.type.dtype)
+        shape: Any = self.type.shape
+        return np.zeros(shape, self.type.dtype)
 
 
 class Scatter:
-    """A cotangent that is zero but for a part: the driver adds it into the running cotangent in place.
+    """A cotangent that is zero but for a part, which the driver adds into the running cotangent.
 
     `add(running)` returns the running cotangent with the part added; it is plain NumPy or traced.
     """
@@ -88,7 +89,7 @@ class Emitter(Protocol):
 class Op:
     """Base of all ops; see the module's text."""
 
-    name: ClassVar[str] | str = ""
+    name: str = ""
     effect: Effect = Effect.PURE
     infix: str | None = None
     cost: Cost = Cost.FREE
@@ -166,7 +167,7 @@ class Op:
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
-        """Return ops of the class, each with operands on which tests evaluate and differentiate it."""
+        """Return ops of the class, each with operands on which tests evaluate and differentiate."""
         raise NotImplementedError(f"{cls.name} has no samples")
 
     def attributes(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -142,10 +143,11 @@ def is_dense(layout: Layout, type: ArrayType) -> bool:
     if not type.is_static:
         return False
     step = int(type.dtype.itemsize)
-    for stride, size in sorted(zip(layout, type.shape, strict=True), key=lambda pair: pair[0]):
+    shape: Any = type.shape
+    for stride, size in sorted(zip(layout, shape, strict=True), key=lambda pair: pair[0]):
         if size == 1:
             continue
         if stride != step:
             return False
-        step *= int(size)  # type: ignore[call-overload]
+        step *= int(size)
     return True

@@ -1,12 +1,14 @@
-"""Products in a loop that do not depend on its carries, taken out and done at once for all iterations.
+"""Products in a loop that do not depend on its carries, done at once for all iterations.
 
 Four forms, each over a loop of a known number of iterations from 0 in steps of 1:
 
 * a row of a captured stack times a captured matrix: one product of the whole stack before the loop;
-* a carry that only sums up products `a.T @ b` (the gradient of a weight): the factors are stacked, and one
-  product after the loop sums over all iterations; so for a sum over rows (the gradient of a bias);
+* a carry that only sums up products `a.T @ b` (the gradient of a weight): the factors are stacked,
+  and one product after the loop sums over all iterations; so for a sum over rows (the gradient of
+  a bias);
 * a carry of zeros to whose row i is added in iteration i: a stacked output;
-* a stacked output that is a product of a stacked value and a captured matrix: one product after the loop.
+* a stacked output that is a product of a stacked value and a captured matrix: one product after the
+  loop.
 
 The sums run in another order than in the loop, so this is a rewrite of the class REASSOCIATE.
 
@@ -50,7 +52,7 @@ from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Function, Literal, Value, uses
 from ..ir.ops.control import Loop
 from ..ir.ops.elementwise import add
-from ..ir.ops.index import AT, Index, IndexAdd, Index_, Item, Span
+from ..ir.ops.index import AT, Index, Index_, IndexAdd, Item, Span
 from ..ir.ops.matmul import MatMul
 from ..ir.ops.reduce import Sum
 from ..ir.ops.shape import Full, Reshape, Transpose
@@ -149,7 +151,7 @@ class _Outliner:
                 atom.cotangent_of = self.eqn.results[k].cotangent_of
         return [*self.before.eqns, new, *self.after.eqns]
 
-    # -- what the values of the body are --------------------------------------------------------------
+    # -- what the values of the body are -----------------------------------------------------------
 
     def stack_of(self, atom: Atom) -> Atom | None:
         """Return the captured stack whose row i a value is, as an outer atom; None otherwise."""
@@ -183,7 +185,7 @@ class _Outliner:
         n, rows, columns = stack.type.shape
         return builder.one(Reshape((n * rows, columns), 3), stack)
 
-    # -- the four forms -------------------------------------------------------------------------------
+    # -- the four forms ----------------------------------------------------------------------------
 
     def _products_of_rows(self) -> None:
         for eqn in self.op.body.eqns:
@@ -209,7 +211,9 @@ class _Outliner:
         candidates: list[tuple[int, Value, Atom, Value]] = []
         for k in range(self.op.carries):
             param, after = body.params[1 + k], body.results[k]
-            eqn = self.made.get(after) if isinstance(after, Value) else None
+            if not isinstance(after, Value):
+                continue
+            eqn = self.made.get(after)
             if eqn is None or self.counts.get(param) != 1 or self.counts.get(after) != 1:
                 continue
             init = self.eqn.operands[self.op.head + k]
@@ -303,7 +307,7 @@ class _Outliner:
     def _plus(self, init: Atom, total: Atom) -> Atom:
         return total if self._is_zero(init) else self.after.one(add, init, total)
 
-    # -- the new loop -----------------------------------------------------------------------------------
+    # -- the new loop ------------------------------------------------------------------------------
 
     def _loop(self, gone: set[int]) -> Eqn:
         op, body = self.op, self.op.body

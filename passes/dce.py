@@ -22,6 +22,7 @@ After::
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -51,13 +52,12 @@ class Dce:
                 eqn = self.fused(eqn, eqn.op, live)
             kept.append(eqn)
             live.update(a for a in eqn.operands if isinstance(a, Value))
-        if len(kept) == len(function.eqns):
-            if all(a is b for a, b in zip(kept, reversed(function.eqns), strict=True)):
-                return function
+        if len(kept) == len(function.eqns) and all(map(operator.is_, kept, function.eqns[::-1])):
+            return function
         return function.replace(eqns=kept[::-1])
 
     def fused(self, eqn: Eqn, op: Fused, live: set[Value]) -> Eqn:
-        """Drop the results of a region that nobody reads, and the operands it then needs no more."""
+        """Drop the results of a region that nobody reads, and operands that only they needed."""
         keep = [k for k, r in enumerate(eqn.results) if r in live]
         body = op.body.replace(results=[op.body.results[k] for k in keep])
         body = self(body)

@@ -1,4 +1,4 @@
-"""Fusion: neighbouring elementwise equations and the reductions of what they compute become a region.
+"""Fusion: neighbouring elementwise equations and the reductions of their results become a region.
 
 A region works on one shape: its elementwise results have it, its reductions read it, and nothing in
 it reads a reduction of its own, so that one pass over memory can compute it all. Views and scalar

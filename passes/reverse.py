@@ -16,7 +16,7 @@ After, with the seed 1.0 and `wrt=(0,)`::
     def f(x: f64[3]) -> (f64, f64[3]):
         y  : f64[3] = tanh(x)
         s  : f64    = sum(y, axes=(-1,))
-        dy : f64[3] = broadcast_to(1.0, shape=(3,), rank=0)
+        dy : f64[3] = broadcast_to(array([1.0], f64), shape=(3,), rank=1)
         a  : f64[3] = y * y
         b  : f64[3] = 1.0 - a
         dx : f64[3] = dy * b

@@ -39,11 +39,16 @@ class Rule:
     """One rewrite."""
 
     def __init__(
-        self, pattern: Callable[..., Any], replacement: Callable[..., Any], kind: Class
+        self,
+        pattern: Callable[..., Any],
+        replacement: Callable[..., Any],
+        kind: Class,
+        real: bool = False,
     ) -> None:
         self.pattern = pattern
         self.replacement = replacement
         self.kind = kind
+        self.real = real
         self.names = list(inspect.signature(pattern).parameters)
         self._template: tuple[list[Eqn], list[Value]] | None = None
         self._made: dict[Value, Eqn] = {}
@@ -80,7 +85,7 @@ class Rule:
         if not self._inner:
             return True
         for a in operands:
-            producer = producers.get(a) if a.__class__ is Value else None  # type: ignore[arg-type]
+            producer = producers.get(a) if isinstance(a, Value) else None
             if producer is not None and producer.op in self._inner:
                 return True
         return False
@@ -91,6 +96,8 @@ class Rule:
         """Return what the parameters stand for, or None."""
         eqns, params = self.template
         if not self.may_match(operands, producers):
+            return None
+        if self.real and any(a.type.dtype.kind == "c" for a in operands):
             return None
         made = self._made
         binding: dict[Value, Atom] = {}
@@ -140,7 +147,11 @@ def _equal(pattern: Literal, atom: Literal) -> bool:
 
 
 def rule(
-    pattern: Callable[..., Any], replacement: Callable[..., Any], kind: Class = Class.EXACT
+    pattern: Callable[..., Any],
+    replacement: Callable[..., Any],
+    kind: Class = Class.EXACT,
+    *,
+    real: bool = False,
 ) -> Rule:
-    """Declare a rule."""
-    return Rule(pattern, replacement, kind)
+    """Declare a rule; with `real` it is not for complex numbers, whose zeros and infs it changes."""
+    return Rule(pattern, replacement, kind, real)

@@ -7,12 +7,13 @@ import itertools
 import linecache
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from ..ir.plan import Plan
+from ..ir.plan import Fresh, Plan
 from .emit import Source, emit
 
 _numbers = itertools.count()
@@ -31,7 +32,7 @@ class Program:
         self,
         plan: Plan,
         owned: frozenset[int] = frozenset(),
-        fresh: frozenset[int] = frozenset(),
+        fresh: Mapping[int, Fresh] = MappingProxyType({}),
     ) -> None:
         self.plan = plan
         self.source: Source = emit(plan, owned, fresh)
@@ -46,7 +47,7 @@ class Program:
         linecache.cache[self.filename] = (len(text), None, text.splitlines(True), self.filename)
 
     def __call__(self, *arrays: Any) -> tuple[Any, ...]:
-        state = np.geterr()
+        state: dict[str, Any] = {**np.geterr()}
         modes = tuple(state.values())
         pool = self._pools.get(modes)
         if pool is None:
@@ -66,7 +67,7 @@ class Program:
 
         Entering a context takes 0.2 µs, entering `np.errstate` 1.1.
         """
-        modes = {k: "ignore" if v == "ignore" else "call" for k, v in state.items()}
+        modes: dict[str, Any] = {k: "ignore" if v == "ignore" else "call" for k, v in state.items()}
         with np.errstate(**modes, call=_Reporter(self, state, np.geterrcall())):
             return contextvars.copy_context()
 
@@ -91,7 +92,7 @@ _FLAGS = {1: "divide", 2: "over", 4: "under", 8: "invalid"}
 
 
 def report(program: Program, state: dict[str, Any], handler: Any, error: str, flag: int) -> None:
-    """Treat one floating-point error as NumPy would for a primal equation; drop it for an adjoint."""
+    """Treat a floating-point error as NumPy would in a primal equation; drop it in an adjoint."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename != program.filename:
         frame = frame.f_back  # type: ignore[assignment]

@@ -28,13 +28,15 @@ from .report import NO_SOURCE, expression_here
 from .rewrite import NEUTRAL, is_rewritten, rewrite, why_not
 from .state import current, named
 
-CREATORS = frozenset({np.zeros, np.ones, np.full, np.empty, np.array})
-"""NumPy functions that make fresh arrays of static arguments: traced even without a traced argument."""
+CREATORS: frozenset[Any] = frozenset({np.zeros, np.ones, np.full, np.empty, np.array})
+"""NumPy functions that make fresh arrays of static arguments: always traced."""
 
 _MUTATORS = frozenset(
-    "append appendleft extend extendleft insert pop popleft popitem remove discard clear sort "
-    "reverse "
-    "rotate update setdefault add".split()
+    {
+        *("append", "appendleft", "extend", "extendleft", "insert", "rotate", "sort", "reverse"),
+        *("pop", "popleft", "popitem", "remove", "discard", "clear"),
+        *("update", "setdefault", "add"),
+    }
 )
 
 _LIBRARIES = frozenset({"numpy", "scipy", "networkx", "jax", "torch", "autograd"})
@@ -50,7 +52,7 @@ def is_library(function: Any) -> bool:
     top = module.partition(".")[0]
     if top == __name__.partition(".")[0]:
         return not module.startswith(f"{top}.benchmarks")
-    return top in _LIBRARIES or top in sys.stdlib_module_names and top != "__main__"
+    return top in _LIBRARIES or (top in sys.stdlib_module_names and top != "__main__")
 
 
 def traced_function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,7 +61,7 @@ def traced_function(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     if is_rewritten(function) or is_library(function):
         return function
-    hooks = {
+    hooks: dict[str, Callable[..., Any]] = {
         **HOOKS,
         "__pb_free__": functools.partial(_free, function),
         "__pb_global__": functools.partial(_global, function.__globals__),
@@ -286,9 +288,9 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
     if kind is types.MethodType:
         target = traced_function(function.__func__)
         return target(function.__self__, *args, **kwargs)
-    if kind is types.BuiltinMethodType and function.__name__ in _MUTATORS:
-        if _is_outer(function.__self__):
-            raise _changes(function.__self__)
+    mutates = kind is types.BuiltinMethodType and function.__name__ in _MUTATORS
+    if mutates and _is_outer(function.__self__):
+        raise _changes(function.__self__)
     try:
         special = BUILTINS.get(function)
     except TypeError:  # an unhashable callable
@@ -323,7 +325,7 @@ def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
     creator = FUNCTIONS.get(function) if isinstance(function, types.BuiltinFunctionType) else None
     if creator is not None and (function in CREATORS or builtins.any(map(_is_traced, args))):
         return creator(*args, **kwargs)
-    inner = getattr(type(function), "__call__", None)
+    inner = getattr(type(function), "__call__", None)  # noqa: B004 - the method itself
     if isinstance(inner, types.FunctionType) and not is_library(inner):
         path = trace.root.inputs.path_of(function)
         if path is not None:
@@ -337,6 +339,7 @@ def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
 
 
 _RANDOM = ("random", "numpy.random.mtrand", "numpy.random._generator")
+_GLOBAL_GENERATORS: tuple[Any, ...] = (vars(np.random.mtrand)["_rand"], vars(random)["_inst"])
 
 
 def _check_random(function: Any, args: Any, inputs: Any) -> None:
@@ -346,7 +349,7 @@ def _check_random(function: Any, args: Any, inputs: Any) -> None:
     """
     owner = getattr(function, "__self__", None)
     is_drawn = type(owner).__module__ in _RANDOM and (
-        inputs.path_of(owner) is not None or owner in (np.random.mtrand._rand, random._inst)  # type: ignore[attr-defined]
+        inputs.path_of(owner) is not None or owner in _GLOBAL_GENERATORS
     )
     if is_drawn or (function is np.random.default_rng and not args):
         raise UnsupportedError(
@@ -372,7 +375,8 @@ def _constant(value: Any, trace: Any) -> Any:
             return TracedArray(Literal(value[()]), Kind.ARRAY, trace)
         return TracedArray(Literal(value), Kind.ARRAY, trace)
     if type(value) in (list, tuple) and _holds_array(value):
-        return type(value)(_constant(v, trace) for v in value)
+        container: Any = type(value)
+        return container(_constant(v, trace) for v in value)
     return value
 
 
@@ -472,8 +476,8 @@ def _vars(*owner: Any) -> Any:
 
 def _getter(function: Any, read: Callable[[Any, Any], Any], value: Any) -> Any:
     """Read what an `operator.attrgetter` or `itemgetter` reads, through our loads."""
-    found = tuple(read(value, key) for key in function.__reduce__()[1])
-    return found if len(found) > 1 else found[0]
+    found: tuple[Any, ...] = tuple(read(value, key) for key in function.__reduce__()[1])
+    return found[0] if len(found) == 1 else found
 
 
 def _dotted(value: Any, path: str) -> Any:
@@ -482,8 +486,9 @@ def _dotted(value: Any, path: str) -> Any:
 
 _MATH = {
     "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log2": np.log2, "log10": np.log10,
-    "log1p": np.log1p, "sqrt": np.sqrt, "cbrt": np.cbrt, "sin": np.sin, "cos": np.cos, "tan": np.tan,
-    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2, "sinh": np.sinh,
+    "log1p": np.log1p, "sqrt": np.sqrt, "cbrt": np.cbrt, "sin": np.sin, "cos": np.cos,
+    "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
+    "atan2": np.arctan2, "sinh": np.sinh,
     "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
     "pow": np.power, "fabs": np.fabs, "hypot": np.hypot, "fmod": np.fmod, "copysign": np.copysign,
     "degrees": np.degrees, "radians": np.radians,

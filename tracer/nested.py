@@ -1,4 +1,4 @@
-"""Functions traced inside a trace: bodies of loops, and derivatives of functions within functions."""
+"""Functions traced inside a trace: bodies of loops, derivatives of functions in functions."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def close(
 
 
 def region_dims(function: Function) -> tuple[Dim, ...]:
-    """Return the dims that a ranged loop passes to its body, which binds the outer symbols again."""
+    """Return the dims that a ranged loop passes to its body, which binds outer symbols again."""
     return tuple([Dim.of(s) for s in function.dims[1:]])
 
 
 def trace_region(
     params: Sequence[Value], kinds: Sequence[Kind], call: Callable[[list[TracedArray]], Any]
 ) -> tuple[Builder, Any]:
-    """Trace `call(traced params)` in a trace inside the present one; return its builder and output."""
+    """Trace `call(traced params)` inside the present trace; return its builder and output."""
     outer = require("a region")
     builder = Builder()
     with Trace(builder, outer) as inner:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -46,7 +46,7 @@ def _expression(location: Location) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
-def located(text: str, location: Location, known: Iterator[tuple[str, str]] = iter(())) -> str:
+def located(text: str, location: Location, known: Iterable[tuple[str, str]] = ()) -> str:
     """Return a message with the expression, the excerpt and what is known after its first line."""
     head, _, advice = text.partition("\n")
     expression = _expression(location)

@@ -236,15 +236,17 @@ def paths(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     found = children_of(value)
     if found is None:
         return
-    static: Any = found[0]
+    static, children = found
     kind: Any = type(value)
-    for number, child in enumerate(found[1]):
+    for number, child in enumerate(children):
         if type(value) is dict:
             name = f"{prefix}[{static[number]!r}]"
         elif type(value) in (tuple, list) or type(value) in _registered:
             name = f"{prefix}[{number}]"
         else:
-            names = kind._fields if isinstance(static, int) else static
+            names: Any = static
+            if isinstance(names, int):
+                names = kind._fields
             name = f"{prefix}.{names[number]}"
         yield from paths(child, name)
 

@@ -1,6 +1,6 @@
 """The tables of ops, one file a kind; importing the package registers them all."""
 
-from . import (  # noqa: F401
+from . import (
     control,
     cumulative,
     einsum,
@@ -14,3 +14,18 @@ from . import (  # noqa: F401
     shape,
     windows,
 )
+
+__all__ = [
+    "control",
+    "cumulative",
+    "einsum",
+    "elementwise",
+    "index",
+    "linalg",
+    "matmul",
+    "order",
+    "reduce",
+    "select",
+    "shape",
+    "windows",
+]

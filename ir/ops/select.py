@@ -29,7 +29,7 @@ class _Elementwise(Op):
 
 
 MASKED_COPY_LIMIT = 512
-_BITS = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+_BITS: dict[int, np.dtype] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
 def where_into(condition: Array, left: Array, right: Array, out: np.ndarray) -> np.ndarray:

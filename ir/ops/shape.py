@@ -103,7 +103,7 @@ class Reshape(View):
                 view = dummy.reshape(shape, copy=False)
             else:
                 view = dummy.view()
-                view.shape = shape
+                view.shape = shape  # pyright: ignore[reportDeprecated]
         except (ValueError, AttributeError):
             return None  # a copy, in C order
         return (None if view.flags.c_contiguous else view.strides,)

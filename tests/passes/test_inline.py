@@ -27,7 +27,7 @@ def f(a: f64[3]) -> f64[3]:
 def test_docstring_shows_the_pass() -> None:
     text = inline.__doc__ or ""
     before, after = re.findall(r"::\n\n((?:    .*\n|\n)+)", text)
-    before, after = (re.sub(r"^    ", "", t, flags=re.M) for t in (before, after))
+    before, after = (re.sub(r"^    ", "", t, flags=re.MULTILINE) for t in (before, after))
     inlined = inline.inline_calls(parse_module(before))
     verify(inlined)
     assert equal_up_to_renaming(inlined, parse_function(after))

@@ -1,6 +1,6 @@
-"""NumPy functions as compositions of ops, one file a family; importing a file registers its functions."""
+"""NumPy functions as compositions of ops, one file a family; importing registers them all."""
 
-from . import (  # noqa: F401  (imported to register)
+from . import (
     create,
     einsum,
     index,
@@ -14,3 +14,18 @@ from . import (  # noqa: F401  (imported to register)
     shape,
     statistics,
 )
+
+__all__ = [
+    "create",
+    "einsum",
+    "index",
+    "join",
+    "linalg",
+    "math",
+    "norm",
+    "query",
+    "rearrange",
+    "reduce",
+    "shape",
+    "statistics",
+]

@@ -11,7 +11,7 @@ from ..tree import map_leaves
 
 def stop_gradient(x: Any) -> Any:
     """Return `x` unchanged, a container of arrays, through which no derivative flows."""
-    return map_leaves(lambda leaf: _stopped(leaf), x)
+    return map_leaves(_stopped, x)
 
 
 def _stopped(leaf: Any) -> Any:

@@ -258,7 +258,7 @@ def _linalg_dtype(*arrays: TracedArray) -> np.dtype:
     return np.result_type(*dtypes)
 
 
-def _inexact(a: Any) -> TracedArray:
+def _inexact(a: Any) -> Any:
     a = strong(a)
     return cast(a, _linalg_dtype(a))
 

@@ -13,7 +13,7 @@ from .shape import cast, emit_reshape, normalize_axis, real, transpose
 
 
 @implements(np.linalg.norm)
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Any:  # noqa: A002
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Any:
     """As `np.linalg.norm`, but for the orders that need singular values (2, -2 and "nuc").
 
     As in JAX the gradient of the 2-norm at 0 is nan: the norm has no derivative there.
@@ -59,7 +59,7 @@ def _flat_norm(x: TracedArray) -> Any:
     return np.sqrt(dot(a, a) + dot(b, b))
 
 
-def _flattened(x: TracedArray) -> TracedArray:
+def _flattened(x: TracedArray) -> Any:
     """Return the elements in the order of memory, as `ravel(order="K")`."""
     layout = x._atom.layout
     if layout is not None:
@@ -70,7 +70,7 @@ def _flattened(x: TracedArray) -> TracedArray:
     return flat
 
 
-def _vector_norm(x: TracedArray, ord: Any, axis: tuple[int, ...], keepdims: bool) -> Any:  # noqa: A002
+def _vector_norm(x: TracedArray, ord: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     if isinstance(ord, str):
         raise ValueError(f"Invalid norm order '{ord}' for vectors")
     if ord is None or ord == 2:
@@ -89,7 +89,7 @@ def _vector_norm(x: TracedArray, ord: Any, axis: tuple[int, ...], keepdims: bool
     return total ** np.reciprocal(ord, dtype=total.dtype)
 
 
-def _matrix_norm(x: TracedArray, ord: Any, row: int, column: int) -> Any:  # noqa: A002
+def _matrix_norm(x: TracedArray, ord: Any, row: int, column: int) -> Any:
     if ord in (2, -2, "nuc"):
         raise unsupported(
             f"np.linalg.norm of matrices with ord={ord!r}", "Compute it from the singular values."
@@ -116,7 +116,7 @@ def _largest(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 
 @implements(np.linalg.vector_norm)
-def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:  # noqa: A002
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """As `np.linalg.vector_norm`: over any number of axes, by default all."""
     x = strong(x)
     if axis is None:
@@ -136,6 +136,6 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
 
 
 @implements(np.linalg.matrix_norm)
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:  # noqa: A002
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """As `np.linalg.matrix_norm`: of the last two axes."""
     return norm(x, ord, (-2, -1), keepdims)
