@@ -1,23 +1,27 @@
-"""Loop-invariant code motion: what a body computes from captured values alone is computed once before.
+"""Loop-invariant code motion: what a body computes from captured values alone goes before it.
 
 Only pure equations move, since a loop may run zero times. Elementwise work on arrays moves too; it
 costs one array each for as long as the loop runs.
 
 Before::
 
-    def body(i: i64, h: f64[3], W: f64[3, 3], *, dims=(i,)) -> f64[3]:
+    def f(h0: f64[3], W: f64[3, 3]) -> f64[3]:
+        def body(i: i64, h: f64[3], W: f64[3, 3], *, dims=(i,)) -> f64[3]:
+            t : f64[3, 3] = W.T
+            a : f64[3]    = t @ h
+            return a
+        r = loop(body, range(10), carry=(h0,), captured=(W,))
+        return r
+
+After, with a captured value that only `dce` removes::
+
+    def f(h0: f64[3], W: f64[3, 3]) -> f64[3]:
         t : f64[3, 3] = W.T
-        a : f64[3] = t @ h
-        return a
-    r = loop(body, range(10), carry=(h0,), captured=(W,))
-
-After::
-
-    t : f64[3, 3] = W.T
-    def body(i: i64, h: f64[3], t: f64[3, 3], *, dims=(i,)) -> f64[3]:
-        a : f64[3] = t @ h
-        return a
-    r = loop(body, range(10), carry=(h0,), captured=(t,))
+        def body(i: i64, h: f64[3], W: f64[3, 3], t: f64[3:8, 3:24], *, dims=(i,)) -> f64[3]:
+            a : f64[3] = t @ h
+            return a
+        r = loop(body, range(10), carry=(h0,), captured=(W, t))
+        return r
 """
 
 from __future__ import annotations

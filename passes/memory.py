@@ -9,11 +9,14 @@ own cell where the old value is no longer read.
 
 Before::
 
-    y : f64[1000] = x + 1.0
-    z : f64[1000] = tanh(y)
-    s : f64       = sum(z, axes=(-1,))
+    def f(x: f64[1000]) -> (f64, f64[1000]):
+        y : f64[1000] = x + 1.0
+        z : f64[1000] = tanh(y)
+        s : f64       = sum(z, axes=(-1,))
+        w : f64[1000] = x * s
+        return s, w
 
-After: one slot of 8,000 bytes holds y, then z in place.
+After: `y` and `z` share one slot of 8,000 bytes, `w` is the caller's.
 """
 
 from __future__ import annotations

@@ -7,19 +7,41 @@ one a running cotangent, updated in place: reading `xs[i]` adds into row i.
 
 Before::
 
-    def body(i: i64, h: f64[3], w: f64[3]) -> f64[3]:
-        a : f64[3] = h * w
-        b : f64[3] = tanh(a)
-        return b
-    r = loop(body, range(0, 10), carry=(h0,), captured=(w,))
+    def f(h0: f64[3], w: f64[3]) -> f64:
+        def body(i: i64, h: f64[3], w: f64[3], *, dims=(i,)) -> f64[3]:
+            a : f64[3] = h * w
+            b : f64[3] = tanh(a)
+            return b
+        r = loop(body, range(10), carry=(h0,), captured=(w,))
+        s : f64 = sum(r, axes=(-1,))
+        return s
 
-After::
+After, by `reverse` with respect to both parameters::
 
-    r, hs, bs = loop(body with outputs h and b, range(0, 10), carry=(h0,), captured=(w,))
-    def body_vjp(i, db, dw, hs, bs, w):
-        da = db * (1.0 - bs[i] * bs[i])
-        return da * w, dw + da * hs[i]
-    dh0, dw = loop(body_vjp, range(0, 10), backward, carry=(dr, 0), captured=(hs, bs, w))
+    def f(h0: f64[3], w: f64[3]) -> (f64, f64[3], f64[3]):
+        def body(i: i64, h: f64[3], w: f64[3], *, dims=(i,)) -> (f64[3], f64[3], f64[3]):
+            a : f64[3] = h * w
+            b : f64[3] = tanh(a)
+            return b, b, h
+        r, bs, hs = loop(body, range(10), carry=(h0,), captured=(w,))
+        s    : f64    = sum(r, axes=(-1,))
+        dr   : f64[3] = broadcast_to(array([1.0], f64), shape=(3,), rank=1)
+        none : f64[3] = full(0.0, shape=(3,))
+        def adjoint(
+                i: i64, db: f64[3], dw: f64[3], bs: f64[10, 3], hs: f64[10, 3], w: f64[3], *,
+                dims=(j,),
+        ) -> (f64[3], f64[3]):
+            b   : f64[3] = bs[i]
+            h   : f64[3] = hs[i]
+            bb  : f64[3] = b * b
+            c   : f64[3] = 1.0 - bb
+            da  : f64[3] = db * c
+            dh  : f64[3] = da * w
+            daw : f64[3] = da * h
+            dws : f64[3] = dw + daw
+            return dh, dws
+        dh0, dw = loop(adjoint, range(10), carry=(dr, none), captured=(bs, hs, w), backward=True)
+        return s, dh0, dw
 """
 
 from __future__ import annotations

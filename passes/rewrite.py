@@ -153,5 +153,5 @@ def rule(
     *,
     real: bool = False,
 ) -> Rule:
-    """Declare a rule; with `real` it is not for complex numbers, whose zeros and infs it changes."""
+    """Declare a rule; with `real` not for complex numbers, whose zeros and infs it changes."""
     return Rule(pattern, replacement, kind, real)

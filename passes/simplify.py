@@ -1,4 +1,4 @@
-"""Algebra and clean-up, equation by equation: rules, composed views, operands broadcast for nothing.
+"""Algebra and clean-up, equation by equation: rules, composed views, needless broadcasts.
 
 Equal equations are merged and constants folded by the builder on the way.
 
@@ -12,10 +12,12 @@ Before::
         e : f64[3] = -d
         return e
 
-After::
+After, with two equations that only `dce` removes::
 
     def f(x: f64[3]) -> f64[3]:
+        a : f64[3] = broadcast_to(2.0, shape=(3,), rank=0)
         c : f64[3] = 2.0 * x
+        d : f64[3] = -c
         return c
 """
 
@@ -40,19 +42,19 @@ from ..tracer.state import Trace
 from .rewrite import Class, Rule, rule
 
 RULES: tuple[Rule, ...] = (
-    rule(lambda x: -(-x), lambda x: x),
-    rule(lambda x: x * 1.0, lambda x: x),
-    rule(lambda x: x / 1.0, lambda x: x),
+    rule(lambda x: -(-x), lambda x: x),  # noqa: B002 - negated twice
+    rule(lambda x: x * 1.0, lambda x: x, real=True),
+    rule(lambda x: x / 1.0, lambda x: x, real=True),
     rule(lambda x: x - 0.0, lambda x: x),
     rule(lambda x, y: x - (-y), lambda x, y: x + y),
     rule(lambda x, y: x + (-y), lambda x, y: x - y),
     rule(lambda x, y: (-x) * (-y), lambda x, y: x * y),
     rule(lambda x: np.conjugate(np.conjugate(x)), lambda x: x),
-    rule(lambda x: x * x, lambda x: np.square(x)),
+    rule(lambda x: x * x, np.square),
     rule(lambda x, c, c2: c * (c2 * x), lambda x, c, c2: (c * c2) * x, Class.REASSOCIATE),
     rule(lambda x, c, c2: (c2 * x) / c, lambda x, c, c2: (c2 / c) * x, Class.REASSOCIATE),
     rule(lambda x, c: c * -x, lambda x, c: (-c) * x),
-    rule(lambda x, y, c: (c * x) * -y, lambda x, y, c: ((-c) * x) * y),
+    rule(lambda x, y, c: (c * x) * -y, lambda x, y, c: ((-c) * x) * y, real=True),
 )
 
 _index: dict[Op, list[Rule]] = {}
@@ -85,8 +87,8 @@ class Simplify:
                 if op.regions:
                     op = op.with_regions([self(r) for r in op.regions])
                 operands = tuple([scope.get(a, a) for a in eqn.operands])
-                results = self._emit(builder, eqn, op, operands)
-                for old, new in zip(eqn.results, results, strict=True):
+                made = self._emit(builder, eqn, op, operands)
+                for old, new in zip(eqn.results, made, strict=True):
                     scope[old] = new
                     inherit(old, new)
         results = [scope.get(r, r) for r in function.results]
@@ -131,10 +133,11 @@ class Simplify:
             binding = known.match(op, operands, builder.producers)
             if binding is not None:
                 replaced = _apply(known, binding, builder)
-                if (
-                    replaced is not None
-                    and replaced.type == op.infer(*[a.type for a in operands])[0]
-                ):
+                if replaced is None:
+                    continue
+                if known.kind is Class.REASSOCIATE and _is_unfolded(replaced, builder):
+                    continue
+                if replaced.type == op.infer(*[a.type for a in operands])[0]:
                     return (replaced,)
         return None
 
@@ -150,6 +153,17 @@ def _apply(known: Rule, binding: Sequence[Atom], builder: Builder) -> Atom | Non
             return None  # the replacement is not defined for these dtypes
     assert isinstance(result, TracedArray)
     return result._atom
+
+
+def _is_unfolded(replaced: Atom, builder: Builder) -> bool:
+    """Whether constants were not folded, as they over- or underflow: then the order matters."""
+    producer = builder.producers.get(replaced) if isinstance(replaced, Value) else None
+    made = [] if producer is None else [builder.producers.get(a) for a in _values(producer)]
+    return any(e is not None and not _values(e) for e in made)
+
+
+def _values(eqn: Eqn) -> list[Value]:
+    return [a for a in eqn.operands if isinstance(a, Value)]
 
 
 def _untangle_broadcasts(
@@ -195,7 +209,7 @@ def _before_broadcast(builder: Builder, atom: Atom) -> Atom:
 
 
 def _needless_copy(builder: Builder, x: Atom) -> tuple[Atom, ...] | None:
-    """Drop the copy of a value that owns its memory: values do not change, and results never alias."""
+    """Drop the copy of a value that owns its memory: values never change, results never alias."""
     producer = builder.producers.get(x) if isinstance(x, Value) else None
     if producer is None or producer.op.is_view or producer.op.regions or x.layout is not None:
         return None
@@ -214,7 +228,7 @@ def _is_constant_along(factor: Atom, axes: Sequence[int]) -> bool:
 
 
 def _sum_of_scaled(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None:
-    """Return -sum(x) for sum(-x), and c * sum(x) for sum(c * x), c being constant along the axes."""
+    """Return -sum(x) for sum(-x), and c * sum(x) for sum(c * x), c constant along the axes."""
     producer = builder.producers.get(x) if isinstance(x, Value) else None
     if producer is None:
         return None

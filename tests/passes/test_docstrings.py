@@ -1,0 +1,76 @@
+"""The Before and After in the docstring of each pass are what the pass does."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import textwrap
+from collections.abc import Callable
+
+import pytest
+
+from pullback.ir.core import Function
+from pullback.ir.equality import equal_up_to_renaming
+from pullback.ir.parser import parse_function
+from pullback.ir.plan import Home
+from pullback.ir.verify import verify
+from pullback.passes import pipeline
+from pullback.passes.batch import Batch
+from pullback.passes.dce import Dce
+from pullback.passes.fuse import Fuse
+from pullback.passes.loops import Hoist
+from pullback.passes.memory import plan_memory
+from pullback.passes.reverse import reverse
+from pullback.passes.simplify import Simplify
+
+BLOCK = re.compile(r"^(?:Before|After)[^\n]*::\n\n((?:    .*\n|\n)+)", re.MULTILINE)
+PASSES: dict[str, Callable[[Function], Function]] = {
+    "reverse": lambda f: reverse(f, (0,)),
+    "reverse_loop": lambda f: reverse(f, (0, 1)),
+    "simplify": Simplify(),
+    "dce": Dce(),
+    "fuse": Fuse(),
+    "loops": Hoist(),
+    "batch": Batch(),
+}
+
+
+def texts(module: str) -> list[str]:
+    doc = importlib.import_module(f"pullback.passes.{module}").__doc__
+    return [textwrap.dedent(text) for text in BLOCK.findall(doc)]
+
+
+@pytest.mark.parametrize("module", PASSES)
+def test_the_after_is_what_the_pass_makes_of_the_before(module: str) -> None:
+    before, after = map(parse_function, texts(module))
+    verify(before)
+    verify(after)
+    assert not equal_up_to_renaming(before, after)
+    found = PASSES[module](before)
+    verify(found)
+    assert equal_up_to_renaming(found, after), f"the pass makes\n{found}"
+
+
+def test_the_memory_plan_is_what_its_docstring_says() -> None:
+    (before,) = map(parse_function, texts("memory"))
+    plan = plan_memory(before)
+    homes = {v.hint: plan.cells[v] for eqn in before.eqns for v in eqn.results if v.type.shape}
+    assert list(plan.slots) == [8000]
+    assert homes["y"] is homes["z"]
+    assert homes["y"].home is Home.SLOT
+    assert homes["w"].home is Home.FRESH
+    assert plan.fresh_bytes == 8000
+
+
+def test_every_pass_of_the_pipeline_has_its_example() -> None:
+    passes = {
+        type(step).__module__.rsplit(".", 1)[1]
+        for steps in (
+            pipeline.BEFORE_REVERSE,
+            pipeline.AFTER_REVERSE,
+            pipeline.EXACT_BEFORE,
+            pipeline.EXACT_AFTER,
+        )
+        for step in steps
+    }
+    assert passes <= set(PASSES)
