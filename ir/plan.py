@@ -47,6 +47,18 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Fresh:
+    """What is known of a result that NumPy makes anew, neither an argument nor a view of one.
+
+    Results of equal `owner` are views of one array, those of others share no memory. `spread` says
+    that the result was broadcast, so that NumPy's has strides of 0 too and is not writeable.
+    """
+
+    owner: int
+    spread: bool
+
+
+@dataclass(frozen=True)
 class LoopPlan:
     """How a loop's body meets its surroundings.
 

@@ -234,7 +234,8 @@ def _sum_of_scaled(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | Non
         return None
     if producer.op is negative:
         return builder.emit(negative, builder.emit(op, producer.operands))
-    if producer.op is multiply:
+    # In half precision a sum without its factor soon overflows.
+    if producer.op is multiply and x.type.dtype != np.float16:
         for k in (0, 1):
             factor, other = producer.operands[k], producer.operands[1 - k]
             if other.type == x.type and _is_constant_along(factor, op.axes):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..ir.op import Elementwise
 from ..ir.ops.control import Call, Loop
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.ops.shape import BroadcastTo, Reshape
-from ..ir.plan import Home, Plan
+from ..ir.plan import Fresh, Home, Plan
 from ..ir.types import ArrayType, Kind, Layout
 
 _NAME = re.compile(r"\W")
@@ -36,7 +37,9 @@ class Source:
 
 
 def emit(
-    plan: Plan, owned: frozenset[int] = frozenset(), fresh: frozenset[int] = frozenset()
+    plan: Plan,
+    owned: frozenset[int] = frozenset(),
+    fresh: Mapping[int, Fresh] = MappingProxyType({}),
 ) -> Source:
     """Return the source of a planned function.
 
@@ -46,8 +49,8 @@ def emit(
         The positions of results that must not share memory with an argument or another result
         (derivatives); the other results alias as NumPy's would.
     fresh
-        The positions of results that NumPy makes anew: a rewrite that turns one into an argument,
-        or a view of one, is undone by a copy.
+        By position the results that NumPy makes anew: where a rewrite turned one into an argument,
+        a view of one, a broadcast view, or memory of another result, it is copied.
     """
     return _Writer(plan, owned, fresh).write()
 
@@ -66,7 +69,7 @@ def make_array(
 class _Writer:
     """Implements `ir.op.Emitter`."""
 
-    def __init__(self, plan: Plan, owned: frozenset[int], fresh: frozenset[int]) -> None:
+    def __init__(self, plan: Plan, owned: frozenset[int], fresh: Mapping[int, Fresh]) -> None:
         self.plan = plan
         self.owned = owned
         self.fresh_results = fresh
@@ -238,14 +241,14 @@ class _Writer:
 
     def results(self, function: Function) -> str:
         parts: list[str] = []
-        seen: dict[Any, None] = {}
+        seen: dict[Any, int | None] = {}
         for k, (result, kind) in enumerate(
             zip(function.results, function.result_kinds, strict=True)
         ):
             parts.append(self._result(k, result, kind, seen))
         return f"({', '.join(parts)},)" if parts else "()"
 
-    def _result(self, k: int, result: Atom, kind: Kind, seen: dict[Any, None]) -> str:
+    def _result(self, k: int, result: Atom, kind: Kind, seen: dict[Any, int | None]) -> str:
         text = self.operand(result)
         if not result.type.shape:
             if kind is Kind.PYTHON:
@@ -258,17 +261,23 @@ class _Writer:
         if isinstance(result, Literal):
             return f"{text}.copy()"
         cell = self.plan.cells.get(result)
-        twice = (result in seen and k in self.fresh_results) or (
-            k in self.owned and (result in seen or cell in seen)
-        )
-        seen[result] = seen[cell] = None
-        if twice:
+        fresh = self.fresh_results.get(k)
+        owner = None if fresh is None else fresh.owner
+        memory = result if cell is None else cell
+        # Memory belongs to the first result that leaves with it; equal expressions are one value.
+        if (memory in seen and (k in self.owned or (fresh and seen[memory] != owner))) or (
+            fresh and result in seen
+        ):
             return f"{text}.copy('K')"
+        seen.setdefault(memory, owner)
+        seen.setdefault(result, owner)
         if k in self.owned and (
             cell is None or cell.home in (Home.CALLER, Home.SLOT) or self._is_broadcast(result)
         ):
             return f"{text}.copy()"
-        if k in self.fresh_results and self._is_of_caller(result):
+        if fresh is not None and not fresh.spread and self._is_broadcast(result):
+            return f"{text}.copy()"
+        if fresh is not None and self._is_of_caller(result):
             if result.type.dtype.kind == "b":
                 return f"{text}.copy('K')"
             # With the strides that a ufunc's result has.
@@ -428,7 +437,10 @@ class _Writer:
         listed = op.outputs > 0 and (op.test is not None or not op.ranged)
         self._loop_header(eqn, op, indices, count, counter, listed)
         self.indent += 1
+        before = len(self.body)
         self._loop_body(eqn, op, plan, counter, listed)
+        if len(self.body) == before:  # nothing changes in the iterations
+            self.line("pass")
         self.indent -= 1
         self.counter = outer
         if op.test is not None or not op.ranged:

@@ -14,6 +14,8 @@ import numpy as np
 from ..ir.builder import Builder
 from ..ir.core import Atom, Function, Literal, Value
 from ..ir.errors import StructureError, UnsupportedError
+from ..ir.ops.shape import BroadcastTo
+from ..ir.plan import Fresh
 from ..ir.types import ArrayType, Kind, Layout
 from .array import TracedArray, lift
 from .hooks import traced_function
@@ -50,16 +52,19 @@ class Traced:
     results: int = 0
 
     @functools.cached_property
-    def fresh(self) -> list[bool]:
-        """For each result whether NumPy makes it anew: it is no argument, and no view of one."""
-        views = {e.results[0]: e.operands[0] for e in self.function.eqns if e.op.is_view}
-        return [not _reaches(r, views, self.function.params) for r in self.function.results]
-
-
-def _reaches(atom: Atom, views: dict[Value, Atom], params: Sequence[Value]) -> bool:
-    while isinstance(atom, Value) and atom in views:
-        atom = views[atom]
-    return atom in params
+    def fresh(self) -> list[Fresh | None]:
+        """For each result what is known where NumPy makes it anew, else None."""
+        views = {e.results[0]: e for e in self.function.eqns if e.op.is_view}
+        found: list[Fresh | None] = []
+        owners: dict[Atom, int] = {}
+        for result in self.function.results:
+            atom, spread = result, False
+            while isinstance(atom, Value) and atom in views:
+                spread = spread or isinstance(views[atom].op, BroadcastTo)
+                atom = views[atom].operands[0]
+            owner = owners.setdefault(atom, len(owners))
+            found.append(None if atom in self.function.params else Fresh(owner, spread))
+        return found
 
 
 def trace(

@@ -193,6 +193,9 @@ class Index(_Indexing):
         *operands: Array,
     ) -> Sequence[Array | Scatter | None]:
         ct, op = cts[0], IndexAdd(self.index)
+        if not operands[0].shape:
+            # New axes alone; a scalar has no memory that could be added to in place.
+            return [np.reshape(ct, ())]
         part = Scatter(lambda running: apply(op, running, ct, *operands[1:]))
         return [part, *[None] * (len(operands) - 1)]
 

@@ -199,7 +199,14 @@ def tile(A: Any, reps: Any) -> Any:
         narrow += [size] if count == 1 else [1, size]
         wide += [size] if count == 1 else [count, size]
     spread = broadcast_to(emit_reshape(a, narrow), tuple(wide))
-    return emit_reshape(spread, [r * d for r, d in zip(counts, shape, strict=True)])
+    return _merged(spread, [r * d for r, d in zip(counts, shape, strict=True)])
+
+
+def _merged(spread: Any, shape: Sequence[Any]) -> Any:
+    """Reshape a broadcast view into an array of its own, as that of axes of size 1 is a view."""
+    merged = emit_reshape(spread, shape)
+    layout = merged._atom.layout
+    return copy(merged, order="C") if layout is not None and 0 in layout else merged
 
 
 @implements(np.repeat)
@@ -226,7 +233,7 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     spread = expand_dims(a, axis + 1)
     wide = (*a.shape[: axis + 1], count, *a.shape[axis + 1 :])
     merged = (*a.shape[:axis], a.shape[axis] * count, *a.shape[axis + 1 :])
-    return emit_reshape(broadcast_to(spread, wide), merged)
+    return _merged(broadcast_to(spread, wide), merged)
 
 
 _GATHERED = ("edge", "reflect", "symmetric", "wrap")
