@@ -499,3 +499,11 @@ def test_equal_loops_keep_residuals_of_their_own() -> None:
         return np.sum(a * b) + np.sum(ys[::-1] * zs)
 
     pb.check_grads(f, (H, XS), order=2)
+
+
+def test_a_loop_in_which_nothing_changes_does_nothing() -> None:
+    def f(h: Any) -> Any:
+        return pb.fori_loop(0, 3, lambda i, c: c, h)
+
+    assert_bits(pb.compile(f, exact=True)(H), H)
+    np.testing.assert_array_equal(pb.grad(lambda h: np.sum(f(h)))(H), np.ones(3))
