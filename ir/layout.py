@@ -41,3 +41,32 @@ def elementwise_layout(
     if result.flags.c_contiguous:
         return None
     return tuple(s * itemsize for s in result.strides)
+
+
+def concatenated_layout(
+    types: Sequence[ArrayType], layouts: Sequence[Layout], axis: int, result: ArrayType
+) -> Layout:
+    """Return the strides that `np.concatenate` gives its result, None for C order.
+
+    NumPy decides, on arrays of at most two elements along each axis that have the strides of the
+    operands.
+    """
+    if not any(layouts) or not all(t.is_static for t in types) or result.size == 0:
+        return None
+    itemsize = result.dtype.itemsize
+    dummies: list[Any] = []
+    for type, layout in zip(types, layouts, strict=True):
+        strides: Any = [abs(s) for s in layout or c_strides(itemsize, type.shape)]  # type: ignore[arg-type]
+        memory = np.empty(sum(strides) + 1, np.int8)
+        shape: Any = [min(d, 2) for d in type.shape]  # type: ignore[type-var]
+        dummies.append(np.lib.stride_tricks.as_strided(memory, shape, strides))
+    found = np.concatenate(dummies, axis).strides
+    order = sorted(range(result.ndim), key=lambda k: -found[k])
+    sizes: Any = [result.shape[k] for k in order]
+    dense = dict(zip(order, c_strides(itemsize, sizes), strict=True))
+    layout = tuple([dense[k] for k in range(result.ndim)])
+    plain: Any = result.shape
+    same = c_strides(itemsize, plain)
+    if all(a == b for a, b, n in zip(layout, same, plain, strict=True) if n != 1):
+        return None
+    return layout

@@ -35,7 +35,7 @@ class Checker:
         self.block(function.eqns)
         for result in function.results:
             self.read(result, "the results")
-            if isinstance(result, Value) and result.type.shape:
+            if self.lives(result):
                 home = self.plan.cells[self.root[result]].home
                 if home not in (Home.CALLER, Home.FRESH, Home.NUMPY):
                     raise BrokenPlan(f"the result {result!r} is in the workspace: {home}")

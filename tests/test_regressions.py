@@ -66,3 +66,29 @@ def test_half_precision_sums_keep_the_factor_that_bounds_them() -> None:
     x = np.full(4, 3e4, np.float16)
     factor = np.float16(1e-3)
     assert pb.compile(lambda x: np.sum(factor * x))(x) == np.sum(factor * x)
+
+
+def test_other_defaults_are_seen() -> None:
+    weights = np.ones(3)
+
+    def scaled(x: Any, n: int = 2, a: Any = weights, *, k: float = 1.0) -> Any:
+        return np.sum(x * n * k * a)
+
+    compiled = pb.compile(scaled)
+    x = np.ones(3)
+    assert compiled(x) == 6.0
+    scaled.__defaults__ = (5, weights)
+    assert compiled(x) == 15.0
+    weights[0] = 7.0
+    assert compiled(x) == 45.0
+    scaled.__kwdefaults__ = {"k": 2.0}
+    assert compiled(x) == 90.0
+    scaled.__defaults__ = (5, np.zeros(3))
+    assert compiled(x) == 0.0
+
+
+def test_the_gradient_of_an_extreme_that_is_nan_is_nan() -> None:
+    with np.errstate(all="ignore"):
+        for extreme in (np.max, np.min):
+            gradient = pb.grad(extreme)(np.array([1.0, np.nan]))
+            assert np.all(np.isnan(gradient))

@@ -93,6 +93,7 @@ def trace(
         for k, value in enumerate(objects):
             inputs.hold(value, f"objects[{k}]")
         _register_callable(function, inputs)
+        _guard_defaults(function, inputs)
         args, kwargs = unflatten(structure, iter(params))
         try:
             output = call_traced(function, args, kwargs)
@@ -110,6 +111,16 @@ def trace(
         result_kinds=[k for _, k in results],
     )
     return Traced(traced, len(leaves), inputs.collector(), out_structure, aux_structure, count)
+
+
+def _guard_defaults(function: Callable[..., Any], inputs: Inputs) -> None:
+    """Trace anew when the function is given other defaults than it has now."""
+    if isinstance(function, types.FunctionType):
+        holder = inputs.constant(function)
+        for name in ("__defaults__", "__kwdefaults__"):
+            value = getattr(function, name)
+            if value:
+                inputs.load(f"{holder}.{name}", value)
 
 
 def _register_callable(function: Any, inputs: Inputs) -> None:

@@ -141,9 +141,10 @@ class _Extreme(Reduction):
         chosen = x == self.spread(y)
         # Counted in x's own dtype, where that counts far enough: no pass in int64.
         dtype = x.dtype if x.dtype.itemsize >= 4 else np.dtype(np.float32)
-        count = np.sum(chosen.astype(dtype), axis=self.axes, keepdims=True)
-        share = self.spread(cts[0]) / count.astype(x.dtype)
-        return [np.where(chosen, share, 0)]
+        marks = chosen.astype(dtype)
+        count = np.sum(marks, axis=self.axes, keepdims=True)
+        # Where the extreme is nan nothing is chosen: the count of 0 makes the cotangent nan too.
+        return [marks.astype(x.dtype) * (self.spread(cts[0]) / count.astype(x.dtype))]
 
 
 @dataclass(frozen=True)

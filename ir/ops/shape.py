@@ -283,6 +283,13 @@ class Concatenate(Op):
             total = total + t.shape[axis]
         return (first.with_shape((*first.shape[:axis], total, *first.shape[axis + 1 :])),)
 
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        from ..layout import concatenated_layout
+
+        return (concatenated_layout(types, layouts, self.axis, self.infer(*types)[0]),)
+
     def evaluate(self, *operands: Array) -> Any:
         return np.concatenate(operands, axis=self.axis)
 
