@@ -103,6 +103,9 @@ class Note(Op):
         return operands[0]
 
 
+del Op.REGISTRY[Note.name]  # it is no op of the package
+
+
 def noted(function: Function) -> list[Any]:
     """Return what each ordered equation reads, in order, by hint."""
     return [
