@@ -23,7 +23,7 @@ from ..tracer.state import Trace
 
 
 class Class(enum.IntEnum):
-    """How far a rule may change a result; see SEMANTICS in ARCHITECTURE.md.
+    """How far a rule may change a result; see ARCHITECTURE.md.
 
     EXACT gives the same bits for every input, REASSOCIATE differs by rounding, STABLE where NumPy
     over- or underflows, FINITE at inf, nan and -0.
