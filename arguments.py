@@ -12,7 +12,6 @@ from .ir.errors import ArgumentError, DifferentiationError, StructureError
 from .ir.types import ArrayType, Kind, layout_of
 from .tracer.trace import LeafSpec
 from .tracer.tree import (
-    LEAF,
     Leaf,
     Node,
     Static,
@@ -316,4 +315,4 @@ def _leaf_spec(leaf: Any, path: str, name: str) -> LeafSpec:
     return LeafSpec(leaf.type, leaf._kind, leaf._atom.layout, hint, path)
 
 
-__all__ = ["LEAF", "Argnums", "Arguments", "Spec", "Wanted"]
+__all__ = ["Argnums", "Arguments", "Spec", "Wanted"]

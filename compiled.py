@@ -20,7 +20,6 @@ from .arguments import Argnums, Arguments, Wanted
 from .inspection import Inspection
 from .ir.core import Function
 from .ir.errors import DifferentiationError, UnsupportedError
-from .ir.types import Kind
 from .passes.memory import plan_memory
 from .passes.pipeline import (
     AFTER_REVERSE,
@@ -354,4 +353,4 @@ class Compiled:
         return f"<pullback.{self.options.mode} of {self.name}>"
 
 
-__all__ = ["Compiled", "Entry", "Kind", "Options"]
+__all__ = ["Compiled", "Entry", "Options"]

@@ -101,8 +101,6 @@ class Op:
     is_reduction: bool = False
     has_out: bool = False
     """The generated code can write the (only) result into a given array."""
-    linear_in: tuple[int, ...] = ()
-    """Operands in which the op is linear."""
     takes_over: tuple[int, ...] | None = None
     """Operands whose memory an `out` may be; None: any, for elementwise ops, else none."""
     updates: int | None = None

@@ -53,8 +53,8 @@ from typing import Any
 import numpy as np
 
 from ..ir.builder import Builder, inherit
-from ..ir.core import Atom, Eqn, Function, Literal, Value
-from ..ir.dims import Dim, Symbol, symbols
+from ..ir.core import Atom, Eqn, Literal, Value
+from ..ir.dims import Symbol, symbols
 from ..ir.ops.control import INDEX, Loop
 from ..ir.ops.elementwise import add, floor_divide, multiply, subtract
 from ..ir.ops.index import AT, Index, Item, Span
@@ -389,4 +389,4 @@ def _row(builder: Builder, stack: Atom, position: Atom) -> Atom:
     return builder.one(Index((AT, *rest)), stack, position)
 
 
-__all__ = ["Dim", "Function", "loop_vjp"]
+__all__ = ["loop_vjp"]

@@ -18,7 +18,7 @@ import numpy as np
 from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
 from ..ir.dims import Dim, Size, Symbol
 from ..ir.op import Elementwise
-from ..ir.ops.control import Call, Loop
+from ..ir.ops.control import Loop
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.ops.shape import BroadcastTo, Reshape
 from ..ir.plan import Fresh, Home, Plan
@@ -600,4 +600,4 @@ class _Writer:
                 self.line(f"{name} = {value}")
 
 
-__all__ = ["Call", "Source", "emit", "make_array"]
+__all__ = ["Source", "emit", "make_array"]

@@ -7,7 +7,6 @@ conversion becomes an explicit `convert`.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -528,6 +527,3 @@ def method(name: str, function: Any) -> None:
 def is_traced(value: Any) -> bool:
     """Whether a value is a traced array."""
     return isinstance(value, TracedArray)
-
-
-index_of = operator.index

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.core import Atom, Eqn, Literal, Value
+from ..ir.core import Atom, Literal, Value
 from ..ir.dims import Symbol
 from ..ir.errors import ShapeError, StructureError
 from ..ir.ops.control import INDEX, Loop
@@ -276,4 +276,4 @@ def _check_carries(
             )
 
 
-__all__ = ["PYTHON_TYPES", "Eqn", "fori_loop", "scan"]
+__all__ = ["fori_loop", "scan"]

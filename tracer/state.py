@@ -11,9 +11,8 @@ import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Literal, Provenance, Value
-from ..ir.errors import EscapedError, PullbackError
+from ..ir.errors import EscapedError
 from ..ir.location import Location, excerpt
-from ..ir.types import Kind
 from .report import located, restated
 from .source import current_location, current_stack
 
@@ -135,11 +134,7 @@ def named(atom: Atom, hint: str) -> None:
 
 
 __all__ = [
-    "Kind",
-    "Location",
-    "PullbackError",
     "Trace",
-    "TracedArray",
     "constant",
     "current",
     "escaped",

@@ -18,7 +18,6 @@ from ..ir.ops.shape import BroadcastTo
 from ..ir.plan import Fresh
 from ..ir.types import ArrayType, Kind, Layout
 from .array import TracedArray, lift
-from .hooks import traced_function
 from .inputs import Collect, Inputs
 from .report import explain
 from .state import ENTRY, Trace
@@ -215,4 +214,4 @@ def _check_static(structure: Structure, name: str) -> None:
 
 ENTRY[:] = [call_traced.__code__]
 
-__all__ = ["LeafSpec", "Traced", "call_traced", "trace", "traced_function"]
+__all__ = ["LeafSpec", "Traced", "call_traced", "trace"]

@@ -82,7 +82,6 @@ class Band(Op):
 
     name = "band"
     cost = Cost.CHEAP
-    linear_in = (0,)
     lower: int | None = None
     upper: int | None = None
 
@@ -174,7 +173,6 @@ class Solve(_Lapack):
 
     name = "solve"
     effect = Effect.MAY_RAISE
-    linear_in = (1,)
     work = 2 / 3
     right: int = 2
 

@@ -42,7 +42,6 @@ class MatMul(Op):
     name = "matmul"
     infix = "@"
     has_out = True
-    linear_in = (0, 1)
     left: int = 2
     right: int = 2
 
@@ -154,7 +153,6 @@ class Dot(Op):
     """
 
     name = "dot"
-    linear_in = (0, 1)
     left: int
     right: int
 
@@ -225,7 +223,6 @@ class VecDot(Op):
     """`sum(conj(a) * b, axis=-1)`, as `np.vecdot` computes it: (k), (k) -> ()."""
 
     name = "vecdot"
-    linear_in = (1,)
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         a, b = types
