@@ -1,0 +1,1 @@
+"""Ops whose results have a size known only at run time."""

@@ -1,0 +1,1 @@
+"""Functions of matrices: triangular solves, exponential, square root, logarithm."""

@@ -1,0 +1,1 @@
+"""Choices between arrays: select, choose, piecewise; functions applied along axes."""

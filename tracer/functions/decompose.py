@@ -1,0 +1,1 @@
+"""numpy.linalg: decompositions, and what is built of them."""

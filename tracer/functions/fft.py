@@ -1,0 +1,1 @@
+"""numpy.fft as compositions of ops."""

@@ -1,0 +1,1 @@
+"""Order statistics: medians, percentiles, quantiles, searches in sorted arrays."""

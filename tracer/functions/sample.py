@@ -1,0 +1,1 @@
+"""Interpolation, integration, differences and convolution of sampled functions."""

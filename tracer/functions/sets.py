@@ -1,0 +1,1 @@
+"""Functions whose results have a size known only at run time."""

@@ -1,0 +1,1 @@
+"""Methods of ufuncs, and ufuncs with several results."""
