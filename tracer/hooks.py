@@ -23,6 +23,7 @@ from ..ir.op import ELEMENTWISE
 from ..ir.ops.shape import Reshape
 from ..ir.types import Kind
 from .array import FUNCTIONS, TracedArray, apply_elementwise, emit
+from .functions.lazy import find, is_always
 from .functions.shape import cast
 from .report import NO_SOURCE, expression_here
 from .rewrite import NEUTRAL, is_rewritten, rewrite, why_not
@@ -278,14 +279,23 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
         args = tuple([trace.root.inputs.lift(a) for a in args])
     kind = type(function)
     if kind is types.FunctionType:
-        special = FUNCTIONS.get(function)
+        special = FUNCTIONS.get(function) or find(function)
         if special is None:
             return _call_function(function, args, kwargs, trace)
-        if function in CREATORS or builtins.any(map(_is_traced, args)) or _is_traced(kwargs):
+        is_traced = function in CREATORS or is_always(function)
+        if is_traced or builtins.any(map(_is_traced, args)) or _is_traced(kwargs):
             return special(*args, **kwargs)
         return _constant(function(*args, **kwargs), trace)
     _check_random(function, args, trace.root.inputs)
+    special = find(function)
+    if special is not None and (
+        is_always(function) or builtins.any(map(_is_traced, args)) or _is_traced(kwargs)
+    ):
+        return special(*args, **kwargs)
     if kind is types.MethodType:
+        special = find(function.__func__)
+        if special is not None:
+            return special(function.__self__, *args, **kwargs)
         target = traced_function(function.__func__)
         return target(function.__self__, *args, **kwargs)
     mutates = kind is types.BuiltinMethodType and function.__name__ in _MUTATORS

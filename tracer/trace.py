@@ -18,6 +18,7 @@ from ..ir.ops.shape import BroadcastTo
 from ..ir.plan import Fresh
 from ..ir.types import ArrayType, Kind, Layout
 from .array import TracedArray, lift
+from .functions.lazy import register_loaded
 from .inputs import Collect, Inputs
 from .report import explain
 from .state import ENTRY, Trace
@@ -82,6 +83,7 @@ def trace(
     UnsupportedError
         Where a result is no container of arrays.
     """
+    register_loaded()
     builder = Builder()
     inputs = Inputs(builder)
     with Trace(builder, None, inputs) as state:
