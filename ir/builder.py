@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .binding import fresh, matched_dims, renamed_op
 from .core import UNKNOWN, Atom, Eqn, Function, Literal, Provenance, Value
-from .dims import Symbol
+from .dims import Dim, Size, Symbol
 from .op import Effect, Op
 from .types import ArrayType, Kind
 
@@ -22,10 +23,10 @@ class Builder:
     """A function under construction.
 
     `provenance` is attached to every equation emitted; `peephole`, if given, may return a
-    replacement for an equation before it is emitted.
+    replacement for an equation before it is emitted. `bound` are the dims that its equations bind.
     """
 
-    __slots__ = ("_memo", "eqns", "params", "peephole", "producers", "provenance")
+    __slots__ = ("_memo", "bound", "eqns", "params", "peephole", "producers", "provenance")
 
     def __init__(self, peephole: Peephole | None = None) -> None:
         self.eqns: list[Eqn] = []
@@ -33,6 +34,7 @@ class Builder:
         self.provenance: Provenance = UNKNOWN
         self.peephole = peephole
         self.producers: dict[Value, Eqn] = {}
+        self.bound: set[Symbol] = set()
         self._memo: dict[Any, Eqn] = {}
 
     def param(self, value: Value) -> Value:
@@ -84,9 +86,18 @@ class Builder:
                     value.layout = layout
         return self.add(Eqn(op, operands, results, self.provenance), key)
 
+    def find(self, key: Any) -> Eqn | None:
+        """Return the equation that was remembered under a key."""
+        return self._memo.get(key)
+
+    def remember(self, key: Any, eqn: Eqn) -> None:
+        """Remember an equation under a key of the caller's own."""
+        self._memo[key] = eqn
+
     def add(self, eqn: Eqn, key: Any = None) -> tuple[Value, ...]:
         """Add a finished equation."""
         self.eqns.append(eqn)
+        self.bound.update(eqn.op.binds)
         if key is not None:
             self._memo[key] = eqn
         if self.peephole is not None:
@@ -102,10 +113,14 @@ class Builder:
     def inline(self, function: Function, operands: Sequence[Atom]) -> tuple[Atom, ...]:
         """Emit a function's equations with its parameters replaced; return its results."""
         scope: dict[Atom, Atom] = dict(zip(function.params, operands, strict=True))
+        dims: dict[Symbol, Size] = matched_dims(function, operands)
         outside = self.provenance
         for eqn in function.eqns:
             self.provenance = eqn.provenance
-            results = self.emit(eqn.op, tuple([scope.get(a, a) for a in eqn.operands]))
+            # A function written twice binds dims of its own each time.
+            dims.update({s: Dim.of(fresh(s)) for s in eqn.op.binds if s in self.bound})
+            op = renamed_op(eqn.op, dims)
+            results = self.emit(op, tuple([scope.get(a, a) for a in eqn.operands]))
             for old, new in zip(eqn.results, results, strict=True):
                 scope[old] = new
                 inherit(old, new)

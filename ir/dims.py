@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from .errors import ConcretizationError
+
 _numbers = itertools.count()
 
 
@@ -73,6 +75,41 @@ class Dim:
     def __hash__(self) -> int:
         return self._hash
 
+    def __bool__(self) -> bool:
+        low, high = bounds(self)
+        if (low is not None and low > 0) or (high is not None and high < 0):
+            return True
+        raise self._unknown()
+
+    def __index__(self) -> int:
+        raise self._unknown()
+
+    def _unknown(self) -> ConcretizationError:
+        return ConcretizationError(
+            f"this needs the size {self} as a Python int, but it is known only when the program "
+            "runs"
+        )
+
+    def _is_less(self, other: Size, strictly: bool) -> bool:
+        low, high = bounds(self - other)
+        if high is not None and (high < 0 or (high == 0 and not strictly)):
+            return True
+        if low is not None and (low > 0 or (low == 0 and strictly)):
+            return False
+        raise self._unknown()
+
+    def __lt__(self, other: Size) -> bool:
+        return self._is_less(other, True)
+
+    def __le__(self, other: Size) -> bool:
+        return self._is_less(other, False)
+
+    def __gt__(self, other: Size) -> bool:
+        return not self._is_less(other, False)
+
+    def __ge__(self, other: Size) -> bool:
+        return not self._is_less(other, True)
+
     def __add__(self, other: Size) -> Size:
         return _combine(self, other, 1)
 
@@ -104,6 +141,8 @@ class Dim:
         return Dim.of(Compound("//", (other, self)))
 
     def __mod__(self, other: Size) -> Size:
+        if isinstance(other, int) and other != 0 and all(c % other == 0 for _, c in self.terms):
+            return self.constant % other
         return Dim.of(Compound("%", (self, other)))
 
     def __rmod__(self, other: int) -> Size:
@@ -217,6 +256,16 @@ def substitute(dim: Size, binding: Mapping[Symbol, Size]) -> Size:
     for atom, coefficient in dim.terms:
         total = total + _substitute_atom(atom, binding) * coefficient
     return total
+
+
+def typical(dim: Size) -> int:
+    """Return a size that a dim may have; strides of arrays with unknown sizes are told by it."""
+    if isinstance(dim, int):
+        return dim
+    sizes = {s: max(s.lower, 5 if s.upper is None else min(5, s.upper)) for s in symbols(dim)}
+    found = substitute(dim, sizes)
+    assert isinstance(found, int)
+    return max(found, 0)
 
 
 def _substitute_atom(atom: Atom, binding: Mapping[Symbol, Size]) -> Size:

@@ -16,6 +16,7 @@ from .core import Atom, Eqn, Function, Literal, Module, Value
 from .dims import Dim, Size, Symbol, substitute, symbols
 from .errors import ArgumentError, DTypeError, ShapeError, VerificationError
 from .op import Op
+from .ops.dynamic import AsSize
 from .ops.control import Call, Fused, Loop, run_loop
 from .types import ArrayType, Kind
 
@@ -154,6 +155,8 @@ class _Interpreter:
             with quiet or contextlib.nullcontext():
                 results = self.equation(eqn, [read(a) for a in eqn.operands], sizes)
             sizes.update(_solve(eqn.results, results))
+            if isinstance(eqn.op, AsSize):
+                sizes[eqn.op.size] = int(results[0])
             for value, result in zip(eqn.results, results, strict=True):
                 _check(eqn, value.type, result, sizes)
                 scope[value] = result

@@ -18,8 +18,9 @@ def elementwise_layout(
     NumPy's own iterator decides, on arrays that own no memory, so that every corner (broadcast
     axes, negative strides, mixed orders) is NumPy's.
     """
-    if not any(layouts) or not all(t.is_static for t in types):
+    if not any(layouts):
         return None
+    types = [t.typical for t in types]
     dummies = [
         np.ndarray(
             t.shape,  # type: ignore[arg-type]
@@ -51,7 +52,8 @@ def concatenated_layout(
     NumPy decides, on arrays of at most two elements along each axis that have the strides of the
     operands.
     """
-    if not any(layouts) or not all(t.is_static for t in types) or result.size == 0:
+    types, result = [t.typical for t in types], result.typical
+    if not any(layouts) or result.size == 0:
         return None
     itemsize = result.dtype.itemsize
     dummies: list[Any] = []

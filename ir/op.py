@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from .core import Atom, Function
-from .dims import Size
+from .dims import Size, Symbol
 from .errors import DTypeError, ShapeError
 from .types import ArrayType, Shape
 
@@ -111,6 +111,11 @@ class Op:
         super().__init_subclass__(**kwargs)
         if isinstance(cls.__dict__.get("name"), str):
             Op.REGISTRY[cls.__dict__["name"]] = cls
+
+    @property
+    def binds(self) -> tuple[Symbol, ...]:
+        """The symbols among its attributes: sizes that the equation makes known."""
+        return ()
 
     @property
     def regions(self) -> tuple[Function, ...]:

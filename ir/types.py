@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .dims import Dim, Size, bounds
+from .dims import Dim, Size, bounds, typical
 
 Shape = tuple[Size, ...]
 DType = np.dtype
@@ -77,6 +77,11 @@ class ArrayType:
         return not any(isinstance(d, Dim) for d in self.shape)
 
     @property
+    def typical(self) -> ArrayType:
+        """The type itself if static, else one with sizes that the dims may have."""
+        return self if self.is_static else self.with_shape(tuple(map(typical, self.shape)))
+
+    @property
     def size(self) -> int:
         """The number of elements; symbolic dims count with their upper bound, or 1 without one."""
         return prod(d if isinstance(d, int) else (bounds(d)[1] or 1) for d in self.shape)
@@ -121,13 +126,13 @@ Layout = tuple[int, ...] | None
 """Strides in bytes, or None for C-contiguous: the memory order NumPy would give a value."""
 
 
-def c_strides(itemsize: int, shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the strides in bytes of a C-contiguous array."""
+def c_strides(itemsize: int, shape: Sequence[Size]) -> tuple[int, ...]:
+    """Return the strides in bytes of a C-contiguous array; unknown sizes are typical ones."""
     strides: list[int] = []
     step = itemsize
     for size in reversed(shape):
         strides.append(step)
-        step *= max(size, 1)
+        step *= max(typical(size), 1)
     return tuple(reversed(strides))
 
 
@@ -140,10 +145,8 @@ def is_dense(layout: Layout, type: ArrayType) -> bool:
     """Whether an array of the layout fills one block of memory, its axes in any order."""
     if layout is None:
         return True
-    if not type.is_static:
-        return False
     step = int(type.dtype.itemsize)
-    shape: Any = type.shape
+    shape: Any = type.typical.shape
     for stride, size in sorted(zip(layout, shape, strict=True), key=lambda pair: pair[0]):
         if size == 1:
             continue

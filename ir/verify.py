@@ -6,11 +6,11 @@ reads its parameters only; the dims of types and attributes are bound; kinds fit
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .binding import attribute_dims, bound_symbols
 from .core import Atom, Eqn, Function, Module, Value
 from .dims import Dim, Symbol, symbols
 from .errors import PullbackError, VerificationError
@@ -34,11 +34,6 @@ def verify(item: Function | Module) -> None:
         raise VerificationError(f"the module has no function `{item.entry}` to start with")
     for function in item.functions.values():
         _Verifier(function, item).function(function)
-
-
-def bound_symbols(eqn: Eqn) -> set[Symbol]:
-    """Return the dims that an equation binds, such as a loop's trip count."""
-    return {value for value in _leaves(eqn.op.attributes()) if isinstance(value, Symbol)}
 
 
 class _Verifier:
@@ -69,7 +64,7 @@ class _Verifier:
         for eqn in function.eqns:
             self.eqn = eqn
             self.reads(eqn.operands, defined)
-            self.dims(_dims(eqn), dims)
+            self.dims(attribute_dims(eqn.op), dims)
             for region in eqn.op.regions:
                 self.region(region)
             self.eqn = eqn
@@ -146,28 +141,6 @@ def _may_be(given: ArrayType, expected: ArrayType) -> bool:
             for a, b in zip(given.shape, expected.shape, strict=True)
         )
     )
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        for part in value.values():
-            yield from _leaves(part)
-    elif isinstance(value, tuple):
-        for part in value:
-            yield from _leaves(part)
-    elif isinstance(value, ArrayType):
-        yield from value.shape
-    elif isinstance(value, slice):
-        yield from (value.start, value.stop, value.step)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, Symbol | type):
-        for field in dataclasses.fields(value):
-            yield from _leaves(getattr(value, field.name))
-    else:
-        yield value
-
-
-def _dims(eqn: Eqn) -> Iterator[Dim]:
-    return (value for value in _leaves(eqn.op.attributes()) if isinstance(value, Dim))
 
 
 def _name(value: Value) -> str:

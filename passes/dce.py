@@ -1,6 +1,7 @@
 """Dead code elimination: what no result needs is dropped, in loops too.
 
-An equation is live if a result of it is read or it has an ordered effect. With `keep_raising` an
+An equation is live if a result of it is read, a dim that it binds is mentioned, or it has an
+ordered effect. With `keep_raising` an
 equation that may raise stays, as exact mode wants. Of a loop, stacked outputs that nobody reads,
 carries that only feed themselves, and captured values that the regions do not read are removed.
 
@@ -26,6 +27,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..ir.binding import has_bindings, mentioned, symbols_of
 from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.op import Effect
 from ..ir.ops.control import Fused, Loop
@@ -40,10 +42,13 @@ class Dce:
 
     def __call__(self, function: Function) -> Function:
         live = {r for r in function.results if isinstance(r, Value)}
+        binds = has_bindings(function)
+        sizes = {s for r in function.results for s in symbols_of(r.type)} if binds else set()
         kept: list[Eqn] = []
         for eqn in reversed(function.eqns):
             effect = eqn.op.effect
             needed = effect is Effect.ORDERED or (self.keep_raising and effect is Effect.MAY_RAISE)
+            needed = needed or any(s in sizes for s in eqn.op.binds)
             if not needed and not any(r in live for r in eqn.results):
                 continue
             if isinstance(eqn.op, Loop):
@@ -51,6 +56,8 @@ class Dce:
             elif isinstance(eqn.op, Fused):
                 eqn = self.fused(eqn, eqn.op, live)
             kept.append(eqn)
+            if binds:
+                sizes |= mentioned(eqn)
             live.update(a for a in eqn.operands if isinstance(a, Value))
         if len(kept) == len(function.eqns) and all(map(operator.is_, kept, function.eqns[::-1])):
             return function
@@ -147,8 +154,11 @@ def _read(function: Function) -> set[Value]:
 
 def _needed(function: Function, roots: Sequence[Atom]) -> set[Value]:
     """Return the values that `roots` and ordered effects depend on."""
+    sizes = {s for r in roots for s in symbols_of(r.type)}
     needed = {r for r in roots if isinstance(r, Value)}
     for eqn in reversed(function.eqns):
-        if eqn.op.effect is Effect.ORDERED or any(r in needed for r in eqn.results):
+        wanted = eqn.op.effect is Effect.ORDERED or any(r in needed for r in eqn.results)
+        if wanted or any(s in sizes for s in eqn.op.binds):
+            sizes |= mentioned(eqn)
             needed.update(a for a in eqn.operands if isinstance(a, Value))
     return needed

@@ -27,7 +27,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..ir.binding import mentioned, symbols_of
 from ..ir.core import Atom, Eqn, Function, Value, uses
+from ..ir.dims import Dim
 from ..ir.op import Effect
 from ..ir.ops.control import Fused, Loop
 from ..ir.types import Shape
@@ -134,5 +136,10 @@ class _Region:
         ]
         if not outs:
             return self.eqns
-        region = Function("region", list(reads.values()), body, [scope[o] for o in outs])
-        return [Eqn(Fused(region), tuple(reads), tuple(outs), self.eqns[0].provenance)]
+        free = {s for e in body for s in mentioned(e)}
+        free |= {s for p in reads.values() for s in symbols_of(p.type)}
+        dims = sorted(free, key=lambda s: s.number)
+        results = [scope[o] for o in outs]
+        region = Function("region", list(reads.values()), body, results, dims=dims)
+        fused = Fused(region, tuple(map(Dim.of, dims)))
+        return [Eqn(fused, tuple(reads), tuple(outs), self.eqns[0].provenance)]

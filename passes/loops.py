@@ -67,7 +67,7 @@ class Hoist:
         for inner in op.body.eqns:
             invariant = (
                 inner.op.effect is Effect.PURE
-                and not inner.op.regions
+                and not (inner.op.regions or inner.op.binds)
                 and all(a in outer or a in made for a in inner.operands if isinstance(a, Value))
                 and any(isinstance(a, Value) for a in inner.operands)
             )

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
-from ..ir.dims import Dim, Size, Symbol
+from ..ir.binding import lone_symbol
+from ..ir.dims import Dim, Size, Symbol, substitute
 from ..ir.op import Elementwise
 from ..ir.ops.control import Loop
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
@@ -127,10 +128,10 @@ class _Writer:
         """Return source for a dim's value."""
         if not isinstance(dim, Dim):
             return str(dim)
-        text = str(dim)
-        for symbol, name in self.dims.items():
-            text = re.sub(rf"\b{re.escape(symbol.name)}\b", name, text)
-        return f"({text})"
+        if lone_symbol(dim) in self.dims:
+            return self.dims[lone_symbol(dim)]  # type: ignore[index]
+        named: dict[Symbol, Size] = {s: Dim.of(Symbol(n)) for s, n in self.dims.items()}
+        return f"({substitute(dim, named)})"
 
     def name(self, value: Value) -> str:
         """Return the variable that holds a value, naming it at its first appearance."""
@@ -205,10 +206,34 @@ class _Writer:
                 # Python's own arithmetic raises where NumPy warns, and has other methods.
                 scalar = self.bind(p.type.dtype.type, str(p.type.dtype))
                 self.line(f"{self.names[p]} = {scalar}({self.names[p]})")
+        self._bind_params(function)
         self.block(function.eqns)
         results = self.results(function)
         self.line(f"return {results}")
         return self._assemble(names)
+
+    def _bind_params(self, function: Function) -> None:
+        """Read the dims that the function binds off the shapes of its parameters."""
+        for p in function.params:
+            for axis, dim in enumerate(p.type.shape):
+                symbol = lone_symbol(dim)
+                if symbol in function.dims and symbol not in self.dims:
+                    self._bind_dim(symbol, f"{self.names[p]}.shape[{axis}]")
+
+    def _bind_dim(self, symbol: Symbol, text: str) -> None:
+        name = self.dims[symbol] = self.fresh(symbol.name)
+        self.line(f"{name} = {text}")
+
+    def _bind_results(self, eqn: Eqn) -> None:
+        """Keep the sizes that an equation has made known."""
+        for symbol in eqn.op.binds:
+            for result in eqn.results:
+                axes = [k for k, d in enumerate(result.type.shape) if lone_symbol(d) is symbol]
+                if axes:
+                    self._bind_dim(symbol, f"{self.name(result)}.shape[{axes[0]}]")
+                    break
+            else:
+                self._bind_dim(symbol, f"int({self.name(eqn.result)})")
 
     def _assemble(self, params: Sequence[str]) -> Source:
         lines = ["def workspace():"]
@@ -314,6 +339,8 @@ class _Writer:
                 self.loop(eqn, eqn.op)
             else:
                 self.equation(eqn)
+                if eqn.op.binds:
+                    self._bind_results(eqn)
 
     def equation(self, eqn: Eqn) -> None:
         op = eqn.op
@@ -512,6 +539,9 @@ class _Writer:
             self.indices.add(region.params[0])
         if op.body.dims:
             self.dims[op.body.dims[0]] = name
+            for inner, outer in zip(op.body.dims[1:], op.dims, strict=True):
+                if inner not in self.dims:
+                    self.dims[inner] = self.size(outer)
         if op.test is not None:
             self.line(f"{counter} = 0")
             order = f"{indices}[::-1]" if op.backward else indices

@@ -7,6 +7,7 @@ conversion becomes an explicit `convert`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from ..ir.core import Atom, Literal, Value
 from ..ir.dims import Dim
-from ..ir.errors import ConcretizationError, DTypeError, UnsupportedError
+from ..ir.errors import ConcretizationError, DTypeError, ShapeError, UnsupportedError
 from ..ir.op import ELEMENTWISE, Elementwise, Op
 from ..ir.ops.select import Convert
 from ..ir.types import DTYPE_NAMES, ArrayType, Kind
@@ -98,7 +99,9 @@ def lift(value: Any, trace: Trace) -> tuple[Atom, Kind]:
             "  Pass np.asarray(x), or for a masked array its data and mask."
         )
     if isinstance(value, Dim):
-        raise UnsupportedError(f"the size {value} is known only at run time")
+        from ..ir.ops.dynamic import Extent
+
+        return trace.builder.one(Extent(value)), Kind.PYTHON
     if isinstance(value, list | tuple):
         stacked = FUNCTIONS[np.array](value)
         return lift(stacked, trace)
@@ -168,7 +171,15 @@ def apply_elementwise(
         loop = (*[None] * len(lifted), np.dtype(dtype))
         dtypes = op.ufunc.resolve_dtypes(signature, signature=loop)[:-1]
     atoms = [convert(a, d, trace) for (a, _), d in zip(lifted, dtypes, strict=True)]
-    (result,) = trace.builder.emit(op, atoms)
+    try:
+        (result,) = trace.builder.emit(op, atoms)
+    except ShapeError:
+        from .size import agreed
+
+        matched = agreed(atoms, trace)
+        if matched is None or matched == atoms:
+            raise
+        (result,) = trace.builder.emit(op, matched)
     if result.type.shape:
         kind = Kind.ARRAY
     elif is_operator and _is_python(op, lifted):
@@ -246,7 +257,7 @@ def _unary(ufunc: np.ufunc) -> Callable[..., Any]:
 def _is_operand(value: Any) -> bool:
     if isinstance(value, TracedArray | bool | int | float | complex | np.generic | list | tuple):
         return True
-    return isinstance(value, np.ndarray)
+    return isinstance(value, np.ndarray | Dim)
 
 
 _FAST_POWERS: dict[float, np.ufunc] = {
@@ -301,7 +312,11 @@ class TracedArray:
     @property
     def shape(self) -> tuple[Any, ...]:
         """The shape, as of the ndarray it stands for."""
-        return self._atom.type.shape
+        shape = self._atom.type.shape
+        for d in shape:
+            if d.__class__ is Dim:
+                return _for_caller(shape, sys._getframe(1))
+        return shape
 
     @property
     def ndim(self) -> int:
@@ -314,7 +329,7 @@ class TracedArray:
         total: Any = 1
         for d in self._atom.type.shape:
             total = total * d
-        return total
+        return total if total.__class__ is not Dim else _for_caller(total, sys._getframe(1))
 
     @property
     def itemsize(self) -> int:
@@ -324,11 +339,13 @@ class TracedArray:
     @property
     def nbytes(self) -> Any:
         """The bytes of all elements."""
-        return self.size * self.itemsize
+        total = self.size * self.itemsize
+        return total if total.__class__ is not Dim else _for_caller(total, sys._getframe(1))
 
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("len() of unsized object")
+        _refuse_iteration(self._atom.type.shape)
         return int(self.shape[0])
 
     def __iter__(self) -> Iterator[Any]:
@@ -503,6 +520,18 @@ for _name, _ufunc in {
     setattr(TracedArray, f"__{_name}__", _binary(_ufunc))
     setattr(TracedArray, f"__r{_name}__", _binary(_ufunc, reflected=True))
 TracedArray.__rpow__ = _binary(np.power, reflected=True)  # type: ignore[attr-defined]
+
+
+def _for_caller(value: Any, frame: Any) -> Any:
+    from .size import seen
+
+    return seen(value, frame)
+
+
+def _refuse_iteration(shape: Sequence[Any]) -> None:
+    from .size import refuse_iteration
+
+    refuse_iteration(shape)
 
 
 def ufunc_name(ufunc: np.ufunc) -> str:

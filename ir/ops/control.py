@@ -128,6 +128,10 @@ class Loop(Op):
         return replace(self, body=body, test=test[0] if test else None)
 
     @property
+    def binds(self) -> tuple[Symbol, ...]:
+        return (self.trips,) if isinstance(self.trips, Symbol) else ()
+
+    @property
     def outputs(self) -> int:
         """How many outputs the body stacks."""
         return len(self.body.results) - self.carries

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..dims import Size
+from ..binding import attribute_dims, renamed_op
+from ..dims import Dim, Size, Symbol, bounds, symbols, typical
 from ..errors import DTypeError, ShapeError
 from ..op import Array, Emitter, Op, Scatter
 from ..samples import numbers
@@ -17,9 +18,9 @@ from ..types import ArrayType, Layout, Shape, c_strides
 
 def view_layouts(op: Op, types: Sequence[ArrayType], layouts: Sequence[Layout]) -> tuple[Layout]:
     """Return the layout of a view by making the view of an array that owns one byte."""
-    if not types[0].is_static or 0 in types[0].shape:
+    op, shape = _typical(op, types[0])
+    if 0 in shape:
         return (None,)
-    shape: Any = types[0].shape
     strides: Any = layouts[0] or c_strides(types[0].dtype.itemsize, shape)
     dummy = np.lib.stride_tricks.as_strided(np.empty(1, types[0].dtype), shape, strides)
     dummy.flags.writeable = False
@@ -27,6 +28,27 @@ def view_layouts(op: Op, types: Sequence[ArrayType], layouts: Sequence[Layout]) 
     if not np.may_share_memory(dummy, result):
         return (None,)
     return (None if result.flags.c_contiguous else result.strides,)
+
+
+def reshaped_view(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return the view of an array that has another shape, None where that takes a copy."""
+    try:
+        if np.lib.NumpyVersion(np.__version__) >= "2.1.0":
+            return x.reshape(shape, copy=False)
+        view = x.view()
+        view.shape = shape  # pyright: ignore[reportDeprecated]
+    except (ValueError, AttributeError):
+        return None
+    return view
+
+
+def _typical(op: Op, x: ArrayType) -> tuple[Op, Any]:
+    """Return an op and a shape with typical sizes for those known only at run time."""
+    dims = {d for d in (*x.shape, *attribute_dims(op)) if isinstance(d, Dim)}
+    if not dims:
+        return op, x.shape
+    sizes: dict[Symbol, Size] = {s: typical(Dim.of(s)) for d in dims for s in symbols(d)}
+    return renamed_op(op, sizes), x.typical.shape
 
 
 def lead_axes(emitter: Emitter, operand: str, rank: int) -> int:
@@ -51,6 +73,16 @@ def _shape_text(emitter: Emitter, shape: Shape) -> str:
     return f"({sizes},)" if shape else "()"
 
 
+def _may_equal(left: Size, right: Size) -> bool:
+    """Whether two sizes are, or may turn out to be, equal: NumPy raises where they are not."""
+    if left == right:
+        return True
+    if isinstance(left, int) and isinstance(right, int):
+        return False
+    low, high = bounds(left - right)
+    return not ((low is not None and low > 0) or (high is not None and high < 0))
+
+
 @dataclass(frozen=True)
 class Reshape(View):
     """The last `rank` axes get the shape `shape`; a view where NumPy makes one, else a copy."""
@@ -68,7 +100,7 @@ class Reshape(View):
             before = before * size
         for size in self.shape:
             after = after * size
-        if before != after:
+        if not _may_equal(before, after):
             raise ShapeError(
                 f"cannot reshape {list(x.shape)} ({before} elements) into {list(self.shape)}"
             )
@@ -93,18 +125,13 @@ class Reshape(View):
     ) -> tuple[Layout, ...] | None:
         """Try the view on an array that owns one element: a copy of it would read beyond."""
         (x,), (layout,) = types, layouts
-        if layout is None or not x.is_static or 0 in x.shape:
+        op, old = _typical(self, x)
+        if layout is None or 0 in old:
             return None
-        old: Any = x.shape
-        shape: Any = (*old[: x.ndim - self.rank], *self.shape)
-        dummy = np.lib.stride_tricks.as_strided(np.empty(1, x.dtype), old, layout)
-        try:
-            if np.lib.NumpyVersion(np.__version__) >= "2.1.0":
-                view = dummy.reshape(shape, copy=False)
-            else:
-                view = dummy.view()
-                view.shape = shape  # pyright: ignore[reportDeprecated]
-        except (ValueError, AttributeError):
+        assert isinstance(op, Reshape)
+        shape: Any = (*old[: x.ndim - self.rank], *op.shape)
+        view = reshaped_view(np.lib.stride_tricks.as_strided(np.empty(1, x.dtype), old, layout), shape)
+        if view is None:
             return None  # a copy, in C order
         return (None if view.flags.c_contiguous else view.strides,)
 

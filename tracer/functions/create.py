@@ -12,6 +12,7 @@ from ...ir.ops.select import Where
 from ...ir.ops.shape import Concatenate, Copy, Full
 from ...ir.types import Kind
 from ..array import TracedArray, check_dtype, emit, implements
+from ..size import shape_of
 from ..state import require
 from .shape import (
     as_array,
@@ -32,32 +33,26 @@ def literal(value: Any, dtype: Any) -> Any:
     return TracedArray(Literal(np.asarray(value, np.dtype(dtype))[()]), Kind.SCALAR, trace)
 
 
-def _shape(shape: Any) -> tuple[Any, ...]:
-    if isinstance(shape, tuple | list):
-        return tuple(d.__index__() if hasattr(d, "__index__") else d for d in shape)
-    return (shape.__index__(),)
-
-
 @implements(np.full)
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **_: Any) -> Any:
     """As `np.full`."""
     value = traced(fill_value)
     value = cast(value, dtype) if dtype is not None else value
     if value.shape:
-        return emit(Copy("C"), (broadcast_to(value, _shape(shape)),))
-    return as_array(emit(Full(_shape(shape)), (value,)))
+        return emit(Copy("C"), (broadcast_to(value, shape_of(shape)),))
+    return as_array(emit(Full(shape_of(shape)), (value,)))
 
 
 @implements(np.zeros)
 def zeros(shape: Any, dtype: Any = float, order: str = "C", **_: Any) -> Any:
     """As `np.zeros`."""
-    return as_array(emit(Full(_shape(shape)), (literal(0, dtype or float),)))
+    return as_array(emit(Full(shape_of(shape)), (literal(0, dtype or float),)))
 
 
 @implements(np.ones)
 def ones(shape: Any, dtype: Any = None, order: str = "C", **_: Any) -> Any:
     """As `np.ones`."""
-    return as_array(emit(Full(_shape(shape)), (literal(1, dtype or float),)))
+    return as_array(emit(Full(shape_of(shape)), (literal(1, dtype or float),)))
 
 
 @implements(np.full_like)
@@ -131,11 +126,11 @@ def _stacked(values: Any) -> Any:
 
 @implements(np.where)
 def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
-    """As `np.where` with three arguments."""
-    from ..array import unsupported
-
+    """As `np.where`; with one argument the positions of what is not zero."""
     if x is None or y is None:
-        raise unsupported("np.where with one argument", "Write np.where(condition, a, b).")
+        if x is not y:
+            raise ValueError("either both or neither of x and y should be given")
+        return np.nonzero(traced(condition))
     condition = cast(condition, bool)
     dtype = common_dtype([x, y])
     result = emit(Where(), (condition, cast(x, dtype), cast(y, dtype)))

@@ -7,30 +7,86 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...ir.dims import Dim, Size, bounds, maximum, minimum
 from ...ir.errors import ShapeError, UnsupportedError
 from ...ir.op import broadcast
+from ...ir.ops.dynamic import Nonzero
 from ...ir.ops.index import AT, Index, Item, Span
 from ...ir.types import Kind
-from ..array import TracedArray, emit, implements, method
+from ..array import TracedArray, emit, implements, lift, method, unsupported
 from ..report import expression_here
-from .shape import as_array, constant, normalize_axis, traced, transpose
+from ..size import agreed, emit_sized, known_value, match, size_of
+from ..state import require
+from .shape import as_array, constant, emit_reshape, normalize_axis, traced, transpose
 
 
 def span(item: slice, size: Any) -> Span:
     """Return a slice normalised for an axis of `size`."""
-    if not isinstance(size, int):
-        if item == slice(None):
-            return Span(0, size, 1)
-        raise UnsupportedError(f"{expression_here()} slices an axis whose size is not yet known.")
+    ends = [item.start, item.stop, item.step]
+    if isinstance(size, Dim) or any(isinstance(e, TracedArray | Dim) for e in ends):
+        return _symbolic_span(item, size)
     start, stop, step = item.indices(size)
     return Span(start, len(range(start, stop, step)), step)
+
+
+def _symbolic_span(item: slice, size: Size) -> Span:
+    """Return a slice of which an end, or the size of the axis, is known only at run time."""
+    step = 1 if item.step is None else size_of(item.step)
+    if not isinstance(step, int):
+        raise UnsupportedError(
+            f"{expression_here()} slices in steps that are known only when the program runs."
+        )
+    if step == 0:
+        raise ValueError("slice step cannot be zero")
+    if step < 0:
+        if item.start is None and item.stop is None:
+            return Span(size - 1, (size - 1) // -step + 1, step) if step < -1 else Span(
+                size - 1, size, step
+            )
+        raise UnsupportedError(
+            f"{expression_here()} slices backward between ends, on an axis whose size is known "
+            "only when the program runs.\n  Slice forward first, then write [::-1]."
+        )
+    start, stop = _end(item.start, 0, size), _end(item.stop, size, size)
+    length = _longest(stop - start)
+    if isinstance(length, Dim) and isinstance(item.start, int) and item.start >= 0:
+        # As `max(n - 1, 0)` for `[1:]`, whichever way the start is clipped.
+        length = _longest(stop - item.start)
+        start = item.start
+    if step > 1:
+        length = (length + (step - 1)) // step
+    return Span(start, length, step)
+
+
+def _longest(length: Size) -> Size:
+    return maximum(length, 0)
+
+
+def _end(value: Any, default: Size, size: Size) -> Size:
+    """Return where a slice starts or stops, between 0 and the size."""
+    if value is None:
+        return default
+    place = size_of(value)
+    low, high = bounds(place)
+    if high is not None and high < 0:
+        return maximum(size + place, 0)
+    if low is None or low < 0:
+        raise UnsupportedError(
+            f"{expression_here()} slices up to a place that may count from either end.\n  Write "
+            "np.maximum(i, 0) where it is never negative."
+        )
+    return minimum(place, size)
 
 
 class _Flag:
     """A bool in an index: a new axis of size 1, read at as many positions as it is true."""
 
     def __init__(self, value: Any) -> None:
-        self.places = np.zeros(int(bool(value)), np.intp)
+        self.places: Any
+        if isinstance(value, TracedArray):
+            (self.places,) = nonzero(emit_reshape(value, [1]))
+        else:
+            self.places = np.zeros(int(bool(value)), np.intp)
 
 
 def _items(index: Any, shape: Sequence[Any]) -> list[Any]:
@@ -40,15 +96,14 @@ def _items(index: Any, shape: Sequence[Any]) -> list[Any]:
         if isinstance(item, list):
             item = np.asarray(item) if not _holds_traced(item) else np.array(item)
             item = item.astype(np.intp) if item.size == 0 else item
-        if isinstance(item, bool | np.bool_) or _is_mask(item):
+        if isinstance(item, TracedArray) and item.dtype.kind == "b":
+            value = known_value(item)
+            item = item if value is None else value
+        if isinstance(item, TracedArray) and item.dtype.kind == "b":
+            items.append(_Mask(item) if item.shape else _Flag(item))
+        elif isinstance(item, bool | np.bool_) or _is_mask(item):
             mask = np.asarray(item)
             items.append(_Mask(mask) if mask.ndim else _Flag(item))
-        elif isinstance(item, TracedArray) and item.dtype.kind == "b":
-            raise UnsupportedError(
-                f"{expression_here()} reads by a mask whose number of true elements is known only "
-                "when the program runs.\n  Write np.where(mask, x, 0) and reduce over all elements "
-                "instead."
-            )
         else:
             items.append(item)
     used = sum(_axes(i) for i in items)
@@ -86,9 +141,9 @@ _GAP: Any = object()
 
 
 class _Mask(NamedTuple):
-    """A boolean array known while tracing."""
+    """A boolean array with axes, known while tracing or traced."""
 
-    mask: np.ndarray
+    mask: Any
 
 
 def _without_masks(items: Sequence[Any], shape: Sequence[Any]) -> list[Any]:
@@ -96,19 +151,31 @@ def _without_masks(items: Sequence[Any], shape: Sequence[Any]) -> list[Any]:
     axis = 0
     for item in items:
         if isinstance(item, _Mask):
-            part = tuple(shape[axis : axis + item.mask.ndim])
-            if item.mask.shape != part:
-                wrong = next(k for k, d in enumerate(part) if d != item.mask.shape[k])
-                raise IndexError(
-                    "boolean index did not match indexed array along axis "
-                    f"{axis + wrong}; size of axis is {part[wrong]} but size of corresponding "
-                    f"boolean axis is {item.mask.shape[wrong]}"
-                )
-            result.extend(np.nonzero(item.mask))
+            mask = _fitted(item.mask, tuple(shape[axis : axis + item.mask.ndim]), axis)
+            result.extend(np.nonzero(mask))
         else:
             result.append(item)
         axis += _axes(item)
     return result
+
+
+def _fitted(mask: Any, part: tuple[Any, ...], axis: int) -> Any:
+    """Return a mask that has the sizes of the axes that it reads, checked at run time if need be.
+
+    Raises
+    ------
+    IndexError
+        Where the sizes differ.
+    """
+    if mask.shape == part:
+        return mask
+    for k, (size, found) in enumerate(zip(part, mask.shape, strict=True)):
+        if isinstance(size, int) and isinstance(found, int) and size != found:
+            raise IndexError(
+                f"boolean index did not match indexed array along axis {axis + k}; size of axis "
+                f"is {size} but size of corresponding boolean axis is {found}"
+            )
+    return match(traced(mask), part, reads=True)
 
 
 def _holds_traced(values: list[Any]) -> bool:
@@ -117,8 +184,29 @@ def _holds_traced(values: list[Any]) -> bool:
     )
 
 
-def read(a: TracedArray, index: Any) -> Any:
-    """Return `a[index]` as NumPy would; int, slice, None, Ellipsis, integer arrays and masks."""
+class Place(NamedTuple):
+    """What an index selects: `array[spec]`, of an array that is `a` or a view of it.
+
+    `operands` are the positions of the index, `keeps_array` says that a selection without axes is
+    an array still (there is an Ellipsis), `is_whole` that nothing is selected but `a` itself.
+    """
+
+    array: Any
+    spec: tuple[Item, ...]
+    operands: Sequence[Any]
+    gather: bool = False
+    keeps_array: bool = False
+    is_whole: bool = False
+
+
+def locate(a: TracedArray, index: Any) -> Place:
+    """Return what `a[index]` selects: int, slice, None, Ellipsis, integer arrays and masks.
+
+    Raises
+    ------
+    IndexError
+        As NumPy, where the index does not fit the array.
+    """
     items = _items(index, a.shape)
     gap = next((k for k, i in enumerate(items) if i is _GAP), None)
     if gap is not None:
@@ -128,12 +216,12 @@ def read(a: TracedArray, index: Any) -> Any:
             a, tuple(None if i is None or isinstance(i, _Flag) else slice(None) for i in items)
         )
         places = [i.places if isinstance(i, _Flag) else i for i in items]
-        return _gather(a, [slice(None) if i is None else i for i in places], gap)
+        return _gathered(a, [slice(None) if i is None else i for i in places], gap)
     if any(_is_array(i) for i in items):
         if any(i is None for i in items):
             a = read(a, tuple(None if i is None else slice(None) for i in items))
             items = [slice(None) if i is None else i for i in items]
-        return _gather(a, items, gap)
+        return _gathered(a, items, gap)
     spec: list[Item] = []
     operands: list[Any] = []
     axis = 0
@@ -145,11 +233,18 @@ def read(a: TracedArray, index: Any) -> Any:
     whole = len(spec) == a.ndim and all(
         isinstance(s, Span) and s == Span(0, d, 1) for s, d in zip(spec, a.shape, strict=True)
     )
-    if whole and (spec or kept):
+    return Place(a, tuple(spec), operands, False, kept, whole and (bool(spec) or kept))
+
+
+def read(a: TracedArray, index: Any) -> Any:
+    """Return `a[index]` as NumPy would."""
+    place = locate(a, index)
+    if place.is_whole:
         return as_array(a)
-    result = emit(Index(tuple(spec)), (a, *operands))
-    kind = Kind.ARRAY if result.shape or kept else Kind.SCALAR
-    return TracedArray(result._atom, kind, result._trace)
+    result = emit(Index(place.spec, place.gather), (place.array, *place.operands))
+    if result.shape or place.keeps_array or place.gather:
+        return result
+    return TracedArray(result._atom, Kind.SCALAR, result._trace)
 
 
 def _is_array(item: Any) -> bool:
@@ -182,8 +277,8 @@ def _item(item: Any, size: Any, operands: list[Any], axis: int) -> Item:
     return position
 
 
-def _gather(a: TracedArray, items: list[Any], gap: int | None) -> Any:
-    """Read at integer arrays; ints beside them are arrays too, as in NumPy.
+def _gathered(a: TracedArray, items: list[Any], gap: int | None) -> Place:
+    """Return what integer arrays select; ints beside them are arrays too, as in NumPy.
 
     The arrays' axes take their place where they stand side by side, else they come first; `gap` is
     where an Ellipsis of no axis stood.
@@ -192,7 +287,7 @@ def _gather(a: TracedArray, items: list[Any], gap: int | None) -> Any:
     adjacent = advanced == list(range(advanced[0], advanced[-1] + 1))
     adjacent = adjacent and not (gap is not None and advanced[0] < gap <= advanced[-1])
     operands = [_position(items[k], a.shape[k], k) for k in advanced]
-    _check_together(operands)
+    operands = _together(operands)
     spec: list[Item] = [
         AT if k in advanced else span(item, a.shape[k]) for k, item in enumerate(items)
     ]
@@ -200,13 +295,19 @@ def _gather(a: TracedArray, items: list[Any], gap: int | None) -> Any:
         rest = [k for k in range(a.ndim) if k not in advanced]
         a = transpose(a, [*advanced, *rest])
         spec = [*[AT] * len(advanced), *[spec[k] for k in rest]]
-    return emit(Index(tuple(spec), gather=True), (a, *operands))
+    return Place(a, tuple(spec), operands, gather=True)
 
 
-def _check_together(positions: Sequence[TracedArray]) -> None:
+def _together(positions: Sequence[TracedArray]) -> Sequence[TracedArray]:
+    """Return positions that broadcast together, unknown sizes checked when the program runs."""
     try:
         broadcast([p.shape for p in positions])
+        return positions
     except ShapeError:
+        trace = require("an index", positions)
+        matched = agreed([lift(p, trace)[0] for p in positions], trace)
+        if matched is not None:
+            return [TracedArray(a, Kind.ARRAY, trace) for a in matched]
         shapes = " ".join(str(p.shape) for p in positions)
         raise IndexError(
             "shape mismatch: indexing arrays could not be broadcast together with shapes " + shapes
@@ -229,6 +330,56 @@ def _position(item: Any, size: Any, axis: int) -> Any:
     return traced(values) if isinstance(item, np.ndarray) and values.ndim else constant(values)
 
 
+@implements(np.nonzero)
+def nonzero(a: Any) -> Any:
+    """As `np.nonzero`: a tuple of positions, one array for each axis."""
+    a = traced(a)
+    if not a.shape:
+        raise ValueError(
+            "Calling nonzero on 0d arrays is not allowed. Use np.atleast_1d(scalar).nonzero() "
+            "instead."
+        )
+    value = known_value(a)
+    if value is not None:
+        return tuple([constant(p) for p in np.nonzero(value)])
+    return emit_sized(Nonzero, (a,), a.size)
+
+
+@implements(np.flatnonzero)
+def flatnonzero(a: Any) -> Any:
+    """As `np.flatnonzero`."""
+    return nonzero(np.ravel(traced(a)))[0]
+
+
+@implements(np.argwhere)
+def argwhere(a: Any) -> Any:
+    """As `np.argwhere`."""
+    a = traced(a)
+    if not a.shape:
+        # NumPy drops the axis that it adds for a value without axes.
+        return np.transpose(np.stack(nonzero(np.atleast_1d(a))))[:, :0]
+    return np.transpose(np.stack(nonzero(a)))
+
+
+@implements(np.compress)
+def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
+    """As `np.compress`."""
+    if out is not None:
+        raise unsupported("np.compress with out=", "Assign the result instead.")
+    condition, a = traced(condition), traced(a)
+    if condition.ndim != 1:
+        raise ValueError("condition must be a 1-d array")
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    return np.take(a, nonzero(condition)[0], axis=axis)
+
+
+@implements(np.extract)
+def extract(condition: Any, arr: Any) -> Any:
+    """As `np.extract`."""
+    return np.take(np.ravel(traced(arr)), nonzero(np.ravel(traced(condition)))[0])
+
+
 @implements(np.take)
 def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
     """As `np.take`; `mode` wrap and clip adjust the indices first."""
@@ -248,3 +399,5 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
 
 
 method("take", take)
+method("nonzero", nonzero)
+method("compress", lambda self, condition, axis=None, out=None: compress(condition, self, axis, out))

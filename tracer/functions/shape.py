@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...ir.core import Literal
+from ...ir.dims import Dim, bounds
 from ...ir.errors import DTypeError, ShapeError
 from ...ir.op import broadcast
 from ...ir.ops.select import Convert, Imag, Real
@@ -22,7 +23,9 @@ from ..array import (
     implements,
     lift,
     method,
+    unsupported,
 )
+from ..size import match, shape_of
 from ..state import require
 
 MISSING: Any = vars(np)["_NoValue"]
@@ -69,11 +72,12 @@ def normalize_axis(axis: Any, ndim: int) -> int:
 def reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: bool | None = None) -> Any:
     """As `np.reshape`."""
     a = traced(a)
-    shape = tuple(shape) if isinstance(shape, tuple | list | np.ndarray) else (shape,)
-    sizes = [d if not hasattr(d, "__index__") else d.__index__() for d in shape]
+    sizes = list(shape_of(shape))
+    shape = tuple(sizes)
     if -1 in sizes:
-        known = prod(d for d in sizes if d != -1)
-        if sizes.count(-1) > 1 or known == 0 or a.size % known:
+        known: Any = prod(d for d in sizes if d != -1)
+        rest = 0 if isinstance(a.size, Dim) or isinstance(known, Dim) else known and a.size % known
+        if sizes.count(-1) > 1 or known == 0 or rest:
             raise ShapeError(f"cannot reshape array of size {a.size} into shape {tuple(shape)}")
         sizes[sizes.index(-1)] = a.size // known
     if order not in ("C", "F", "A"):
@@ -206,6 +210,7 @@ def squeeze(a: Any, axis: Any = None) -> Any:
     """As `np.squeeze`."""
     a = traced(a)
     if axis is None:
+        refuse_unknown_axes(a, "np.squeeze")
         axes = {i for i, d in enumerate(a.shape) if d == 1}
     elif not a.shape and axis in (0, -1):
         return a
@@ -220,10 +225,39 @@ def squeeze(a: Any, axis: Any = None) -> Any:
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     """As `np.broadcast_to`."""
     a = traced(array)
-    shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    shape = shape_of(shape)
     if shape == a.shape:
         return as_array(a)
+    a = broadcastable(a, shape)
     return emit(BroadcastTo(shape, a.ndim), (a,))
+
+
+def broadcastable(a: Any, shape: Sequence[Any]) -> Any:
+    """Return an array whose sizes are 1 or those of `shape`; unknown ones are checked."""
+    tail = shape[len(shape) - a.ndim :]
+    if len(tail) != a.ndim or all(d in (1, t) for d, t in zip(a.shape, tail, strict=True)):
+        return a
+    wanted = [d if d == 1 else t for d, t in zip(a.shape, tail, strict=True)]
+    if any(
+        isinstance(d, int) and isinstance(t, int) and d != t
+        for d, t in zip(a.shape, wanted, strict=True)
+    ):
+        return a
+    return match(a, wanted)
+
+
+def refuse_unknown_axes(a: Any, name: str) -> None:
+    """Raise where NumPy drops the axes of size 1, and only the run knows which.
+
+    Raises
+    ------
+    UnsupportedError
+    """
+    if any(isinstance(d, Dim) and (bounds(d)[0] or 0) <= 1 for d in a.shape):
+        raise unsupported(
+            f"{name} of an array with a size known only when the program runs",
+            "Name the axes, or write np.reshape.",
+        )
 
 
 @implements(np.broadcast_arrays)
