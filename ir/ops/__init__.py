@@ -1,7 +1,9 @@
 """The tables of ops, one file a kind; importing the package registers them all."""
 
 from . import (
+    check,
     control,
+    correlate,
     cumulative,
     decompose,
     dynamic,
@@ -14,6 +16,7 @@ from . import (
     matmul,
     order,
     reduce,
+    search,
     select,
     shape,
     special,
@@ -21,7 +24,9 @@ from . import (
 )
 
 __all__ = [
+    "check",
     "control",
+    "correlate",
     "cumulative",
     "decompose",
     "dynamic",
@@ -34,6 +39,7 @@ __all__ = [
     "matmul",
     "order",
     "reduce",
+    "search",
     "select",
     "shape",
     "special",

@@ -1,4 +1,4 @@
-"""Sorting along one axis (negative)."""
+"""Sorting and partitioning along one axis (negative)."""
 
 from __future__ import annotations
 
@@ -74,4 +74,72 @@ class Sort(Op):
             (cls(-1), (numbers(2, 4),)),
             (cls(-2, "stable"), (numbers(3, 2),)),
             (cls(-1), (numbers(0),)),
+        ]
+
+
+@dataclass(frozen=True)
+class ArgPartition(Op):
+    """The positions that partition an axis at the places `kth`, as `np.argpartition`."""
+
+    name = "argpartition"
+    cost = Cost.TRANSCENDENTAL
+    axis: int
+    kth: tuple[int, ...]
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return (types[0].with_dtype(np.dtype(np.intp)),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.argpartition(operands[0], self.kth, axis=self.axis)
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        function = emitter.bind(np.argpartition, "argpartition")
+        return f"{function}({operands[0]}, {self.kth!r}, {self.axis})"
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(-1, (1, -1)), (numbers(2, 4),)),
+            (cls(-2, (0,)), (numbers(3, 2, dtype="i4"),)),
+        ]
+
+
+@dataclass(frozen=True)
+class Partition(Op):
+    """The elements of an axis, those at the places `kth` where sorting would put them."""
+
+    name = "partition"
+    cost = Cost.TRANSCENDENTAL
+    axis: int
+    kth: tuple[int, ...]
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return (types[0],)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.partition(operands[0], self.kth, axis=self.axis)
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        """Match the elements by rank: an argpartition may take another way than the partition."""
+        axis = self.axis
+        ranked = np.take_along_axis(cts[0], apply(ArgSort(axis, "stable"), results[0]), axis)
+        ranks = apply(ArgSort(axis), apply(ArgSort(axis, "stable"), operands[0]))
+        return [np.take_along_axis(ranked, ranks, axis)]
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        function = emitter.bind(np.partition, "partition")
+        return f"{function}({operands[0]}, {self.kth!r}, {self.axis})"
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(-1, (2,)), (numbers(2, 5),)),
+            (cls(-2, (0, -1)), (numbers(4, 2),)),
+            (cls(-1, (1,)), (np.array([1, 1, 0, 1]),)),
         ]

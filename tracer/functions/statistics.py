@@ -9,6 +9,7 @@ import numpy as np
 from ...ir.ops import reduce as ops
 from ..array import TracedArray, implements, method, unsupported
 from .create import where as choose
+from .known import require
 from .reduce import is_given, is_masked, kept, reduction, refuse_out
 from .shape import MISSING, as_array, broadcast_to, cast, emit_reshape, traced, transpose
 
@@ -258,26 +259,97 @@ def nanmin(
     return _extreme(np.min, a, axis, keepdims, np.inf)
 
 
-@implements(np.median)
-def median(
-    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False
+@implements(np.nanvar)
+def nanvar(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = MISSING,
+    *,
+    where: Any = MISSING,
+    mean: Any = MISSING,
+    correction: Any = MISSING,
 ) -> Any:
-    """As `np.median`: of the sorted elements the middle one, or the mean of the middle two."""
-    refuse_out("np.median", out)
+    """As `np.nanvar`; without enough elements the variance is nan."""
+    refuse_out("np.nanvar", out)
     a = as_array(traced(a))
-    axes = [int(k) + a.ndim for k in ops.axes_of(a.ndim, axis)]
-    rest = [k for k in range(a.ndim) if k not in axes]
-    count: Any = ops.count_of(a.shape, axes)
-    flat = emit_reshape(np.transpose(a, [*rest, *axes]), [*[a.shape[k] for k in rest], count])
-    ordered = np.sort(flat, axis=-1)
-    middle = ordered[..., (count - 1) // 2 : count // 2 + 1]
-    result = mean(middle, -1)
-    if a.dtype.kind in "fc" and count:
-        last = ordered[..., -1]
-        result = choose(np.isnan(last), last, result)
-    if keepdims:
-        return emit_reshape(result, [1 if k in axes else d for k, d in enumerate(a.shape)])
+    if a.dtype.kind not in "fc":
+        return var(
+            a, axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction
+        )
+    if dtype is not None and np.dtype(dtype).kind not in "fc":
+        raise TypeError("If a is inexact, then dtype must be inexact")
+    if is_given(correction):
+        if ddof != 0:
+            raise ValueError("ddof and correction can't be provided simultaneously.")
+        ddof = correction
+    missing = np.isnan(a)
+    count = np.sum(~missing, axis, np.intp, keepdims=True, where=where)
+    if is_given(mean):
+        average = mean
+    else:
+        average = _divided(np.sum(_filled(a, 0), axis, dtype, keepdims=True, where=where), count)
+    deviation = a - average
+    deviation = choose(missing, 0, cast(deviation, a.dtype))
+    squared = np.real(deviation * np.conj(deviation)) if a.dtype.kind == "c" else deviation**2
+    total = np.sum(squared, axis, dtype, keepdims=kept(keepdims), where=where)
+    left = emit_reshape(count, total.shape) - ddof
+    result = choose(left <= 0, np.nan, _divided(total, left))
     return result if result.shape else result[()]
+
+
+@implements(np.nanstd)
+def nanstd(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = MISSING,
+    *,
+    where: Any = MISSING,
+    mean: Any = MISSING,
+    correction: Any = MISSING,
+) -> Any:
+    """As `np.nanstd`."""
+    variance = nanvar(
+        a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction
+    )
+    return np.sqrt(variance)
+
+
+def _place(function: Any, a: Any, axis: Any, out: Any, keepdims: Any, least: float) -> Any:
+    a = as_array(traced(a))
+    if a.dtype.kind in "fc" and a.size:
+        empty = np.any(np.all(np.isnan(a), axis=axis))
+        a = require(_filled(a, least), ~empty, ValueError, "All-NaN slice encountered")
+    return function(a, axis=axis, out=out, keepdims=keepdims)
+
+
+@implements(np.nanargmax)
+def nanargmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = MISSING) -> Any:
+    """As `np.nanargmax`; a slice of nans alone raises when the program runs."""
+    return _place(np.argmax, a, axis, out, keepdims, -np.inf)
+
+
+@implements(np.nanargmin)
+def nanargmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = MISSING) -> Any:
+    """As `np.nanargmin`; a slice of nans alone raises when the program runs."""
+    return _place(np.argmin, a, axis, out, keepdims, np.inf)
+
+
+@implements(np.nancumsum)
+def nancumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    """As `np.nancumsum`."""
+    return np.cumsum(_filled(a, 0), axis=axis, dtype=dtype, out=out)
+
+
+@implements(np.nancumprod)
+def nancumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    """As `np.nancumprod`."""
+    return np.cumprod(_filled(a, 1), axis=axis, dtype=dtype, out=out)
 
 
 for _name, _function in {"mean": mean, "var": var, "std": std}.items():
