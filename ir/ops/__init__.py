@@ -17,9 +17,11 @@ from . import (
     order,
     reduce,
     search,
+    segments,
     select,
     shape,
     special,
+    ufunc,
     windows,
 )
 
@@ -40,8 +42,10 @@ __all__ = [
     "order",
     "reduce",
     "search",
+    "segments",
     "select",
     "shape",
     "special",
+    "ufunc",
     "windows",
 ]

@@ -113,22 +113,26 @@ class Prod(Reduction):
         results: tuple[Array, ...],
         *operands: Array,
     ) -> Sequence[Array | Scatter | None]:
-        (x,) = operands
-        ndim = x.ndim
-        kept = [a for a in range(-ndim, 0) if a not in self.axes]
-        order = [*kept, *self.axes]
-        count = count_of(x.shape, self.axes)
-        shape: Any = (*[x.shape[a] for a in kept], count)
-        flat = np.reshape(np.transpose(x, order), shape)
-        one = np.ones_like(flat[..., :1])
-        before = np.cumprod(np.concatenate([one, flat[..., :-1]], axis=-1), axis=-1)
-        after = np.cumprod(np.concatenate([one, flat[..., :0:-1]], axis=-1), axis=-1)[..., ::-1]
-        # before * after is a polynomial in x: it differentiates again, also at zeros
-        others = np.reshape(before * after, [x.shape[a] for a in order])
-        inverse = np.argsort([a + ndim for a in order])
-        return [self.spread(cts[0]) * np.transpose(others, inverse.tolist())]
+        return [self.spread(cts[0]) * other_factors(operands[0], self.axes)]
 
 
+def other_factors(x: Array, axes: Sequence[int]) -> Array:
+    """Return, for each element, the product of the other ones over negative `axes`."""
+    ndim = x.ndim
+    kept = [a for a in range(-ndim, 0) if a not in axes]
+    order = [*kept, *axes]
+    shape: Any = (*[x.shape[a] for a in kept], count_of(x.shape, axes))
+    flat = np.reshape(np.transpose(x, order), shape)
+    one = np.ones_like(flat[..., :1])
+    before = np.cumprod(np.concatenate([one, flat[..., :-1]], axis=-1), axis=-1)
+    after = np.cumprod(np.concatenate([one, flat[..., :0:-1]], axis=-1), axis=-1)[..., ::-1]
+    # before * after is a polynomial in x: it differentiates again, also at zeros
+    others = np.reshape(before * after, [x.shape[a] for a in order])
+    inverse = np.argsort([a + ndim for a in order])
+    return np.transpose(others, inverse.tolist())
+
+
+@dataclass(frozen=True)
 class _Extreme(Reduction):
     def vjp(
         self,
@@ -181,7 +185,7 @@ class All(Reduction):
 
 @dataclass(frozen=True)
 class LogAddExp(Reduction):
-    """`log(sum(exp(x)))` over axes, as `np.logaddexp.reduce` computes it, pair by pair."""
+    """`log(sum(exp(x)))` over axes, as `np.logaddexp.reduce` computes it, one by one."""
 
     name = "logaddexp_reduce"
     ufunc = np.logaddexp
@@ -197,18 +201,6 @@ class LogAddExp(Reduction):
         (x,), (y,) = operands, results
         total = self.spread(y)
         return [self.spread(cts[0]) * np.exp(np.where(x == total, 0, x - total))]
-
-    def evaluate(self, *operands: Array) -> Any:
-        result = operands[0]
-        for axis in self.axes:
-            result = np.logaddexp.reduce(result, axis=axis, keepdims=True)
-        return result if self.keepdims else np.squeeze(result, self.axes)[()]
-
-    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
-        if len(self.axes) == 1:
-            return super().emit(emitter, operands, out)
-        call = Op.emit(self, emitter, operands, None)  # the ufunc reduces over one axis only
-        return call if out is None else f"{emitter.bind(np.copyto, 'copyto')}({out}, {call})"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Reductions and cumulative functions, and the methods of ufuncs."""
+"""Reductions and cumulative functions: the methods `reduce` and `accumulate` of ufuncs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.errors import ShapeError
+from ...ir.errors import DTypeError, ShapeError
+from ...ir.op import ELEMENTWISE, broadcast
 from ...ir.ops import cumulative
 from ...ir.ops import reduce as ops
-from ..array import UFUNC_METHODS, emit, implements, method, unsupported
+from ...ir.ops.ufunc import UfuncAccumulate, UfuncReduce, loop_dtype
+from ..array import emit, implements, is_traced, method, ufunc_name, unsupported
 from .shape import MISSING, as_array, as_scalar, cast, emit_reshape, traced
 
 
@@ -45,6 +47,8 @@ def reduce_axes(ndim: int, axis: Any) -> tuple[int, ...]:
     """Return the normalised axes; a value without axes takes 0 and -1 too, as in NumPy."""
     if ndim == 0 and axis in (0, -1, (0,), (-1,)):
         return ()
+    if isinstance(axis, list):
+        raise TypeError("'list' object cannot be interpreted as an integer")
     return ops.axes_of(ndim, axis)
 
 
@@ -58,7 +62,7 @@ def reduction(op: type[ops.Reduction], a: Any, axis: Any, keepdims: Any, dtype: 
     if op is ops.LogAddExp:
         a = cast(a, np.logaddexp.resolve_dtypes((a.dtype, a.dtype, None))[-1])
     axes = reduce_axes(a.ndim, axis)
-    if not axes:
+    if not axes and op is not ops.LogAddExp:
         if op is ops.Sum and a.dtype.kind in "fc":
             return a + 0  # as NumPy starts from 0: -0.0 becomes 0.0
         return a.copy() if a.shape else as_scalar(a)
@@ -74,6 +78,10 @@ _REDUCE: dict[np.ufunc, type[ops.Reduction]] = {
     np.logical_and: ops.All,
     np.logaddexp: ops.LogAddExp,
 }
+_ONE_AXIS = (
+    np.subtract, np.divide, np.power, np.float_power, np.floor_divide, np.remainder, np.fmod,
+    np.arctan2, np.copysign, np.heaviside, np.nextafter, np.left_shift, np.right_shift,
+)  # fmt: skip
 
 
 def ufunc_reduce(
@@ -86,29 +94,78 @@ def ufunc_reduce(
     initial: Any = MISSING,
     where: Any = True,
 ) -> Any:
-    """As `ufunc.reduce`; elements outside of `where` are replaced by what changes nothing."""
-    if ufunc not in _REDUCE:
-        raise unsupported(f"np.{ufunc.__name__}.reduce")
-    op, name = _REDUCE[ufunc], f"np.{ufunc.__name__}.reduce"
-    refuse_out(name, out)
+    """As `ufunc.reduce`, from `initial` on and over the elements in `where`."""
+    refuse_out(f"{ufunc_name(ufunc)}.reduce", out)
+    function = binary(ufunc, "reduce")
     a = as_array(traced(array))
-    if ufunc in (np.logical_or, np.logical_and):
-        a, dtype = cast(a, bool), None
-    if is_masked(where):
-        neutral = initial if ufunc.identity is None else ufunc.identity
-        if not is_given(neutral):
+    loop = loop_dtype(ufunc, a.dtype, None if dtype is None else np.dtype(dtype))
+    masked = is_masked(where)
+    chunked = ufunc is np.add and loop.kind in "fc"
+    if not chunked or loop == a.dtype:  # NumPy casts in chunks, which are summed apart
+        a = cast(a, loop)
+    axes = reduce_axes(a.ndim, axis)
+    if ufunc in _ONE_AXIS and len(axes) > 1:
+        raise ShapeError(
+            f"reduction operation '{ufunc.__name__}' is not reorderable, so at most one axis may "
+            "be specified"
+        )
+    if ufunc in _REDUCE and not masked and initial is MISSING and a.dtype == loop:
+        return reduction(_REDUCE[ufunc], a, axis, keepdims, loop)
+    operands = [a]
+    start = "identity" if initial is MISSING else "first" if initial is None else "operand"
+    if start == "operand":
+        operands.append(_initial(initial, loop))
+    if masked:
+        if start != "operand" and (ufunc.identity is None or start == "first"):
             raise ShapeError(
                 f"reduction operation '{ufunc.__name__}' does not have an identity, so to use a "
                 "where mask one has to specify 'initial'"
             )
-        a = np.where(where, a, cast(neutral, a.dtype))
-    if is_given(initial):
-        axes = reduce_axes(a.ndim, axis)
-        if ufunc.identity is None and ops.count_of(a.shape, axes) == 0:
-            shape: Any = ops.reduced_shape(a.shape, axes, kept(keepdims))
-            return as_scalar(np.full_like(a, initial, shape=shape))
-    result = reduction(op, a, axis, keepdims, dtype)
-    return ufunc(cast(initial, result.dtype), result) if is_given(initial) else result
+        operands.append(_mask(where, a.shape))
+    op = UfuncReduce(function, axes, loop, kept(keepdims), start, masked)
+    return as_scalar(emit(op, operands))
+
+
+def _initial(initial: Any, dtype: np.dtype) -> Any:
+    value = traced(initial)
+    if value.shape:
+        raise ShapeError("setting an array element with a sequence.")
+    if value.dtype.kind == "c" and dtype.kind != "c":
+        raise TypeError("float() argument must be a string or a real number, not 'complex'")
+    return cast(value, dtype)
+
+
+def _mask(where: Any, shape: Any) -> Any:
+    mask = where if is_traced(where) or isinstance(where, np.ndarray) else np.array(where, bool)
+    mask = traced(mask)
+    if mask.dtype.kind != "b":
+        raise DTypeError(
+            f"Cannot cast array data from {mask.dtype!r} to dtype('bool') according to the rule "
+            "'safe'"
+        )
+    if broadcast([shape, mask.shape]) != shape:
+        raise ShapeError("input operand has more dimensions than allowed by the axis remapping")
+    return mask
+
+
+def binary(ufunc: np.ufunc, name: str) -> Any:
+    """Return the op of a ufunc that has the method `name`.
+
+    Raises
+    ------
+    ValueError, RuntimeError, UnsupportedError
+        As NumPy for a ufunc without such a method; for one that is not traced.
+    """
+    if ufunc.nin != 2:
+        raise ShapeError(f"{name} only supported for binary functions")
+    if ufunc.nout != 1:
+        raise ShapeError(f"{name} only supported for functions returning a single value")
+    if ufunc.signature is not None:
+        raise RuntimeError(f"Reduction not defined on ufunc with signature {ufunc.signature}")
+    function = ELEMENTWISE.get(ufunc)
+    if function is None:
+        raise unsupported(f"{ufunc_name(ufunc)}.{name}")
+    return function
 
 
 @implements(np.sum)
@@ -227,19 +284,34 @@ def ufunc_accumulate(
     ufunc: np.ufunc, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None
 ) -> Any:
     """As `ufunc.accumulate`."""
-    if ufunc not in _ACCUMULATE:
-        raise unsupported(f"np.{ufunc.__name__}.accumulate")
-    refuse_out(f"np.{ufunc.__name__}.accumulate", out)
+    refuse_out(f"{ufunc_name(ufunc)}.accumulate", out)
+    function = binary(ufunc, "accumulate")
     a = traced(array)
-    if dtype is None and ufunc in (np.add, np.multiply):
-        dtype = widened(a.dtype)
-    if ufunc is np.logaddexp and dtype is None:
-        dtype = np.logaddexp.resolve_dtypes((a.dtype, a.dtype, None))[-1]
-    a = a if dtype is None else cast(a, dtype)
+    loop = loop_dtype(ufunc, a.dtype, None if dtype is None else np.dtype(dtype))
+    axis = one_axis("accumulate", a, axis)
+    a = cast(a, loop)
+    op = _ACCUMULATE.get(ufunc)
+    return emit(UfuncAccumulate(function, axis, loop) if op is None else op(axis), (a,))
+
+
+def one_axis(name: str, a: Any, axis: Any) -> int:
+    """Return the negative axis along which a method of a ufunc runs.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As NumPy.
+    """
+    if isinstance(axis, tuple) and len(axis) == 1:
+        (axis,) = ops.axes_of(a.ndim, axis)
     if not a.shape:
-        raise TypeError("cannot accumulate on a scalar")
+        raise TypeError(f"cannot {name} on a scalar")
+    if axis is None and a.ndim == 1:
+        return -1
+    if axis is None or isinstance(axis, tuple):
+        raise ShapeError(f"{name} does not allow multiple axes")
     (negative,) = ops.axes_of(a.ndim, axis)
-    return emit(_ACCUMULATE[ufunc](negative), (a,))
+    return negative
 
 
 def _cumulative(ufunc: np.ufunc, a: Any, axis: Any, dtype: Any, out: Any) -> Any:
@@ -262,13 +334,52 @@ def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any
     return _cumulative(np.multiply, a, axis, dtype, out)
 
 
-def ufunc_outer(ufunc: np.ufunc, a: Any, b: Any, /, **kwargs: Any) -> Any:
-    """As `ufunc.outer`."""
-    a, b = traced(a), traced(b)
-    return ufunc(emit_reshape(a, [*a.shape, *[1] * b.ndim]), b, **kwargs)
+@implements(np.cumulative_sum)
+def cumulative_sum(
+    x: Any,
+    /,
+    *,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    include_initial: bool = False,
+) -> Any:
+    """As `np.cumulative_sum`."""
+    return _standard(np.add, x, axis, dtype, out, include_initial)
 
 
-UFUNC_METHODS.update(reduce=ufunc_reduce, accumulate=ufunc_accumulate, outer=ufunc_outer)
+@implements(np.cumulative_prod)
+def cumulative_prod(
+    x: Any,
+    /,
+    *,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    include_initial: bool = False,
+) -> Any:
+    """As `np.cumulative_prod`."""
+    return _standard(np.multiply, x, axis, dtype, out, include_initial)
+
+
+def _standard(
+    ufunc: np.ufunc, x: Any, axis: Any, dtype: Any, out: Any, include_initial: bool
+) -> Any:
+    a = traced(x)
+    if a.ndim == 0:
+        a = emit_reshape(a, (1,))
+    if axis is None and a.ndim >= 2:
+        raise ShapeError("For arrays which have more than one dimension ``axis`` is required.")
+    axis = 0 if axis is None else axis
+    result = ufunc_accumulate(ufunc, a, axis, dtype, out)
+    if not include_initial:
+        return result
+    (negative,) = ops.axes_of(a.ndim, axis)
+    shape = [1 if k == negative else d for k, d in enumerate(a.shape, -a.ndim)]
+    start = np.full_like(result, ufunc.identity, shape=tuple(shape))
+    return np.concatenate([start, result], axis=negative)
+
+
 for _name, _function in {
     "sum": sum,
     "prod": prod,

@@ -1,1 +1,63 @@
 """Methods of ufuncs, and ufuncs with several results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...ir.errors import ShapeError
+from ...ir.ops.segments import UfuncReduceAt
+from ...ir.ops.ufunc import loop_dtype
+from ..array import UFUNC_METHODS, emit, is_traced, ufunc_name
+from .reduce import binary, one_axis, refuse_out, ufunc_accumulate, ufunc_reduce
+from .shape import cast, emit_reshape, traced
+
+
+def ufunc_outer(ufunc: np.ufunc, a: Any, b: Any, /, **kwargs: Any) -> Any:
+    """As `ufunc.outer`."""
+    if ufunc.nin != 2:
+        raise ShapeError("outer product only supported for binary functions")
+    if ufunc.signature is not None:
+        raise TypeError("method outer is not allowed in ufunc with non-trivial signature")
+    a, b = traced(a), traced(b)
+    return ufunc(emit_reshape(a, [*a.shape, *[1] * b.ndim]) if b.ndim else a, b, **kwargs)
+
+
+def ufunc_reduceat(
+    ufunc: np.ufunc, array: Any, indices: Any, axis: Any = 0, dtype: Any = None, out: Any = None
+) -> Any:
+    """As `ufunc.reduceat`; differentiated where the indices are known while tracing."""
+    name = f"{ufunc_name(ufunc)}.reduceat"
+    refuse_out(name, out)
+    function = binary(ufunc, "reduceat")
+    a = traced(array)
+    loop = loop_dtype(ufunc, a.dtype, None if dtype is None else np.dtype(dtype))
+    axis = one_axis("reduceat", a, axis)
+    if loop.kind not in "fc" or ufunc is not np.add:
+        a = cast(a, loop)
+    if is_traced(indices):
+        return emit(UfuncReduceAt(function, axis, loop), (a, _positions(indices)))
+    starts = np.asarray(indices)
+    if starts.ndim != 1:
+        raise ShapeError("object of too small depth for desired array")
+    positions = tuple(int(i) for i in starts)
+    for i in positions:
+        if not 0 <= i < a.shape[axis]:
+            raise IndexError(
+                f"index {i} out-of-bounds in {ufunc.__name__}.reduceat [0, {a.shape[axis]})"
+            )
+    return emit(UfuncReduceAt(function, axis, loop, positions), (a,))
+
+
+def _positions(indices: Any) -> Any:
+    if indices.ndim != 1:
+        raise ShapeError("object of too small depth for desired array")
+    if indices.dtype.kind not in "iub":
+        raise TypeError("the indices of reduceat are integers")
+    return cast(indices, np.intp)
+
+
+UFUNC_METHODS.update(
+    reduce=ufunc_reduce, accumulate=ufunc_accumulate, outer=ufunc_outer, reduceat=ufunc_reduceat
+)
