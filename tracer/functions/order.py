@@ -117,26 +117,38 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
     if x.dtype.kind == "c":
         raise TypeError("x may not be complex")
     side = "left" if right else "right"
-    message = "bins must be monotonically increasing or decreasing"
     values = known(bins)
     if values is not None:
         np.digitize(np.zeros(0), values)  # raises what NumPy raises
-        if values.size and values[0] > values[-1]:
-            return len(values) - searchsorted(constant(values[::-1].copy()), x, side)
-        return searchsorted(constant(values), x, side)
     bins = array_of(bins)
     if bins.ndim != 1:
-        raise ShapeError("object of too small depth for desired array")
-    steps = bins[1:] >= bins[:-1]
-    rising = np.all(steps)
-    falling = np.all(bins[1:] <= bins[:-1])
-    bins = require(bins, rising | falling, ValueError, message)
-    found = np.where(
-        rising,
-        searchsorted(bins, x, side),
-        bins.shape[0] - searchsorted(flip(bins), x, side),
-    )
+        raise ShapeError("object too deep or of too small depth for desired array")
+    if bins.dtype.kind == "c":
+        raise TypeError("Cannot cast array data from dtype('complex128') to dtype('float64')")
+    if values is None:
+        rises, holds = _direction(bins)
+        message = "bins must be monotonically increasing or decreasing"
+        bins = require(bins, holds, ValueError, message)
+    else:
+        rises = _direction(values)[0]
+    count = bins.shape[0]
+    if known(rises) is not None:
+        if rises:
+            return searchsorted(bins, x, side)
+        return count - searchsorted(flip(bins), x, side)
+    found = np.where(rises, searchsorted(bins, x, side), count - searchsorted(flip(bins), x, side))
     return found if x.shape else found[()]
+
+
+def _direction(bins: Any) -> tuple[Any, Any]:
+    """Return whether bins ascend, as their first step shows, and whether all steps agree."""
+    if bins.shape[0] < 2:
+        return np.True_, np.True_
+    before, after = bins[:-1], bins[1:]
+    rises = before < after
+    differs = ~(before == after)
+    ascends = rises[np.argmax(differs)] | ~np.any(differs)
+    return ascends, ~np.where(ascends, np.any(before > after), np.any(rises))
 
 
 @implements(np.isin)
