@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...ir.op import Op
-from ...ir.ops.select import Frexp, MakeComplex, Modf
+from ...ir.ops.select import MakeComplex
 from ...ir.types import Kind
-from ..array import UFUNCS, emit, implements, method, unsupported
+from ..array import emit, implements, method, unsupported
 from .create import literal, where
 from .shape import MISSING, as_array, as_python, as_scalar, cast, common_dtype, copy, traced
 
@@ -49,31 +49,6 @@ def clip(
     if high is None:
         return np.maximum(a, low, **options)
     return _CLIP(a, low, high, **options)
-
-
-def divmod(a: Any, b: Any, /, **kwargs: Any) -> Any:
-    """As `np.divmod`."""
-    return np.floor_divide(a, b, **kwargs), np.remainder(a, b, **kwargs)
-
-
-def _inexact(a: Any) -> Any:
-    a = traced(a)
-    return cast(a, np.sqrt.resolve_dtypes((a.dtype, None))[0])
-
-
-def modf(x: Any, /) -> Any:
-    """As `np.modf`."""
-    return emit(Modf(), (_inexact(x),))
-
-
-def frexp(x: Any, /) -> Any:
-    """As `np.frexp`."""
-    return emit(Frexp(), (_inexact(x),))
-
-
-UFUNCS[np.divmod] = divmod
-UFUNCS[np.modf] = modf
-UFUNCS[np.frexp] = frexp
 
 
 @implements(np.around, np.round)

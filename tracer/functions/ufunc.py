@@ -8,8 +8,9 @@ import numpy as np
 
 from ...ir.errors import ShapeError
 from ...ir.ops.segments import UfuncReduceAt
+from ...ir.ops.select import Frexp, Modf
 from ...ir.ops.ufunc import loop_dtype
-from ..array import UFUNC_METHODS, emit, is_traced, ufunc_name
+from ..array import UFUNC_METHODS, UFUNCS, emit, is_traced, ufunc_name, unsupported
 from .reduce import binary, one_axis, refuse_out, ufunc_accumulate, ufunc_reduce
 from .shape import cast, emit_reshape, traced
 
@@ -32,8 +33,8 @@ def ufunc_reduceat(
     refuse_out(name, out)
     function = binary(ufunc, "reduceat")
     a = traced(array)
-    loop = loop_dtype(ufunc, a.dtype, None if dtype is None else np.dtype(dtype))
     axis = one_axis("reduceat", a, axis)
+    loop = loop_dtype(ufunc, a.dtype, None if dtype is None else np.dtype(dtype))
     if loop.kind not in "fc" or ufunc is not np.add:
         a = cast(a, loop)
     if is_traced(indices):
@@ -58,6 +59,35 @@ def _positions(indices: Any) -> Any:
     return cast(indices, np.intp)
 
 
+def divmod(a: Any, b: Any, /, **kwargs: Any) -> Any:
+    """As `np.divmod`."""
+    return np.floor_divide(a, b, **kwargs), np.remainder(a, b, **kwargs)
+
+
+def _parts(op: Any) -> Any:
+    """Return the traced form of a ufunc of one operand and two results."""
+    ufunc = op.ufunc
+
+    def function(x: Any, /, dtype: Any = None, **kwargs: Any) -> Any:
+        if not all(kwargs[k] in (None, True, (None, None), "K", "same_kind") for k in kwargs):
+            raise unsupported(f"np.{ufunc.__name__} with {', '.join(kwargs)}=")
+        a = traced(x)
+        signature = None if dtype is None else (None, np.dtype(dtype), None)
+        loop: Any = {} if signature is None else {"signature": signature}
+        return emit(op, (cast(a, ufunc.resolve_dtypes((a.dtype, None, None), **loop)[0]),))
+
+    return function
+
+
+def isnat(x: Any, /, **kwargs: Any) -> Any:
+    """As `np.isnat`: arrays of dates are not traced."""
+    raise TypeError("ufunc 'isnat' is only defined for np.datetime64 and np.timedelta64.")
+
+
+UFUNCS[np.divmod] = divmod
+UFUNCS[np.modf] = _parts(Modf())
+UFUNCS[np.frexp] = _parts(Frexp())
+UFUNCS[np.isnat] = isnat
 UFUNC_METHODS.update(
     reduce=ufunc_reduce, accumulate=ufunc_accumulate, outer=ufunc_outer, reduceat=ufunc_reduceat
 )
