@@ -9,9 +9,10 @@ are.
 from __future__ import annotations
 
 import itertools
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from .errors import ConcretizationError
 
@@ -49,7 +50,19 @@ Atom: TypeAlias = Symbol | Compound
 
 
 def _order(atom: Atom) -> tuple[int, int, str]:
-    return (0, atom.number, "") if isinstance(atom, Symbol) else (1, 0, str(atom))
+    return (0, atom.number, "") if isinstance(atom, Symbol) else (1, 0, _key(atom))
+
+
+def _key(part: Atom | Size) -> str:
+    """Return a text that tells symbols of one name apart; it orders atoms."""
+    if isinstance(part, Symbol):
+        return f"{part.number:012d}"
+    if isinstance(part, Compound):
+        return f"{part.operator}({','.join(map(_key, part.operands))})"
+    if isinstance(part, Dim):
+        terms = [f"{_key(atom)}*{coefficient}" for atom, coefficient in part.terms]
+        return "+".join([*terms, str(part.constant)])
+    return str(part)
 
 
 class Dim:
@@ -111,19 +124,23 @@ class Dim:
         return not self._is_less(other, True)
 
     def __add__(self, other: Size) -> Size:
-        return _combine(self, other, 1)
+        other = self._size(other)
+        return other if other is NotImplemented else _combine(self, other, 1)
 
     __radd__ = __add__
 
     def __sub__(self, other: Size) -> Size:
-        return _combine(self, other, -1)
+        other = self._size(other)
+        return other if other is NotImplemented else _combine(self, other, -1)
 
     def __rsub__(self, other: Size) -> Size:
-        return other + self * -1
+        other = self._size(other)
+        return other if other is NotImplemented else other + self * -1
 
     def __mul__(self, other: Size) -> Size:
-        if isinstance(other, Dim):
-            return Dim.of(Compound("*", (self, other)))
+        other = self._size(other)
+        if other is NotImplemented or isinstance(other, Dim):
+            return other if other is NotImplemented else _product(self, other)
         if other == 0:
             return 0
         return Dim(tuple((a, c * other) for a, c in self.terms), self.constant * other)
@@ -131,22 +148,48 @@ class Dim:
     __rmul__ = __mul__
 
     def __floordiv__(self, other: Size) -> Size:
+        other = self._size(other)
         if isinstance(other, int) and other != 0:
             factors = (self.constant, *(c for _, c in self.terms))
             if all(c % other == 0 for c in factors):
                 return Dim(tuple((a, c // other) for a, c in self.terms), self.constant // other)
-        return Dim.of(Compound("//", (self, other)))
+        return other if other is NotImplemented else Dim.of(Compound("//", (self, other)))
 
     def __rfloordiv__(self, other: int) -> Size:
-        return Dim.of(Compound("//", (other, self)))
+        size = self._size(other)
+        return size if size is NotImplemented else Dim.of(Compound("//", (size, self)))
 
     def __mod__(self, other: Size) -> Size:
+        other = self._size(other)
         if isinstance(other, int) and other != 0 and all(c % other == 0 for _, c in self.terms):
             return self.constant % other
-        return Dim.of(Compound("%", (self, other)))
+        return other if other is NotImplemented else Dim.of(Compound("%", (self, other)))
 
     def __rmod__(self, other: int) -> Size:
-        return Dim.of(Compound("%", (other, self)))
+        size = self._size(other)
+        return size if size is NotImplemented else Dim.of(Compound("%", (size, self)))
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._size(other) if not isinstance(other, int | Dim) else self._refuse()
+
+    __rtruediv__ = __truediv__
+
+    def _size(self, other: Any) -> Any:
+        """Return what arithmetic on sizes takes; traced numbers have operators of their own.
+
+        Raises
+        ------
+        ConcretizationError
+            For a number that is no integer: it would need the size itself.
+        """
+        if isinstance(other, int | Dim):
+            return other
+        if isinstance(other, numbers.Integral):
+            return int(other)
+        return self._refuse() if isinstance(other, numbers.Number) else NotImplemented
+
+    def _refuse(self) -> Any:
+        raise self._unknown()
 
     def __neg__(self) -> Size:
         return self * -1
@@ -182,6 +225,25 @@ def _combine(left: Dim, right: Size, sign: int) -> Size:
     return Dim(terms, constant) if terms else constant
 
 
+def _product(left: Dim, right: Dim) -> Size:
+    """Return the product as a sum of products of atoms, these in one order."""
+    total: Size = left * right.constant + right * left.constant - left.constant * right.constant
+    for a, c in left.terms:
+        for b, d in right.terms:
+            first, *rest = sorted([*_factors(a), *_factors(b)], key=_order)
+            product = Dim.of(first)
+            for atom in rest:
+                product = Dim.of(Compound("*", (product, Dim.of(atom))))
+            total = total + product * (c * d)
+    return total
+
+
+def _factors(atom: Atom) -> list[Atom]:
+    if isinstance(atom, Symbol) or atom.operator != "*":
+        return [atom]
+    return [f for d in atom.operands if isinstance(d, Dim) for f in _factors(d.terms[0][0])]
+
+
 def minimum(left: Size, right: Size) -> Size:
     """Return the smaller of two dims, decided by their bounds where possible."""
     return _extreme("min", left, right)
@@ -198,13 +260,73 @@ def _extreme(operator: str, left: Size, right: Size) -> Size:
         return left if operator == "min" else right
     if low is not None and low >= 0:
         return right if operator == "min" else left
+    if operator == "max" and right == 0 and isinstance(left, Dim):
+        return _positive_part(left)
     return Dim.of(Compound(operator, (left, right)))
+
+
+def _positive_part(dim: Dim) -> Size:
+    """Return `max(dim, 0)`; of `dim` and `-dim` only the one with a positive first term is used."""
+    if dim.terms[0][1] > 0:
+        return Dim.of(Compound("max", (dim, 0)))
+    return Dim.of(Compound("max", (-dim, 0))) + dim
+
+
+def clipped(dim: Size, size: Size) -> Size:
+    """Return the smaller of `dim` and `size`, so that `size - clipped(dim, size)` cancels."""
+    return size - maximum(size - dim, 0)
+
+
+Limits: TypeAlias = Mapping[Symbol, tuple[int | None, int | None]]
 
 
 def bounds(dim: Size) -> tuple[int | None, int | None]:
     """Return the least and greatest value that `dim` can take; None where unbounded."""
     if isinstance(dim, int):
         return dim, dim
+    parts = [a for a, _ in dim.terms if isinstance(a, Compound) and a.operands[1:] == (0,)]
+    parts = [a for a in parts if a.operator == "max"]
+    if not parts or len(dim.terms) == 1:
+        return _bounds(dim)
+    # Either the part in `max(part, 0)` is not negative or it is not positive: the union of both.
+    inner = parts[0].operands[0]
+    coefficient = dict(dim.terms)[parts[0]]
+    rest = dim - Dim(((parts[0], coefficient),), 0)
+    above, below = rest + inner * coefficient, rest
+    low, high = _union(_limited(above, inner, True), _limited(below, inner, False))
+    least, greatest = _bounds(dim)
+    low = least if low is None else low if least is None else max(low, least)
+    high = greatest if high is None else high if greatest is None else min(high, greatest)
+    return low, high
+
+
+def _union(
+    left: tuple[int | None, int | None], right: tuple[int | None, int | None]
+) -> tuple[int | None, int | None]:
+    low = None if left[0] is None or right[0] is None else min(left[0], right[0])
+    high = None if left[1] is None or right[1] is None else max(left[1], right[1])
+    return low, high
+
+
+def _limited(dim: Size, inner: Size, is_above: bool) -> tuple[int | None, int | None]:
+    """Return the bounds of a dim where `inner`, if it is a symbol and a constant, has a sign."""
+    if not isinstance(inner, Dim) or len(inner.terms) != 1:
+        return bounds(dim)
+    ((symbol, coefficient),) = inner.terms
+    if not isinstance(symbol, Symbol) or coefficient != 1:
+        return bounds(dim)
+    lower, upper = symbol.lower, symbol.upper
+    if is_above:
+        lower = max(lower, -inner.constant)
+        lower = lower if upper is None else min(lower, upper)
+    else:
+        upper = -inner.constant if upper is None else min(upper, -inner.constant)
+        upper = max(upper, lower)
+    narrow = Symbol(symbol.name, lower, upper)
+    return bounds(substitute(dim, {symbol: Dim.of(narrow)}))
+
+
+def _bounds(dim: Dim) -> tuple[int | None, int | None]:
     low: int | None = dim.constant
     high: int | None = dim.constant
     for atom, coefficient in dim.terms:

@@ -250,6 +250,8 @@ def _sum_of_scaled(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | Non
 def _compose(builder: Builder, op: Op, x: Atom) -> tuple[Atom, ...] | None:
     """Merge a view with the view below it; drop views that change nothing."""
     producer = builder.producers.get(x) if isinstance(x, Value) else None
+    if producer is not None and not producer.operands:
+        producer = None
     if isinstance(op, Reshape | Transpose) and producer is not None:
         source = producer.operands[0]
         if isinstance(producer.op, BroadcastTo) and source.type.size == 1:

@@ -27,6 +27,7 @@ from .functions.lazy import find, is_always
 from .functions.shape import cast
 from .report import NO_SOURCE, expression_here
 from .rewrite import NEUTRAL, is_rewritten, rewrite, why_not
+from .size import user_size
 from .state import current, named
 
 CREATORS: frozenset[Any] = frozenset({np.zeros, np.ones, np.full, np.empty, np.array})
@@ -471,7 +472,9 @@ def _hasattr(owner: Any, name: str) -> bool:
     return found
 
 
-def _len(value: Any, /) -> int:
+def _len(value: Any, /) -> Any:
+    if isinstance(value, TracedArray) and value.shape:
+        return user_size(value.type.shape[0])
     size = len(value)
     trace = current()
     path = trace.root.inputs.path_of(value) if trace is not None else None

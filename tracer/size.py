@@ -9,13 +9,14 @@ elsewhere.
 from __future__ import annotations
 
 import operator
+import sys
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..ir.core import Atom, Literal, Value
+from ..ir.core import Atom, Eqn, Literal, Value
 from ..ir.dims import Dim, Size, Symbol, bounds
 from ..ir.op import Op
 from ..ir.ops.dynamic import AsSize, Extent, Match
@@ -60,10 +61,16 @@ def seen(value: Any, frame: types.FrameType | None) -> Any:
     ours = module.partition(".")[0] == _PACKAGE and not module.startswith(f"{_PACKAGE}.benchmarks")
     if ours and frame is not None and module.endswith("tracer.hooks"):
         # A hook stands in for the user's own expression.
-        ours = frame.f_code.co_name not in ("_attribute", "_call", "_len")
+        ours = frame.f_code.co_name not in ("_attribute", "_call", "_call_object")
     if ours:
         return value
     return tuple(map(user_size, value)) if isinstance(value, tuple) else user_size(value)
+
+
+def caller() -> types.FrameType | None:
+    """Return the frame that called the NumPy function whose traced form calls this."""
+    frame = sys._getframe(2)
+    return frame.f_back if frame.f_code.co_name == "__array_function__" else frame
 
 
 def size_of(value: Any) -> Size:
@@ -78,13 +85,25 @@ def size_of(value: Any) -> Size:
     if isinstance(value, TracedArray) and not value.shape and value.dtype.kind in "iu":
         if isinstance(value._atom, Literal):
             return int(value._atom.value)
-        name = value._atom.hint or "n"
         integer = value if value.dtype == np.int64 else value.astype(np.int64)
-        emit_sized(AsSize, (integer,), None, name)
-        found: Any = _sized(AsSize, {}, [lift(integer, require("a size"))[0]])
-        return Dim.of(found)
+        return _bound(integer, None, value._atom.hint or "n")
     index: Any = value
     return int(index.__index__())
+
+
+def named_size(size: Size) -> Size:
+    """Return a size as a symbol of its own, where its expression would be hard to read."""
+    if not isinstance(size, Dim):
+        return size
+    return _bound(emit(Extent(size), ()), size, "n")
+
+
+def _bound(integer: TracedArray, upper: Size | None, name: str) -> Dim:
+    emit_sized(AsSize, (integer,), upper, name)
+    trace = require("a size")
+    symbol = _symbol(_key(AsSize, {}, [lift(integer, trace)[0]]), trace)
+    assert symbol is not None
+    return Dim.of(symbol)
 
 
 def shape_of(shape: Any) -> tuple[Size, ...]:
@@ -103,17 +122,19 @@ def _key(op: type[Op], attributes: dict[str, Any], atoms: Sequence[Atom]) -> Any
     return ("sized", op, tuple(attributes.items()), tuple(atoms))
 
 
-def _sized(op: type[Op], attributes: dict[str, Any], atoms: Sequence[Atom]) -> Symbol | None:
-    """Return the symbol that an equation of this trace, or of one around it, has bound already."""
-    key = _key(op, attributes, atoms)
-    trace: Trace | None = require("a size")
+def _known(key: Any, trace: Trace | None) -> Eqn | None:
+    """Return the equation for a key in a trace or in one around it."""
     while trace is not None:
         known = trace.builder.find(key)
         if known is not None:
-            (symbol,) = known.op.binds
-            return symbol
+            return known
         trace = trace.parent
     return None
+
+
+def _symbol(key: Any, trace: Trace) -> Symbol | None:
+    known = _known(key, trace)
+    return None if known is None else known.op.binds[0]
 
 
 def emit_sized(
@@ -128,12 +149,9 @@ def emit_sized(
     trace = require("an array", operands)
     atoms = [lift(v, trace)[0] for v in operands]
     key = _key(kind, attributes, atoms)
-    around: Trace | None = trace
-    while around is not None:
-        known = around.builder.find(key)
-        if known is not None:
-            return tuple([_wrapped(r, trace) for r in known.results])
-        around = around.parent
+    known = _known(key, trace)
+    if known is not None:
+        return tuple([_wrapped(r, trace) for r in known.results])
     symbol = Symbol(name, 0, bounds(upper)[1] if upper is not None else None)
     trace.builder.provenance = locate(trace)
     made = trace.builder.emit(kind(size=symbol, **attributes), atoms)
@@ -316,6 +334,7 @@ __all__ = [
     "emit_sized",
     "known_value",
     "match",
+    "named_size",
     "refuse_iteration",
     "seen",
     "shape_of",

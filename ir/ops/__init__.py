@@ -22,6 +22,7 @@ from . import (
     shape,
     special,
     ufunc,
+    unique,
     windows,
 )
 
@@ -47,5 +48,6 @@ __all__ = [
     "shape",
     "special",
     "ufunc",
+    "unique",
     "windows",
 ]

@@ -47,7 +47,9 @@ class Span(NamedTuple):
         if isinstance(self.start, Dim) or isinstance(self.length, Dim):
             start = self.start if isinstance(self.start, int) else emitter.size(self.start)
             stop = self.start + self.length * self.step
-            last = stop if isinstance(stop, int) else emitter.size(stop)
+            last = str(stop) if isinstance(stop, int) else emitter.size(stop)
+            if self.step < 0:
+                last = f"({last} if {last} >= 0 else None)"  # else it would count from the end
             return f"{start}:{last}:{self.step}"
         plain = self.slice()
         start = "" if plain.start == 0 and self.step > 0 else str(plain.start)

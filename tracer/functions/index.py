@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...ir.dims import Dim, Size, bounds, maximum, minimum
+from ...ir.dims import Dim, Size, bounds, clipped, maximum
 from ...ir.errors import ShapeError, UnsupportedError
 from ...ir.op import broadcast
 from ...ir.ops.dynamic import Nonzero
@@ -15,7 +15,7 @@ from ...ir.ops.index import AT, Index, Item, Span
 from ...ir.types import Kind
 from ..array import TracedArray, emit, implements, lift, method, unsupported
 from ..report import expression_here
-from ..size import agreed, emit_sized, known_value, match, size_of
+from ..size import agreed, emit_sized, known_value, match, named_size, size_of
 from ..state import require
 from .shape import as_array, constant, emit_reshape, normalize_axis, traced, transpose
 
@@ -39,27 +39,21 @@ def _symbolic_span(item: slice, size: Size) -> Span:
     if step == 0:
         raise ValueError("slice step cannot be zero")
     if step < 0:
-        if item.start is None and item.stop is None:
-            return Span(size - 1, (size - 1) // -step + 1, step) if step < -1 else Span(
-                size - 1, size, step
+        if item.start is not None:
+            raise UnsupportedError(
+                f"{expression_here()} slices backward from a place, on an axis whose size is known "
+                "only when the program runs.\n  Slice forward first, then write [::-1]."
             )
-        raise UnsupportedError(
-            f"{expression_here()} slices backward between ends, on an axis whose size is known "
-            "only when the program runs.\n  Slice forward first, then write [::-1]."
-        )
+        skipped = 0 if item.stop is None else _end(item.stop, 0, size) + 1
+        length = maximum(size - skipped, 0)
+        return Span(size - 1, (length + (-step - 1)) // -step, step)
     start, stop = _end(item.start, 0, size), _end(item.stop, size, size)
-    length = _longest(stop - start)
-    if isinstance(length, Dim) and isinstance(item.start, int) and item.start >= 0:
-        # As `max(n - 1, 0)` for `[1:]`, whichever way the start is clipped.
-        length = _longest(stop - item.start)
-        start = item.start
-    if step > 1:
-        length = (length + (step - 1)) // step
+    length = (maximum(stop - start, 0) + (step - 1)) // step
+    if isinstance(length, Dim) and len(length.terms) > 2:
+        length = named_size(length)  # by a name of its own: the expression is unreadable
+    if isinstance(item.start, int) and item.start >= 0:
+        start = item.start  # Python clips it
     return Span(start, length, step)
-
-
-def _longest(length: Size) -> Size:
-    return maximum(length, 0)
 
 
 def _end(value: Any, default: Size, size: Size) -> Size:
@@ -75,7 +69,7 @@ def _end(value: Any, default: Size, size: Size) -> Size:
             f"{expression_here()} slices up to a place that may count from either end.\n  Write "
             "np.maximum(i, 0) where it is never negative."
         )
-    return minimum(place, size)
+    return clipped(place, size)
 
 
 class _Flag:

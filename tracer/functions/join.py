@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.errors import ShapeError, UnsupportedError
+from ...ir.errors import ShapeError
 from ...ir.op import broadcast
 from ...ir.ops.index import IndexUpdate, Span
 from ...ir.ops.shape import Concatenate
 from ..array import TracedArray, emit, implements, is_traced, method, unsupported
-from ..report import expression_here
 from .create import full
 from .index import read
+from .sets import repeated_places
 from .shape import (
     as_array,
     atleast_1d,
@@ -211,16 +211,13 @@ def _merged(spread: Any, shape: Sequence[Any]) -> Any:
 
 @implements(np.repeat)
 def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
-    """As `np.repeat`, with counts known while tracing."""
-    if is_traced(repeats):
-        raise UnsupportedError(
-            f"{expression_here()}: the counts decide the result's shape, but are known only when "
-            "the program runs.\n  Make them static, or write np.take with an index."
-        )
+    """As `np.repeat`."""
     a = traced(a)
     if axis is None or (not a.shape and axis in (0, -1)):
         a, axis = emit_reshape(a, [a.size]), 0
     axis = normalize_axis(axis, a.ndim)
+    if is_traced(repeats):
+        return read(a, (*[slice(None)] * axis, repeated_places(repeats, a.shape[axis])))
     counts = np.asarray(repeats)
     if counts.size != 1:
         places = np.repeat(np.arange(a.shape[axis]), counts)

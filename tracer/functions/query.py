@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.types import Kind
+from ...ir.types import Kind, c_strides
 from ..array import PYTHON_TYPES, TracedArray, implements, is_traced
+from ..size import caller, seen
 
 
 @implements(np.shape)
 def shape(a: Any) -> Any:
     """As `np.shape`."""
-    return a.shape if isinstance(a, TracedArray) else np.array(a).shape
+    found = a.shape if isinstance(a, TracedArray) else np.array(a).shape
+    return found if all(type(d) is int for d in found) else seen(found, caller())
 
 
 @implements(np.ndim)
@@ -30,7 +32,33 @@ def size(a: Any, axis: Any = None) -> Any:
     axes = range(len(dims)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     for k in axes:
         total = total * dims[k]
-    return total
+    return total if type(total) is int else seen(total, caller())
+
+
+@implements(np.isfortran)
+def isfortran(a: Any) -> bool:
+    """As `np.isfortran`."""
+    layout = a._layout
+    return layout is not None and layout == c_strides(a.itemsize, a.shape[::-1])[::-1]
+
+
+@implements(np.isscalar)
+def isscalar(element: Any) -> bool:
+    """As `np.isscalar`."""
+    return element._kind is not Kind.ARRAY
+
+
+@implements(np.array_repr, np.array_str, np.array2string)
+def text(a: Any, *args: Any, **kwargs: Any) -> str:
+    """As `np.array_repr`: not known while tracing."""
+    return str(a._concrete("the value as text", "Format the value outside of the function."))
+
+
+@implements(np.einsum_path)
+def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
+    """As `np.einsum_path`, which looks at shapes alone."""
+    plain = [np.broadcast_to(v.dtype.type(0), v.shape) if is_traced(v) else v for v in operands]
+    return np.einsum_path(*plain, optimize=optimize)
 
 
 @implements(np.iscomplexobj)
@@ -68,7 +96,7 @@ def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
 @implements(np.common_type)
 def common_type(*arrays: Any) -> Any:
     """As `np.common_type`."""
-    return np.common_type(*[np.empty(0, a.dtype) for a in arrays])
+    return np.common_type(*[np.empty(0, a.dtype) if is_traced(a) else a for a in arrays])
 
 
 @implements(np.min_scalar_type)

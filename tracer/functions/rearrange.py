@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...ir.dims import Dim
 from ...ir.errors import ShapeError
 from ...ir.ops.index import AT, Index, IndexUpdate, Span
 from ...ir.ops.order import ArgSort, Sort
@@ -14,7 +15,17 @@ from ..array import TracedArray, emit, implements, is_traced, method, unsupporte
 from .create import where, zeros
 from .index import read
 from .join import concatenate
-from .shape import MISSING, constant, copy, emit_reshape, moveaxis, normalize_axis, swapaxes, traced
+from .shape import (
+    MISSING,
+    constant,
+    copy,
+    emit_reshape,
+    iota,
+    moveaxis,
+    normalize_axis,
+    swapaxes,
+    traced,
+)
 
 
 @implements(np.flip)
@@ -80,6 +91,9 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     rolled = a
     for at, by in shifts.items():
         size = a.shape[at]
+        if isinstance(size, Dim):
+            rolled = _roll_by_traced(rolled, by, at)
+            continue
         by = by % size if size else 0
         if by:
             lead = (slice(None),) * at
@@ -89,14 +103,14 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
 
 
 def _roll_by_traced(a: TracedArray, shift: Any, axis: Any) -> Any:
-    if shift.shape:
+    if np.shape(shift):
         raise unsupported("np.roll with an array of traced shifts", "Roll one axis at a time.")
     if axis is None:
         return emit_reshape(_roll_by_traced(emit_reshape(a, [a.size]), shift, 0), a.shape)
     axis = normalize_axis(axis, a.ndim)
     if a.shape[axis] == 0:
         return copy(a)
-    places = (constant(np.arange(a.shape[axis])) - shift) % a.shape[axis]
+    places = (iota(a.shape[axis]) - shift) % a.shape[axis]
     return read(a, (*[slice(None)] * axis, places))
 
 
@@ -288,7 +302,7 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     for k, size in enumerate(a.shape):
         shape = [1] * a.ndim
         shape[k] = size
-        index.append(at if k == axis else constant(np.arange(size).reshape(shape)))
+        index.append(at if k == axis else emit_reshape(iota(size), shape))
     return emit(Index((AT,) * a.ndim, gather=True), (a, *index))
 
 

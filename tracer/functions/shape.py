@@ -12,6 +12,7 @@ from ...ir.core import Literal
 from ...ir.dims import Dim, bounds
 from ...ir.errors import DTypeError, ShapeError
 from ...ir.op import broadcast
+from ...ir.ops.dynamic import Iota
 from ...ir.ops.select import Convert, Imag, Real
 from ...ir.ops.shape import BroadcastTo, Copy, Full, Reshape, Transpose
 from ...ir.types import Kind, c_strides
@@ -44,6 +45,11 @@ def traced(value: Any) -> Any:
 def constant(value: Any) -> Any:
     """Return an array that the traced function itself makes, as a literal."""
     return TracedArray(Literal(np.asarray(value)), Kind.ARRAY, require("a constant"))
+
+
+def iota(size: Any) -> Any:
+    """Return the integers below a size."""
+    return emit(Iota(size), ()) if isinstance(size, Dim) else constant(np.arange(size))
 
 
 def as_array(a: Any) -> Any:

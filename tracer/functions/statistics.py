@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...ir.dims import Dim, maximum
 from ...ir.ops import reduce as ops
 from ..array import TracedArray, implements, method, unsupported
 from .create import where as choose
@@ -85,7 +86,10 @@ def var(
         squared = cast(squared, np.zeros((), dtype).real.dtype)
     total, count = _total(squared, axes, keepdims, where)
     left = count - ddof
-    left = np.maximum(left, 0) if isinstance(left, TracedArray) else max(0, left)
+    if isinstance(left, TracedArray):
+        left = np.maximum(left, 0)
+    else:
+        left = maximum(left, 0) if isinstance(left, Dim) else max(0, left)
     return _divided(total, left)
 
 
