@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,11 @@ from .compiled import (
     check_callable,
     gradient_structure,
 )
-from .ir.core import Atom, Eqn, Function, Value
+from .ir.binding import lone_symbol, mentioned, renewed, symbols_of
+from .ir.core import Atom, Eqn, Function, Provenance, Value
+from .ir.dims import Dim, Symbol
 from .ir.errors import ShapeError, StructureError
+from .ir.ops.dynamic import AsSize, Extent, Match
 from .ir.types import ArrayType
 from .passes.memory import plan_memory
 from .passes.pipeline import AFTER_REVERSE, BEFORE_REVERSE, run
@@ -53,30 +56,77 @@ def split(joint: Function, primal: int, seeds: int) -> tuple[Function, Function]
     read: list[Atom] = [a for e in late_eqns for a in e.operands]
     read += joint.results[primal:]
     residuals = list(dict.fromkeys(a for a in read if isinstance(a, Value) and a not in late))
+    missing = _missing_sizes(residuals, joint.params[cut:], late_eqns, joint.results[primal:])
+    sizes = {s: Value(ArrayType(np.dtype(np.int64), ()), s.name) for s in missing}
+    early_eqns += [Eqn(Extent(Dim.of(s)), (), (v,), _SIZES) for s, v in sizes.items()]
     forward = Function(
         joint.name.removesuffix("_grad"),
         joint.params[:cut],
         early_eqns,
-        [*joint.results[:primal], *residuals],
+        [*joint.results[:primal], *residuals, *sizes.values()],
         param_kinds=joint.param_kinds[:cut],
         result_kinds=None,
     )
     kinds = [*joint.result_kinds[:primal], *forward.result_kinds[primal:]]
     # The backward has parameters of its own: a value belongs to one function.
-    fresh: dict[Atom, Atom] = {
-        r: Value(r.type, r.hint, r.cotangent_of, r.layout) for r in residuals
-    }
+    fresh: dict[Atom, Atom] = {}
+    params, first, dims = _parameters(residuals, sizes, fresh)
     moved = [
         Eqn(e.op, tuple([fresh.get(a, a) for a in e.operands]), e.results, e.provenance)
         for e in late_eqns
     ]
     backward = Function(
         f"{forward.name}_pullback",
-        [*[fresh[r] for r in residuals], *joint.params[cut:]],  # type: ignore[list-item]
-        moved,
+        [*params, *joint.params[cut:]],
+        [*first, *moved],
         [fresh.get(r, r) for r in joint.results[primal:]],
+        dims=[*dims, *[d for d in joint.dims if d not in dims]],
     )
     return forward.replace(result_kinds=kinds), backward
+
+
+_SIZES = Provenance((), "vjp")
+
+
+def _missing_sizes(
+    residuals: Sequence[Value],
+    seeds: Sequence[Value],
+    eqns: Sequence[Eqn],
+    results: Sequence[Atom],
+) -> list[Symbol]:
+    """Return the sizes that the backward mentions and that no shape of its parameters tells."""
+    wanted = {s for e in eqns for s in mentioned(e)}
+    wanted |= {s for a in (*residuals, *results) for s in symbols_of(a.type)}
+    told = {lone_symbol(d) for p in (*residuals, *seeds) for d in p.type.shape}
+    told |= {s for e in eqns for s in e.op.binds}
+    return sorted(wanted - told, key=lambda s: s.number)
+
+
+def _parameters(
+    residuals: Sequence[Value], sizes: Mapping[Symbol, Value], fresh: dict[Atom, Atom]
+) -> tuple[list[Value], list[Eqn], list[Symbol]]:
+    """Return the backward's parameters for residuals and sizes, the equations that bind those
+    sizes, and the dims that the function binds; `fresh` gets what stands for each residual."""
+    params: list[Value] = []
+    checks: list[Eqn] = []
+    dims: dict[Symbol, None] = {}
+    for r in residuals:
+        lone = {s for d in r.type.shape if (s := lone_symbol(d)) is not None and s not in sizes}
+        type, made = renewed(r.type, lone)
+        param = Value(type, r.hint, r.cotangent_of, r.layout)
+        params.append(param)
+        dims.update(dict.fromkeys([*sorted(lone, key=lambda s: s.number), *made]))
+        fresh[r] = param
+        if made:
+            value = Value(r.type, r.hint, r.cotangent_of, r.layout)
+            checks.append(Eqn(Match(r.type.shape), (param,), (value,), _SIZES))
+            fresh[r] = value
+    binds = []
+    for symbol, size in sizes.items():
+        param = Value(size.type, size.hint)
+        params.append(param)
+        binds.append(Eqn(AsSize(symbol), (param,), (Value(size.type),), _SIZES))
+    return params, [*binds, *checks], list(dims)
 
 
 class _Entry:
@@ -192,7 +242,10 @@ class VjpFunction:
     ) -> Any:
         count = traced.results
         out = unflatten(traced.structure, iter(flat[:count]))
-        types = [r.type for r in traced.function.results[:count]]
+        types = [
+            r.type.with_shape(np.shape(value))
+            for r, value in zip(traced.function.results, flat[:count], strict=False)
+        ]
         build = unflattener(gradient_structure(wanted))
 
         def pullback(cotangent: Any) -> Any:
@@ -222,7 +275,10 @@ def _seeds(cotangent: Any, structure: Structure, types: Sequence[ArrayType]) -> 
     seeds = []
     for leaf, type in zip(leaves, types, strict=True):
         shape, dtype = np.shape(leaf), np.result_type(leaf)
-        if shape != type.shape:
+        if len(shape) != len(type.shape) or any(
+            isinstance(a, int) and isinstance(b, int) and a != b
+            for a, b in zip(shape, type.shape, strict=True)
+        ):
             raise ShapeError(f"the cotangent has shape {list(shape)}, the output is {type}.")
         if not np.can_cast(dtype, type.dtype, "same_kind"):
             raise StructureError(f"the cotangent has dtype {dtype}, the output is {type}.")

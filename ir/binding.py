@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from .core import Atom, Eqn, Function
@@ -102,6 +102,24 @@ def fresh(symbol: Symbol) -> Symbol:
     return Symbol(symbol.name, symbol.lower, symbol.upper)
 
 
+def renewed(type: ArrayType, keep: Container[Symbol] = ()) -> tuple[ArrayType, list[Symbol]]:
+    """Return a type with a new symbol for each size that is none, and those symbols.
+
+    Sizes that are a symbol of `keep` stay.
+    """
+    if type.is_static:
+        return type, []
+    made: list[Symbol] = []
+    shape: list[Size] = []
+    for dim in type.shape:
+        known = lone_symbol(dim)
+        if isinstance(dim, Dim) and (known is None or known not in keep):
+            made.append(Symbol("m" if known is None else known.name))
+            dim = Dim.of(made[-1])
+        shape.append(dim)
+    return type.with_shape(shape), made
+
+
 def matched_dims(function: Function, operands: Sequence[Atom]) -> dict[Symbol, Size]:
     """Return what the dims that a function binds are for operands, read off their types."""
     found: dict[Symbol, Size] = {}
@@ -134,6 +152,7 @@ __all__ = [
     "matched_dims",
     "mentioned",
     "renamed_op",
+    "renewed",
     "renamed_type",
     "symbols_of",
 ]

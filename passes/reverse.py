@@ -30,12 +30,14 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.binding import renewed
 from ..ir.builder import Builder, inherit
 from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
 from ..ir.errors import DifferentiationError
 from ..ir.location import excerpt
 from ..ir.op import Op, Scatter, Zero
 from ..ir.ops.control import Call, Loop
+from ..ir.ops.dynamic import Match
 from ..ir.types import ArrayType, Kind
 from ..tracer.array import TracedArray, wrap
 from ..tracer.functions.create import zeros
@@ -99,7 +101,10 @@ class Adjoint:
         self, eqn: Eqn, needs: tuple[bool, ...], cts: Sequence[Any], scope: dict[Atom, Atom]
     ) -> Sequence[Any]:
         filled = tuple(
-            Zero(r.type) if ct is None else ct for ct, r in zip(cts, eqn.results, strict=True)
+            (Zero(r.type) if r.type.is_static else zeros(r.type.shape, r.type.dtype))
+            if ct is None
+            else ct
+            for ct, r in zip(cts, eqn.results, strict=True)
         )
         operands = [self._wrap(scope.get(a, a)) for a in eqn.operands]
         results = tuple([self._wrap(scope.get(r, r)) for r in eqn.results])
@@ -200,6 +205,7 @@ def reverse(
         wanted = [function.params[i] for i in wrt]
         adjoint = Adjoint(trace, active_values(function, wanted))
         kinds = list(function.param_kinds)
+        dims = list(function.dims)
         seeded = [0] if seeds is None else list(seeds)
         for position in seeded:
             result = function.results[position]
@@ -209,8 +215,14 @@ def reverse(
             else:
                 of = scope.get(result, result)
                 of = of if isinstance(of, Value) else None  # type: ignore[assignment]
-                seed = builder.param(Value(result.type, None, of))  # type: ignore[arg-type]
+                # The size of a cotangent is its own, until it is checked against the result's.
+                type, fresh = renewed(result.type)
+                dims += fresh
+                seed = builder.param(Value(type, None, of))  # type: ignore[arg-type]
                 kinds.append(Kind.ARRAY if result.type.shape else Kind.SCALAR)
+                if fresh:
+                    builder.provenance = _SEEDING
+                    seed = builder.one(Match(result.type.shape), seed)
             if isinstance(result, Value) and result in adjoint.active:
                 adjoint.accumulate(result, wrap(seed, Kind.ARRAY, trace))
         adjoint.sweep(function.eqns, scope)
@@ -227,7 +239,7 @@ def reverse(
         builder.params,
         builder.eqns,
         [*results, *cotangents],
-        dims=function.dims,
+        dims=dims,
         param_kinds=kinds,
         result_kinds=[
             *[function.result_kinds[k] for k in kept],

@@ -32,6 +32,7 @@ from ..ir.builder import Builder, inherit
 from ..ir.core import Atom, Eqn, Function, Literal, Value
 from ..ir.errors import DTypeError, ShapeError
 from ..ir.op import Effect, Elementwise, Op, broadcast
+from ..ir.ops.dynamic import Match
 from ..ir.ops.elementwise import multiply, negative
 from ..ir.ops.reduce import Sum, reduced_shape
 from ..ir.ops.select import Convert
@@ -119,6 +120,8 @@ class Simplify:
                 return trimmed
             if isinstance(op, Convert) and operands[0].type.dtype == op.dtype:
                 return operands[:1]
+        elif isinstance(op, Match):
+            return operands if op.infer(operands[0].type)[0] == operands[0].type else None
         elif isinstance(op, Transpose | Reshape | BroadcastTo):
             return _compose(builder, op, operands[0])
         elif isinstance(op, Copy):
