@@ -87,6 +87,7 @@ class Entry:
             objects,
             name=owner.name,
             has_aux=options.has_aux,
+            writes_back=options.mode == "compile",
         )
         self._stage("trace", self.traced.function, started)
         function, owned = self._optimize(owner, wanted)

@@ -18,9 +18,10 @@ from ..ir.dims import Dim
 from ..ir.errors import ConcretizationError, DTypeError, ShapeError, UnsupportedError
 from ..ir.op import ELEMENTWISE, Elementwise, Op
 from ..ir.ops.select import Convert
-from ..ir.types import DTYPE_NAMES, ArrayType, Kind
+from ..ir.types import DTYPE_NAMES, ArrayType, Kind, Layout
 from .report import expression_here
 from .state import Trace, escaped, locate, require
+from .storage import READ_ONLY, Storage, View, is_alias
 
 PYTHON_TYPES: dict[str, type] = {"b": bool, "i": int, "f": float, "c": complex}
 
@@ -134,12 +135,21 @@ def convert(atom: Atom, dtype: np.dtype, trace: Trace) -> Atom:
     return trace.builder.one(Convert(dtype), atom)
 
 
-def emit(op: Op, operands: Sequence[Any]) -> Any:
-    """Emit an op on values already of the right dtypes; return one traced result, or a tuple."""
+def emit(op: Op, operands: Sequence[Any], *, aliases: bool = False) -> Any:
+    """Emit an op on values already of the right dtypes; return one traced result, or a tuple.
+
+    A view of an array shares its memory; with `aliases` it does so where the op has to copy too.
+    """
     trace = require(op.name, operands)
     atoms = [lift(v, trace)[0] for v in operands]
     trace.builder.provenance = locate(trace)
     results = trace.builder.emit(op, atoms)
+    base = operands[0] if operands and len(results) == 1 else None
+    if type(base) is TracedArray and base._kind is Kind.ARRAY:
+        layout = atoms[0].layout if base._view is None else base._view.layout
+        if aliases or is_alias(op, atoms[0], layout):
+            view = base._as_view().then(op, atoms[1:], atoms[0], not isinstance(op, READ_ONLY))
+            return TracedArray(results[0], Kind.ARRAY, trace, view)
     wrapped = tuple(
         [
             TracedArray(r, Kind.ARRAY if r.type.shape or op.is_view else Kind.SCALAR, trace)
@@ -272,7 +282,7 @@ def _power(self: TracedArray, other: Any) -> Any:
     """`x ** n`: NumPy replaces a few scalar exponents of inexact arrays by cheaper ufuncs."""
     if not _is_operand(other):
         return NotImplemented
-    if type(other) in (int, float) and self._atom.type.shape:
+    if type(other) in (int, float) and self._value.type.shape:
         fast = _FAST_POWERS.get(float(other))
         if fast is not None and self.dtype.kind in "fc":
             return apply_elementwise(ELEMENTWISE[fast], (self,))
@@ -284,14 +294,43 @@ def _power(self: TracedArray, other: Any) -> Any:
 class TracedArray:
     """Stands for an ndarray, NumPy scalar or Python number inside a traced function."""
 
-    __slots__ = ("_atom", "_kind", "_trace")
+    __slots__ = ("_kind", "_seen", "_trace", "_value", "_view")
     __array_priority__ = 1000.0
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, atom: Atom, kind: Kind, trace: Trace) -> None:
-        self._atom = atom
+    def __init__(self, atom: Atom, kind: Kind, trace: Trace, view: View | None = None) -> None:
+        self._value = atom
         self._kind = kind
         self._trace = trace
+        self._view = view
+        if view is not None:
+            self._seen = view.storage.version
+
+    @property
+    def _atom(self) -> Atom:
+        """What it holds now."""
+        view = self._view
+        if view is not None and self._seen != view.storage.version:
+            self._value = view.read(self._trace.builder)
+            self._seen = view.storage.version
+        return self._value
+
+    def _as_view(self) -> View:
+        """Return the view that it is, of a storage of its own where nothing shares it yet."""
+        if self._view is None:
+            storage = Storage(self._value, self._trace)
+            self._view = View(storage, (), storage.layout)
+            self._seen = 0
+        return self._view
+
+    def set_read_only(self) -> None:
+        """Let no write go through it, as through a view that NumPy gives read-only."""
+        self._view = self._as_view()._replace(writeable=False)
+
+    @property
+    def _layout(self) -> Layout:
+        """The strides, None where C-contiguous."""
+        return self._value.layout if self._view is None else self._view.layout
 
     def __pullback_leaf__(self) -> tuple[ArrayType, Kind]:
         """Mark it as a leaf of containers; the signature of a traced argument."""
@@ -302,12 +341,12 @@ class TracedArray:
     @property
     def type(self) -> ArrayType:
         """The IR type."""
-        return self._atom.type
+        return self._value.type
 
     @property
     def dtype(self) -> np.dtype:
         """The dtype, as of the ndarray it stands for."""
-        return self._atom.type.dtype
+        return self._value.type.dtype
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -321,13 +360,13 @@ class TracedArray:
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return len(self._atom.type.shape)
+        return len(self._value.type.shape)
 
     @property
     def size(self) -> Any:
         """The number of elements."""
         total: Any = 1
-        for d in self._atom.type.shape:
+        for d in self._value.type.shape:
             total = total * d
         return total if total.__class__ is not Dim else _for_caller(total, sys._getframe(1))
 
@@ -469,10 +508,9 @@ class TracedArray:
         return read(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise UnsupportedError(
-            f"{expression_here()} writes into a traced array; writes are not supported yet.\n"
-            "  Build the array with np.where, np.concatenate or np.stack instead."
-        )
+        from .functions.write import store
+
+        store(self, index, value)
 
     def __getattr__(self, name: str) -> Any:
         if hasattr(np.ndarray, name) and not name.startswith("__"):

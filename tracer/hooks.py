@@ -24,7 +24,9 @@ from ..ir.ops.shape import Reshape
 from ..ir.types import Kind
 from .array import FUNCTIONS, TracedArray, apply_elementwise, emit
 from .functions.lazy import find, is_always
+from .functions.positions import item_of
 from .functions.shape import cast
+from .functions.write import augment
 from .report import NO_SOURCE, expression_here
 from .rewrite import NEUTRAL, is_rewritten, rewrite, why_not
 from .size import user_size
@@ -173,8 +175,11 @@ def is_library_module(module: types.ModuleType) -> bool:
 
 
 def _item(owner: Any, key: Any) -> Any:
-    value = owner[key]
     trace = current()
+    grid = None if trace is None else item_of(owner, key)
+    if grid is not None:
+        return grid
+    value = owner[key]
     if trace is None or isinstance(value, TracedArray):
         return value
     inputs = trace.root.inputs
@@ -228,11 +233,9 @@ def _set_attribute(owner: Any, name: str, value: Any) -> None:
 
 
 def _set_item(owner: Any, key: Any, value: Any) -> None:
-    if isinstance(owner, np.ndarray) and current() is not None:
-        raise UnsupportedError(
-            f"{expression_here()} writes into an array; writes are not supported yet.\n"
-            "  Build the array with np.where, np.concatenate or np.stack instead."
-        )
+    trace = current()
+    if type(owner) is np.ndarray and trace is not None:
+        owner = trace.root.inputs.lift(owner)
     if _is_outer(owner):
         raise _changes(owner)
     owner[key] = value
@@ -247,18 +250,13 @@ def _changes(owner: Any) -> UnsupportedError:
 
 
 def _augment(old: Any, value: Any, operator: str) -> Any:
-    if isinstance(old, TracedArray) and old._kind is Kind.ARRAY and old.shape:
-        # `a += b` keeps a's dtype and shape in NumPy; as a value that is `a + b` cast back.
-        result = NEUTRAL["__pb_aug__"](old, value, operator)
-        return _in_place(old, result, operator)
-    return NEUTRAL["__pb_aug__"](old, value, operator)
-
-
-def _in_place(old: TracedArray, result: Any, operator: str) -> Any:
-    raise UnsupportedError(
-        f"{expression_here()} changes an array in place with `{operator}`; writes are not "
-        f"supported yet.\n  Write  x = x {operator[:-1]} y  instead."
-    )
+    trace = current()
+    if type(old) is np.ndarray and trace is not None:
+        old = trace.root.inputs.lift(old)
+    result = NEUTRAL["__pb_aug__"](old, value, operator)
+    if isinstance(old, TracedArray) and old._kind is Kind.ARRAY:
+        return augment(old, result, operator)
+    return result
 
 
 # ---- calls ---------------------------------------------------------------------------------------
@@ -331,12 +329,15 @@ def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
         return _getter(function, _dotted, *args)
     if isinstance(function, operator.itemgetter):
         return _getter(function, _item, *args)
-    if isinstance(function, np.ufunc):
-        return _constant(function(*args, **kwargs), trace)
-    creator = FUNCTIONS.get(function) if isinstance(function, types.BuiltinFunctionType) else None
+    if isinstance(function, np.ufunc) or isinstance(getattr(function, "__self__", None), np.ufunc):
+        return _constant(function(*map(_joined, args), **kwargs), trace)
+    creator = FUNCTIONS.get(function) if isinstance(function, _NUMPY_FUNCTIONS) else None
     if creator is not None and (function in CREATORS or builtins.any(map(_is_traced, args))):
-        return creator(*args, **kwargs)
+        return creator(*args, **kwargs)  # NumPy does not look for traced values in lists
     inner = getattr(type(function), "__call__", None)  # noqa: B004 - the method itself
+    special = find(inner)
+    if special is not None:
+        return special(function, *args, **kwargs)
     if isinstance(inner, types.FunctionType) and not is_library(inner):
         path = trace.root.inputs.path_of(function)
         if path is not None:
@@ -347,6 +348,16 @@ def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
     if _is_numpy(function):
         return _constant(made, trace)
     return _lifted(made, trace.root.inputs)  # it may be an array that others hold
+
+
+_NUMPY_FUNCTIONS = (types.BuiltinFunctionType, type(np.sum))
+
+
+def _joined(value: Any) -> Any:
+    """Return a list of traced values as one array, as NumPy would; anything else as it is."""
+    if type(value) in (list, tuple) and _is_traced(value):
+        return FUNCTIONS[np.array](value)
+    return value
 
 
 _RANDOM = ("random", "numpy.random.mtrand", "numpy.random._generator")

@@ -74,7 +74,8 @@ class Inputs:
         self._variables: dict[str, str] = {}
         self._loaded: dict[str, Any] = {}
         self._paths: dict[int, tuple[Any, str]] = {}
-        self._arrays: dict[int, tuple[Any, Value]] = {}
+        self.arrays: list[TracedArray] = []
+        self._arrays: dict[int, tuple[Any, TracedArray]] = {}
         self._getters: list[str] = []
         self._walking: set[int] = set()
 
@@ -218,19 +219,19 @@ class Inputs:
     def lift(self, value: Any) -> Any:
         """Return an array as a traced one that stands for this very object."""
         if type(value) is np.ndarray and value.dtype.kind in "biufc":
-            trace = current()
-            assert trace is not None
-            return TracedArray(self.array(value), Kind.ARRAY, trace)
+            return self._of(value)
         return value
 
     def array(self, value: np.ndarray) -> Atom:
-        """Return the parameter that stands for an array met without a known path."""
+        """Return what an array met without a known path holds now."""
+        return self._of(value)._atom
+
+    def _of(self, value: np.ndarray) -> TracedArray:
         known = self._arrays.get(id(value))
         if known is not None and known[0] is value:
             return known[1]
         check_dtype(value.dtype)
-        name = self.constant(value)
-        return self._array_at(value, name, None)._atom
+        return self._array_at(value, self.constant(value), None)
 
     def _variable(self, path: str) -> str:
         name = self._variables.get(path)
@@ -260,16 +261,18 @@ class Inputs:
         known = self._arrays.get(id(value))
         if known is not None and known[0] is value:
             # Two paths to one object now may lead to two later: the second must stay the same.
-            position = self.values.index(known[1])
+            position = next(k for k, a in enumerate(self.arrays) if a is known[1])
             if self._getters[position] != source:
                 self.check(f"{source} is not {self._getters[position]}")
-            return TracedArray(known[1], Kind.ARRAY, trace)
+            return known[1]
         param = Value(ArrayType(value.dtype, value.shape), hint, layout=layout_of(value))
         self.builder.param(param)
-        self._arrays[id(value)] = (value, param)
+        array = TracedArray(param, Kind.ARRAY, trace.root)
+        self._arrays[id(value)] = (value, array)
+        self.arrays.append(array)
         self.values.append(param)
         self._getters.append(source)
-        return TracedArray(param, Kind.ARRAY, trace)
+        return array
 
     def collector(self) -> Collect | None:
         """Return the compiled guards; None where the function reads nothing hidden."""

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..ir.builder import Builder
-from ..ir.core import Atom, Function, Literal, Value
+from ..ir.core import Atom, Function, Literal, Provenance, Value
 from ..ir.errors import StructureError, UnsupportedError
+from ..ir.location import Location
+from ..ir.ops.effects import WriteBack
 from ..ir.ops.shape import BroadcastTo
 from ..ir.plan import Fresh
 from ..ir.types import ArrayType, Kind, Layout
@@ -50,21 +52,8 @@ class Traced:
     structure: Structure
     aux: Structure | None = None
     results: int = 0
-
-    @functools.cached_property
-    def fresh(self) -> list[Fresh | None]:
-        """For each result what is known where NumPy makes it anew, else None."""
-        views = {e.results[0]: e for e in self.function.eqns if e.op.is_view}
-        found: list[Fresh | None] = []
-        owners: dict[Atom, int] = {}
-        for result in self.function.results:
-            atom, spread = result, False
-            while isinstance(atom, Value) and atom in views:
-                spread = spread or isinstance(views[atom].op, BroadcastTo)
-                atom = views[atom].operands[0]
-            owner = owners.setdefault(atom, len(owners))
-            found.append(None if atom in self.function.params else Fresh(owner, spread))
-        return found
+    fresh: Sequence[Fresh | None] = ()
+    written: Sequence[tuple[int, Location | None]] = ()
 
 
 def trace(
@@ -75,8 +64,11 @@ def trace(
     *,
     name: str,
     has_aux: bool = False,
+    writes_back: bool = False,
 ) -> Traced:
     """Trace `function(*args, **kwargs)`, where `structure` is that of `(args, kwargs)`.
+
+    With `writes_back` the program changes the arrays that the function writes into.
 
     Raises
     ------
@@ -101,7 +93,9 @@ def trace(
         except Exception as error:
             explain(error, _describer(builder, leaves, inputs))
             raise
+        written = _written([*params, *inputs.arrays], state, writes_back)
         results, count, out_structure, aux_structure = collect_output(output, state, name, has_aux)
+        owners = _owners(output)
     for value, leaf in zip(builder.params, leaves, strict=False):
         if value.hint is None:  # the user's code gave it no name of its own
             value.hint = "_".join(re.findall(r"\w+", leaf.path))
@@ -111,7 +105,61 @@ def trace(
         param_kinds=[*[leaf.kind for leaf in leaves], *[Kind.ARRAY] * len(inputs.values)],
         result_kinds=[k for _, k in results],
     )
-    return Traced(traced, len(leaves), inputs.collector(), out_structure, aux_structure, count)
+    return Traced(
+        traced,
+        len(leaves),
+        inputs.collector(),
+        out_structure,
+        aux_structure,
+        count,
+        _fresh(traced, owners),
+        written,
+    )
+
+
+def _written(
+    arrays: Sequence[TracedArray], state: Trace, writes_back: bool
+) -> list[tuple[int, Location | None]]:
+    """Return the positions of the parameters that were written into, and where first.
+
+    With `writes_back` their memory gets its last content, at the end of the program.
+    """
+    found: list[tuple[int, Location | None]] = []
+    for position, array in enumerate(arrays):
+        storage = array._view.storage if array._view is not None else None
+        if storage is None or not storage.version:
+            continue
+        found.append((position, storage.written))
+        if writes_back:
+            state.builder.provenance = Provenance((storage.written,) if storage.written else ())
+            param = array._as_view().storage.param
+            storage.put(state.builder.one(WriteBack(), param, storage.value))
+    return found
+
+
+def _owners(output: Any) -> list[Any]:
+    """Return for each leaf of an output what stands for its memory."""
+    leaves: list[Any] = []
+    flatten(_plain(output), leaves)
+    views = [getattr(leaf, "_view", None) for leaf in leaves]
+    return [
+        leaf if view is None else view.storage for leaf, view in zip(leaves, views, strict=True)
+    ]
+
+
+def _fresh(function: Function, memories: Sequence[Any]) -> list[Fresh | None]:
+    """Return for each result what is known where NumPy makes it anew, else None."""
+    views = {e.results[0]: e for e in function.eqns if e.op.is_view}
+    found: list[Fresh | None] = []
+    owners: dict[int, int] = {}
+    for result, memory in zip(function.results, memories, strict=True):
+        atom, spread = result, False
+        while isinstance(atom, Value) and atom in views:
+            spread = spread or isinstance(views[atom].op, BroadcastTo)
+            atom = views[atom].operands[0]
+        owner = owners.setdefault(id(memory), len(owners))
+        found.append(None if atom in function.params else Fresh(owner, spread))
+    return found
 
 
 def _guard_defaults(function: Callable[..., Any], inputs: Inputs) -> None:

@@ -60,7 +60,7 @@ def _end(value: Any, default: Size, size: Size) -> Size:
     """Return where a slice starts or stops, between 0 and the size."""
     if value is None:
         return default
-    place = size_of(value)
+    place = size_of(value, is_place=True)
     low, high = bounds(place)
     if high is not None and high < 0:
         return maximum(size + place, 0)
@@ -381,7 +381,8 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     if axis is None or (not a.shape and axis in (0, -1)):
         a, axis = np.reshape(a, -1), 0
     axis = normalize_axis(axis, a.ndim)
-    if a.shape[axis] == 0 and np.size(indices):
+    count = np.size(indices)
+    if a.shape[axis] == 0 and isinstance(count, int) and count:
         raise IndexError("cannot do a non-empty take from an empty axes.")
     if mode in ("wrap", "clip") and isinstance(a.shape[axis], int):
         size = a.shape[axis]

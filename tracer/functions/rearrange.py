@@ -10,6 +10,7 @@ from ...ir.dims import Dim
 from ...ir.errors import ShapeError
 from ...ir.ops.index import AT, Index, IndexUpdate, Span
 from ...ir.ops.order import ArgSort, Sort
+from ...ir.ops.shape import Reshape
 from ...ir.ops.windows import Windows
 from ..array import TracedArray, emit, implements, is_traced, method, unsupported
 from .create import where, zeros
@@ -157,9 +158,11 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     a = moveaxis(a, (first, second), (-2, -1))
     *lead, rows, columns = a.shape
     start, length = _diagonal_span(rows, columns, offset)
-    flat = emit_reshape(a, [*lead, rows * columns])
+    flat = emit(Reshape((*lead, rows * columns), a.ndim), (a,), aliases=True)
     spans = [Span(0, d, 1) for d in lead]
-    return emit(Index((*spans, Span(start, length, columns + 1))), (flat,))
+    result = emit(Index((*spans, Span(start, length, columns + 1))), (flat,))
+    result.set_read_only()
+    return result
 
 
 def _diagonal_span(rows: int, columns: int, offset: int) -> tuple[int, int]:

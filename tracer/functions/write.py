@@ -1,1 +1,213 @@
-"""Functions that write into their arguments."""
+"""Writes into arrays: assignment, augmented assignment, and NumPy's functions that write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...ir.core import Atom, Literal
+from ...ir.errors import ShapeError, UnsupportedError
+from ...ir.op import broadcast
+from ...ir.ops.index import Index, index_shape
+from ...ir.types import Kind
+from ..array import PYTHON_TYPES, TracedArray, convert, emit, is_traced, lift
+from ..report import expression_here
+from ..source import current_location
+from ..size import match
+from ..state import Trace, require
+from ..state import locate as provenance
+from .create import where
+from .index import Place, locate
+from .shape import traced
+
+
+def store(a: TracedArray, index: Any, value: Any) -> None:
+    """Do `a[index] = value`: the last of repeated positions wins; the value is cast to `a.dtype`.
+
+    Raises
+    ------
+    IndexError, ValueError, TypeError
+        As NumPy: an index out of bounds, shapes that do not broadcast, a read-only array, a complex
+        number into a real array.
+    """
+    if a._kind is not Kind.ARRAY:
+        name = "float" if a._kind is Kind.PYTHON else a.dtype.type.__name__
+        raise TypeError(f"'{name}' object does not support item assignment")
+    trace = check_writeable(a)
+    if isinstance(index, TracedArray) and index.dtype.kind == "b" and index.shape == a.shape:
+        chosen = _fill(a, index, value)
+        if chosen is not None:
+            put(a, chosen)
+            return
+    place = locate(a, index)
+    if _is_there(a, place, value):
+        return
+    atom = _fitting(a, place, cast_to(value, a.dtype, trace), trace)
+    write(place, atom, trace)
+
+
+def _is_there(a: TracedArray, place: Place, value: Any) -> bool:
+    """Whether a place holds the value already: `x[i:] += v` ends with `x[i:] = x[i:]`."""
+    if place.gather or not isinstance(value, TracedArray) or value._view is None:
+        return False
+    if a._as_view().storage is not value._view.storage or value.shape == ():
+        return False
+    held = (
+        place.array if place.is_whole else emit(Index(place.spec), (place.array, *place.operands))
+    )
+    return held._atom is value._atom
+
+
+def put(a: TracedArray, value: Any) -> None:
+    """Do `a[...] = value`."""
+    trace = check_writeable(a)
+    place = locate(a, Ellipsis)
+    write(place, _fitting(a, place, cast_to(value, a.dtype, trace), trace), trace)
+
+
+def write(place: Place, atom: Atom, trace: Trace) -> None:
+    """Make a value, already of the right dtype, the content of a place."""
+    target = place.array
+    positions = [lift(p, trace)[0] for p in place.operands]
+    trace.builder.provenance = provenance(trace)
+    view = target._as_view()
+    view.write(trace.builder, place.spec, positions, atom)
+    storage = view.storage
+    if storage.written is None:
+        storage.written = current_location()
+
+
+def check_writeable(a: TracedArray) -> Trace:
+    """Return the trace that a write into an array goes to.
+
+    Raises
+    ------
+    ValueError
+        For a read-only array, as NumPy.
+    UnsupportedError
+        For an array of outside a loop body or function that is traced apart.
+    """
+    trace = require("a write", (a,))
+    lift(a, trace)
+    view = a._as_view()
+    if not view.writeable:
+        raise ValueError("assignment destination is read-only")
+    if view.storage.trace is not trace:
+        raise UnsupportedError(
+            f"{expression_here()} writes, within a function given to a loop or a derivative, into "
+            "an array that is made outside of it.\n"
+            "  Pass the array in and return it: as the carry of the loop, or as an argument."
+        )
+    return trace
+
+
+def cast_to(value: Any, dtype: np.dtype, trace: Trace) -> Atom:
+    """Return a value as an atom of a dtype, cast as an assignment casts.
+
+    Raises
+    ------
+    TypeError, OverflowError
+        As NumPy, for a complex Python number into a real array, an int beyond the dtype.
+    """
+    if isinstance(value, list | tuple) and not _holds_traced(value):
+        value = np.asarray(value)
+    atom, kind = lift(value, trace)
+    if kind is Kind.PYTHON and isinstance(atom, Literal):
+        target = np.zeros((), dtype)
+        target[()] = value if not is_traced(value) else atom.value.item()
+        return Literal(target[()])
+    if kind is not Kind.ARRAY and atom.type.dtype.kind == "c" and dtype.kind not in "cb":
+        name = PYTHON_TYPES[dtype.kind].__name__
+        raise TypeError(f"{name}() argument must be a string or a real number, not 'complex'")
+    return convert(atom, dtype, trace)
+
+
+def _holds_traced(values: Any) -> bool:
+    return any(is_traced(v) or (isinstance(v, list | tuple) and _holds_traced(v)) for v in values)
+
+
+def _fitting(a: TracedArray, place: Place, atom: Atom, trace: Trace) -> Atom:
+    """Return the value in a shape that broadcasts to that of the selection.
+
+    Raises
+    ------
+    ValueError
+        As NumPy, where it does not.
+    """
+    positions = [lift(p, trace)[0].type for p in place.operands]
+    shape = index_shape(place.spec, place.array.type, positions)
+    found = atom.type.shape
+    extra = len(found) - len(shape)
+    if extra > 0 and all(d == 1 for d in found[:extra]):
+        return lift(np.reshape(TracedArray(atom, Kind.ARRAY, trace), found[extra:]), trace)[0]
+    try:
+        fits = broadcast([shape, found]) == shape
+    except ShapeError:
+        fits = False
+    if not fits:
+        sizes = [d for d in (*shape, *found) if not isinstance(d, int)]
+        if sizes:
+            return lift(match(TracedArray(atom, Kind.ARRAY, trace), shape), trace)[0]
+        if not shape and not place.keeps_array and not place.is_whole:
+            raise ValueError("setting an array element with a sequence.")
+        shown = [str(s).replace(" ", "") for s in (found, shape)]
+        raise ValueError(
+            f"could not broadcast input array from shape {shown[0]} into shape {shown[1]}"
+        )
+    return atom
+
+
+def _fill(a: TracedArray, mask: TracedArray, value: Any) -> Any:
+    """Return `a` with a value without axes where a mask is true, None for any other value."""
+    trace = require("a write")
+    atom = cast_to(value, a.dtype, trace)
+    if atom.type.shape:
+        return None
+    return where(mask, TracedArray(atom, Kind.SCALAR, trace), a)
+
+
+def augment(old: TracedArray, result: Any, operator: str) -> TracedArray:
+    """Do `old op= ...`, where `result` is `old op ...`; return `old`.
+
+    Raises
+    ------
+    TypeError
+        As NumPy (`UFuncTypeError`), where the result's dtype cannot be cast to that of the array.
+    """
+    trace = check_writeable(old)
+    result = traced(result)
+    if not np.can_cast(result.dtype, old.dtype, "same_kind"):
+        name = _UFUNC_NAMES.get(operator, operator)
+        raise TypeError(
+            f"Cannot cast ufunc '{name}' output from {result.dtype!r} to {old.dtype!r} with "
+            "casting rule 'same_kind'"
+        )
+    if result.shape != old.shape:
+        shown = [str(s).replace(" ", "") for s in (old.shape, result.shape)]
+        raise ValueError(
+            f"non-broadcastable output operand with shape {shown[0]} doesn't match the broadcast "
+            f"shape {shown[1]}"
+        )
+    place = locate(old, Ellipsis)
+    write(place, convert(lift(result, trace)[0], old.dtype, trace), trace)
+    return old
+
+
+_UFUNC_NAMES = {
+    "+=": "add",
+    "-=": "subtract",
+    "*=": "multiply",
+    "/=": "divide",
+    "//=": "floor_divide",
+    "%=": "remainder",
+    "**=": "power",
+    "&=": "bitwise_and",
+    "|=": "bitwise_or",
+    "^=": "bitwise_xor",
+    "<<=": "left_shift",
+    ">>=": "right_shift",
+    "@=": "matmul",
+}
+
+__all__ = ["augment", "check_writeable", "put", "store", "write"]

@@ -1,0 +1,342 @@
+"""The memory of arrays while a function is traced: what aliases what, and what a write changes.
+
+A `Storage` is the memory of one array, and holds its content as the value that it has now. Every
+array that shares it has a `View`: the storage and the steps (slices, transposes, reshapes) that
+lead from the whole to it. A write through any of them makes a new content; the others see that the
+version has moved on, and read theirs anew. In the program there are values alone:
+`x[1:][0] = v` is `x2 = index_update(x, v, index=(1,))`.
+
+A write composes the steps of its view into one index of the whole where it can. What cannot be
+composed (a reshape, an index array within a slice) updates the part, and writes the part back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..ir.builder import Builder
+from ..ir.core import Atom, Value
+from ..ir.location import Location
+from ..ir.op import Op
+from ..ir.ops.index import AT, At, Index, Index_, IndexUpdate, Item, Span, index_shape
+from ..ir.ops.select import Imag, MakeComplex, Real, StopGradient
+from ..ir.ops.shape import BroadcastTo, Reshape, Transpose, reshaped_view
+from ..ir.ops.windows import Windows
+from ..ir.types import Layout
+from .state import Trace
+
+
+class Step(NamedTuple):
+    """One view of another: an op, and its operands after the first."""
+
+    op: Op
+    operands: tuple[Atom, ...] = ()
+
+    def read(self, builder: Builder, whole: Atom) -> Atom:
+        """Emit the view of `whole`."""
+        return builder.one(self.op, whole, *self.operands)
+
+
+class Storage:
+    """The memory of one array: its content now, a value of `trace`.
+
+    `param` is what it held at first: of an argument, the parameter. `written` is where the first
+    write stands, if any; `layout` the strides of the whole.
+    """
+
+    __slots__ = ("layout", "param", "trace", "value", "version", "written")
+
+    def __init__(self, value: Atom, trace: Trace) -> None:
+        self.param = self.value = value
+        self.trace = trace
+        self.layout: Layout = value.layout
+        self.version = 0
+        self.written: Location | None = None
+
+    def put(self, value: Atom) -> None:
+        """Make `value` the content."""
+        if isinstance(value, Value) and isinstance(self.value, Value) and value.hint is None:
+            value.hint = self.value.hint
+        self.value = value
+        self.version += 1
+
+
+class View(NamedTuple):
+    """A part of a storage; `layout` is its strides, None where C-contiguous."""
+
+    storage: Storage
+    steps: tuple[Step, ...]
+    layout: Layout
+    writeable: bool = True
+
+    def read(self, builder: Builder) -> Atom:
+        """Emit what the part holds now."""
+        atom = self.storage.value
+        for step in self.steps:
+            atom = step.read(builder, atom)
+        return atom
+
+    def then(self, op: Op, operands: Sequence[Atom], whole: Atom, writeable: bool) -> View:
+        """Return the view `op` of this one, whose content is `whole`."""
+        layout = self.layout
+        if layout is not None or op.reorders or isinstance(op, Transpose | Index):
+            made = op.layouts(
+                [a.type for a in (whole, *operands)], [layout, *[None] * len(operands)]
+            )
+            layout = made[0] if made else None
+        steps = (*self.steps, Step(op, tuple(operands)))
+        return View(self.storage, steps, layout, self.writeable and writeable)
+
+    def write(
+        self, builder: Builder, index: Index_, positions: Sequence[Atom], value: Atom
+    ) -> None:
+        """Make `view[index] = value` the content of the storage.
+
+        `value` has the storage's dtype (or that of its real part, for a view of that) and a shape
+        that broadcasts to the selection's.
+        """
+        wholes = [self.storage.value]
+        for step in self.steps:
+            wholes.append(step.read(builder, wholes[-1]))
+        part = _Part.of(builder, wholes[-1], index, positions, value)
+        for step in reversed(self.steps):
+            whole = wholes.pop()
+            part = _through(builder, step, part, whole, wholes[-1])
+        storage = self.storage
+        content = part.whole(builder, wholes[-1]) or part.update(builder, wholes[-1])
+        storage.put(content)
+
+
+class _Part(NamedTuple):
+    """A selection of an array and what is written there.
+
+    `items` has one item for each axis of the array, no new axes; `value` has no axes or one for
+    each axis of the selection.
+    """
+
+    items: tuple[Item, ...]
+    positions: tuple[Atom, ...]
+    value: Atom
+
+    @classmethod
+    def of(
+        cls, builder: Builder, whole: Atom, index: Index_, positions: Sequence[Atom], value: Atom
+    ) -> _Part:
+        """Return the part of `whole` at an index, without new axes."""
+        shape = index_shape(index, whole.type, [p.type for p in positions])
+        if value.type.shape:
+            extra = value.type.ndim - len(shape)
+            sizes = value.type.shape[extra:] if extra > 0 else (1,) * -extra + value.type.shape
+            places = _new_axes(index, [p.type.ndim for p in positions])
+            sizes = tuple(d for k, d in enumerate(sizes) if k not in places)
+            value = _reshaped(builder, value, sizes)
+        return cls(tuple([i for i in index if i is not None]), tuple(positions), value)
+
+    @classmethod
+    def everything(cls, whole: Atom, value: Atom) -> _Part:
+        """Return the part that is all of an array."""
+        return cls(tuple([Span(0, d, 1) for d in whole.type.shape]), (), value)
+
+    @property
+    def is_gather(self) -> bool:
+        return any(p.type.shape for p in self.positions)
+
+    def whole(self, builder: Builder, array: Atom) -> Atom | None:
+        """Return the new content where the part is all of `array`, else None."""
+        full = tuple([Span(0, d, 1) for d in array.type.shape])
+        if self.items != full:
+            return None
+        if self.value.type == array.type and self.value.layout == array.layout:
+            return self.value
+        return None
+
+    def update(self, builder: Builder, array: Atom) -> Atom:
+        """Emit the array with the part written."""
+        return builder.one(IndexUpdate(self.items), array, self.value, *self.positions)
+
+    def permuted(self, builder: Builder, order: Sequence[int]) -> _Part | None:
+        """Return the part of the array whose axis `order[k]` is this one's axis `k`."""
+        inverse = np.argsort(order).tolist()
+        items = tuple([self.items[k] for k in inverse])
+        if self.is_gather and not _adjacent(items):
+            return None
+        ats = iter(self.positions)
+        by_axis = [next(ats) if isinstance(i, At) else None for i in self.items]
+        positions = tuple([p for k in inverse if (p := by_axis[k]) is not None])
+        value = self.value
+        if value.type.shape:
+            before, after = self._axes(self.items), self._axes(items)
+            names = [("axis", inverse[n]) if kind == "axis" else (kind, n) for kind, n in after]
+            axes = [before.index(n) for n in names]
+            if axes != list(range(len(axes))):
+                op = Transpose(tuple([a - len(axes) for a in axes]))
+                value = builder.one(op, value)
+        return _Part(items, positions, value)
+
+    def _axes(self, items: Sequence[Item]) -> list[tuple[str, int]]:
+        """Return what each axis of the selection comes from."""
+        block = max((p.type.ndim for p in self.positions), default=0)
+        found: list[tuple[str, int]] = []
+        placed = False
+        for axis, item in enumerate(items):
+            if isinstance(item, Span):
+                found.append(("axis", axis))
+            elif isinstance(item, At) and not placed:
+                found.extend(("block", k) for k in range(block))
+                placed = True
+        return found
+
+
+def _through(builder: Builder, step: Step, part: _Part, whole: Atom, parent: Atom) -> _Part:
+    """Return the part of `parent` that a part of its view `whole` is."""
+    op = step.op
+    if isinstance(op, Transpose):
+        lead = whole.type.ndim - len(op.axes)
+        order = [*range(lead), *[a + whole.type.ndim for a in op.axes]]
+        moved = part.permuted(builder, order)
+        if moved is not None:
+            return moved
+    elif isinstance(op, Index):
+        composed = _composed(op.index, step.operands, part, parent)
+        if composed is not None:
+            return composed
+    content = part.whole(builder, whole) or part.update(builder, whole)
+    everything = _Part.everything(parent, content)
+    if isinstance(op, Transpose):
+        moved = _Part.everything(whole, content).permuted(builder, order)
+        assert moved is not None
+        return moved
+    if isinstance(op, Index):
+        composed = _composed(op.index, step.operands, _Part.everything(whole, content), parent)
+        if composed is not None:
+            return composed
+        return _Part.of(builder, parent, _full(op.index, parent), step.operands, content)
+    if isinstance(op, Reshape):
+        return everything._replace(value=_reshaped(builder, content, parent.type.shape))
+    if isinstance(op, Real):
+        other = builder.one(Imag(), parent)
+        return everything._replace(value=builder.one(MakeComplex(), content, other))
+    if isinstance(op, Imag):
+        other = builder.one(Real(), parent)
+        return everything._replace(value=builder.one(MakeComplex(), other, content))
+    raise AssertionError(f"a view through {op.name} is read-only")
+
+
+def _full(index: Index_, parent: Atom) -> Index_:
+    """Return an index with an item for each axis of `parent`: leading axes stay whole."""
+    lead = parent.type.ndim - sum(i is not None for i in index)
+    return (*[Span(0, d, 1) for d in parent.type.shape[:lead]], *index)
+
+
+def _composed(index: Index_, operands: Sequence[Atom], part: _Part, parent: Atom) -> _Part | None:
+    """Return a part of a view `parent[index]` as one of `parent`, None where no index says it."""
+    outer, inner = iter(operands), iter(part.positions)
+    rest = iter(part.items)
+    items: list[Item] = []
+    positions: list[Atom] = []
+    dropped: list[int] = []
+    axis = selected = 0
+    for item in _full(index, parent):
+        if item is None:
+            if next(rest) != Span(0, 1, 1):
+                return None
+            dropped.append(selected)
+            selected += 1
+            continue
+        size = parent.type.shape[axis]
+        axis += 1
+        if isinstance(item, At):
+            items.append(item)
+            positions.append(next(outer))
+        elif isinstance(item, Span):
+            within = next(rest)
+            joined = _within(item, within, size)
+            if joined is None:
+                return None
+            items.append(joined)
+            if isinstance(within, At):
+                positions.append(next(inner))
+            selected += isinstance(within, Span)
+        else:
+            items.append(item)
+    composed = tuple(items)
+    if any(p.type.shape for p in part.positions):
+        # Ints beside index arrays would be arrays too, and an axis dropped may be any.
+        if dropped or not _adjacent(composed):
+            return None
+    if dropped and part.value.type.shape:
+        return None
+    return _Part(composed, tuple(positions), part.value)
+
+
+def _within(span: Span, item: Item, size: object) -> Item | None:
+    """Return the position in the whole of `item`, a position within `span`."""
+    if isinstance(item, At):
+        return item if span == Span(0, size, 1) else None  # type: ignore[arg-type]
+    if isinstance(item, Span):
+        return Span(span.start + item.start * span.step, item.length, span.step * item.step)
+    assert item is not None
+    if not isinstance(span.length, int) or not isinstance(span.start, int):
+        return item if span == Span(0, size, 1) else None  # type: ignore[arg-type]
+    position = item + span.length if item < 0 else item
+    return span.start + position * span.step
+
+
+def _adjacent(items: Sequence[Item]) -> bool:
+    """Whether the array positions stand side by side and no int is among them."""
+    places = [k for k, i in enumerate(items) if isinstance(i, At)]
+    if any(isinstance(i, int) for i in items):
+        return False
+    return not places or places[-1] - places[0] == len(places) - 1
+
+
+def _new_axes(index: Index_, ndims: Sequence[int]) -> set[int]:
+    """Return which axes of the selection are new ones."""
+    block = max(ndims, default=0)
+    found: set[int] = set()
+    axis, placed = 0, False
+    for item in index:
+        if item is None:
+            found.add(axis)
+            axis += 1
+        elif isinstance(item, Span):
+            axis += 1
+        elif item is AT and not placed:
+            axis += block
+            placed = True
+    return found
+
+
+def _reshaped(builder: Builder, atom: Atom, shape: Sequence[object]) -> Atom:
+    if atom.type.shape == tuple(shape):
+        return atom
+    return builder.one(Reshape(tuple(shape), atom.type.ndim), atom)  # type: ignore[arg-type]
+
+
+def is_alias(op: Op, whole: Atom, layout: Layout) -> bool:
+    """Whether NumPy gives a view of operand 0 for an op, where that has the strides `layout`."""
+    if isinstance(op, Real | Imag):
+        return whole.type.dtype.kind == "c"
+    if isinstance(op, Reshape):
+        return layout is None or reshapes_in_place(op, whole, layout)
+    return op.is_view and not isinstance(op, StopGradient)
+
+
+def reshapes_in_place(op: Reshape, whole: Atom, layout: Layout) -> bool:
+    """Whether a reshape of memory with these strides needs no copy."""
+    type = whole.type
+    if not type.is_static or 0 in type.shape or layout is None:
+        return True
+    shape: tuple[int, ...] = type.shape  # type: ignore[assignment]
+    dummy = np.lib.stride_tricks.as_strided(np.empty(1, type.dtype), shape, layout)
+    new: tuple[int, ...] = (*shape[: len(shape) - op.rank], *op.shape)  # type: ignore[assignment]
+    return reshaped_view(dummy, new) is not None
+
+
+READ_ONLY = (BroadcastTo, Windows)
+"""Ops whose views NumPy does not let be written."""
+
+__all__ = ["READ_ONLY", "Step", "Storage", "View", "is_alias"]
