@@ -88,10 +88,9 @@ class LinearFilter(Op):
             last = backward[_along(axis, slice(0, k))]
             fed = apply(self, a_whole, one, last) if k else last
             backward = np.concatenate([fed, backward[_along(axis, slice(k, None))]], axis)
-        if size > 1:
-            backward = apply(self, one, a_whole, backward)
-        w = np.flip(backward, axis)
-        into_x = np.flip(apply(self, b, one, backward), axis)[_along(axis, slice(0, n))]
+        # B and A commute: one filter, by the same routine of SciPy as the primal's.
+        into_x = np.flip(apply(self, b, a_whole, backward), axis)[_along(axis, slice(0, n))]
+        w = np.flip(apply(self, one, a_whole, backward) if size > 1 else backward, axis)
         into: list[Any] = [None, None, into_x if needs[2] else None]
         if state:
             into.append(w[_along(axis, slice(0, k))])
