@@ -20,6 +20,7 @@ from .op import Elementwise, Op
 from .ops.control import INDEX, Call, Fused, Loop
 from .ops.index import Index, Index_
 from .ops.matmul import MatMul
+from .ops.special import op_named
 from .printer import static_range
 from .signature import parse_binder, parse_boundary, parse_type, unreadable
 from .types import ArrayType, Kind, Layout
@@ -206,7 +207,7 @@ class Reader:
         name = node.func.id
         entry = Op.REGISTRY.get(name)
         if entry is None:
-            raise self._unknown(node.func, f"`{name}` is no op", [*Op.REGISTRY])
+            entry = self._special(node.func)
         if isinstance(entry, Elementwise):
             if node.keywords:
                 raise unreadable(node.keywords[0], f"{name} has no attributes")
@@ -222,6 +223,17 @@ class Reader:
         except TypeError as error:
             raise unreadable(node, f"{name}: {error}") from error
         return self._emit(node, op, operands)
+
+    def _special(self, node: ast.Name) -> Any:
+        """Return a function of SciPy, which is imported where no other op has the name."""
+        known = [*Op.REGISTRY]
+        try:
+            entry = op_named(node.id)
+        except ImportError as error:
+            raise unreadable(node, str(error)) from error
+        if entry is None:
+            raise self._unknown(node, f"`{node.id}` is no op", known)
+        return entry
 
     def _indexed(self, part: ast.Subscript, rest: list[ast.expr]) -> tuple[Index_, list[Atom]]:
         """Read the operands of `index_update(x[i], v)`: the index stands where it reads best."""
