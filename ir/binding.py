@@ -90,6 +90,17 @@ def _renamed(value: Any, binding: Mapping[Symbol, Size]) -> Any:
     return value
 
 
+def symbols_in(op: Op) -> tuple[Symbol, ...]:
+    """Return the symbols in the attributes of an op, those that it binds aside."""
+    found = {s for d in attribute_dims(op) for s in symbols(d)}
+    return tuple(sorted(found, key=lambda s: s.number))
+
+
+def evaluate_at(op: Op, unknown: Sequence[Symbol], sizes: Sequence[int], *operands: Any) -> Any:
+    """Evaluate an op whose attributes mention symbols, at values of these."""
+    return renamed_op(op, dict(zip(unknown, sizes, strict=True))).evaluate(*operands)
+
+
 def renamed_type(type: ArrayType, binding: Mapping[Symbol, Size]) -> ArrayType:
     """Return the type with dims of `binding` replaced."""
     if type.is_static or not symbols_of(type) & set(binding):
@@ -145,6 +156,7 @@ def lone_symbol(dim: Size) -> Symbol | None:
 __all__ = [
     "attribute_dims",
     "bound_symbols",
+    "evaluate_at",
     "fresh",
     "has_bindings",
     "leaves",
@@ -154,5 +166,6 @@ __all__ = [
     "renamed_op",
     "renewed",
     "renamed_type",
+    "symbols_in",
     "symbols_of",
 ]

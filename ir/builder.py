@@ -100,9 +100,8 @@ class Builder:
         self.bound.update(eqn.op.binds)
         if key is not None:
             self._memo[key] = eqn
-        if self.peephole is not None:
-            for value in eqn.results:
-                self.producers[value] = eqn
+        for value in eqn.results:
+            self.producers[value] = eqn
         return eqn.results
 
     def one(self, op: Op, *operands: Atom) -> Atom:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from .core import Atom, Function
-from .dims import Size, Symbol
+from .dims import Dim, Size, Symbol
 from .errors import DTypeError, ShapeError
 from .types import ArrayType, Shape
 
@@ -186,8 +187,15 @@ class Op:
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         """Return a NumPy expression for the result; it writes into `out` where that is given.
 
-        The default calls `evaluate` of this very op.
+        The default calls `evaluate` of this very op, with the sizes that are known then.
         """
+        from .binding import evaluate_at, symbols_in
+
+        unknown = symbols_in(self)
+        if unknown:
+            at = emitter.bind(functools.partial(evaluate_at, self, unknown), self.name)
+            sizes = ", ".join(emitter.size(Dim.of(s)) for s in unknown)
+            return f"{at}(({sizes},), {', '.join(operands)})"
         return f"{emitter.bind(self.evaluate, self.name)}({', '.join(operands)})"
 
 

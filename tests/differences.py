@@ -44,7 +44,8 @@ def check_vjp(function: Function, arguments: Sequence[Any], tolerance: float) ->
     wrt = inexact([p.type for p in function.params])
     seeds = inexact([r.type for r in function.results])
     backward = reverse(function, wrt, seeds=seeds, keep=())
-    cts = seeds_for([function.results[k].type for k in seeds])
+    primal = evaluate(function, *arguments)  # whose sizes the run alone may know
+    cts = seeds_for([type_of(primal[k]) for k in seeds])
     cotangents = evaluate(backward, *arguments, *cts)
 
     def loss(values: Sequence[Any]) -> float:
@@ -71,6 +72,8 @@ def check_both_orders(function: Function, arguments: Sequence[Any]) -> Function:
     """Check the cotangents and the cotangents of those; return the backward function."""
     with np.errstate(all="ignore"):
         backward = check_vjp(function, arguments, 2e-6)
-        cts = seeds_for([p.type for p in backward.params[len(arguments) :]])
+        primal = evaluate(function, *arguments)
+        seeds = inexact([r.type for r in function.results])
+        cts = seeds_for([type_of(primal[k]) for k in seeds])
         check_vjp(backward, [*arguments, *cts], 2e-5)
     return backward

@@ -73,10 +73,11 @@ def caller() -> types.FrameType | None:
     return frame.f_back if frame.f_code.co_name == "__array_function__" else frame
 
 
-def size_of(value: Any) -> Size:
+def size_of(value: Any, is_place: bool = False) -> Size:
     """Return the dim that an int, a size or a traced integer means where a shape is wanted.
 
-    A traced integer becomes a dim of its own, bound by an equation that checks its sign.
+    A traced integer becomes a dim of its own, bound by an equation that checks its sign; with
+    `is_place` it is where a slice starts or stops.
     """
     if isinstance(value, Dim):
         return value
@@ -86,7 +87,8 @@ def size_of(value: Any) -> Size:
         if isinstance(value._atom, Literal):
             return int(value._atom.value)
         integer = value if value.dtype == np.int64 else value.astype(np.int64)
-        return _bound(integer, None, value._atom.hint or "n")
+        attributes = {"is_place": True} if is_place else {}
+        return _bound(integer, None, value._atom.hint or "n", attributes)
     index: Any = value
     return int(index.__index__())
 
@@ -95,13 +97,15 @@ def named_size(size: Size) -> Size:
     """Return a size as a symbol of its own, where its expression would be hard to read."""
     if not isinstance(size, Dim):
         return size
-    return _bound(emit(Extent(size), ()), size, "n")
+    return _bound(emit(Extent(size), ()), size, "n", {})
 
 
-def _bound(integer: TracedArray, upper: Size | None, name: str) -> Dim:
-    emit_sized(AsSize, (integer,), upper, name)
+def _bound(
+    integer: TracedArray, upper: Size | None, name: str, attributes: dict[str, Any]
+) -> Dim:
+    emit_sized(AsSize, (integer,), upper, name, **attributes)
     trace = require("a size")
-    symbol = _symbol(_key(AsSize, {}, [lift(integer, trace)[0]]), trace)
+    symbol = _symbol(_key(AsSize, attributes, [lift(integer, trace)[0]]), trace)
     assert symbol is not None
     return Dim.of(symbol)
 
@@ -201,15 +205,21 @@ def match(a: TracedArray, shape: Sequence[Size], reads: bool = False) -> TracedA
 # ---- constants -----------------------------------------------------------------------------------
 
 
+def _producer(value: Value, trace: Trace | None) -> Eqn | None:
+    while trace is not None:
+        eqn = trace.builder.producers.get(value)
+        if eqn is not None:
+            return eqn
+        trace = trace.parent
+    return None
+
+
 def known_value(a: TracedArray) -> np.ndarray | None:
     """Return the value of an array that constants alone decide, None for another."""
     from ..ir.op import Effect
 
-    producers: dict[Value, Any] = {}
-    trace: Trace | None = a._trace
-    while trace is not None:
-        producers.update((r, e) for e in trace.builder.eqns for r in e.results)
-        trace = trace.parent
+    if isinstance(a._atom, Literal):
+        return np.asarray(a._atom.value)
     values: dict[Atom, Any] = {}
 
     def visit(atom: Atom, depth: int) -> bool:
@@ -218,7 +228,7 @@ def known_value(a: TracedArray) -> np.ndarray | None:
             return True
         if atom in values:
             return True
-        eqn = producers.get(atom)
+        eqn = _producer(atom, a._trace)
         if eqn is None or depth > 50 or not eqn.operands or len(eqn.results) != 1:
             return False
         op = eqn.op

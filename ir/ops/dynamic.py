@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 
 from ..dims import Dim, Size, Symbol
-from ..errors import ShapeError
+from ..errors import ShapeError, UnsupportedError
 from ..op import Array, Effect, Emitter, Op, Scatter
 from ..samples import numbers
 from ..types import ArrayType, Shape
 from .index import apply
 
 INDEX = np.dtype(np.int64)
+SIZE = Symbol("n")
+"""The size in samples."""
 
 
 class Binding(Op):
@@ -55,19 +57,23 @@ class Nonzero(Binding):
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
         return [
-            (cls(Symbol("n", 0, 4)), (np.array([True, False, True, True]),)),
-            (cls(Symbol("n", 0, 6)), (numbers(2, 3) > 0,)),
-            (cls(Symbol("n", 0, 3)), (np.array([0.0, 1.5, -0.0]),)),
+            (cls(SIZE), (np.array([True, False, True, True]),)),
+            (cls(SIZE), (numbers(2, 3) > 0,)),
+            (cls(SIZE), (np.array([0.0, 1.5, -0.0]),)),
         ]
 
 
 @dataclass(frozen=True)
 class AsSize(Binding):
-    """An integer whose value becomes the dim `size`, which must not be negative."""
+    """An integer whose value becomes the dim `size`, which must not be negative.
+
+    With `is_place` it is where a slice starts or stops.
+    """
 
     name = "as_size"
     effect = Effect.MAY_RAISE
     size: Symbol
+    is_place: bool = False
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         if types[0] != ArrayType(INDEX, ()):
@@ -75,24 +81,29 @@ class AsSize(Binding):
         return types
 
     def evaluate(self, *operands: Array) -> Any:
-        return as_size(operands[0])
+        return as_size(operands[0], self.is_place)
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
-        return f"{emitter.bind(as_size, 'as_size')}({operands[0]})"
+        return f"{emitter.bind(as_size, 'as_size')}({operands[0]}, {self.is_place})"
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
-        return [(cls(Symbol("n")), (np.int64(3),))]
+        return [(cls(SIZE), (np.int64(3),)), (cls(SIZE, True), (np.int64(0),))]
 
 
-def as_size(value: Any) -> np.int64:
+def as_size(value: Any, is_place: bool = False) -> np.int64:
     """Return an integer that can be a size.
 
     Raises
     ------
-    ValueError
-        As NumPy, for a negative one.
+    ShapeError
+        For a negative one, as NumPy; UnsupportedError for a place, which counts from the end then.
     """
+    if value < 0 and is_place:
+        raise UnsupportedError(
+            f"a slice starts or stops at a place that was computed, and is {value}: counting from "
+            "the end is not supported there.\n  Add the size of the axis to it."
+        )
     if value < 0:
         raise ShapeError("negative dimensions are not allowed")
     return np.int64(value)
@@ -214,4 +225,4 @@ def matched(x: np.ndarray, shape: tuple[Any, ...], reads: bool = False) -> np.nd
     raise ShapeError(text)
 
 
-__all__ = ["AsSize", "Binding", "Extent", "Iota", "Match", "Nonzero", "as_size", "matched"]
+__all__ = ["AsSize", "Binding", "Extent", "Iota", "Match", "Nonzero", "SIZE", "as_size", "matched"]

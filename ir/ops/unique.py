@@ -1,4 +1,4 @@
-"""Ops on arrays as sets, counts and repetitions: their results have as many elements as turn up."""
+"""Ops on arrays as sets, and repetitions: their results have as many elements as turn up."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..dims import Dim, Size, Symbol
-from ..errors import ShapeError
 from ..op import Array, Cost, Emitter, Op, Scatter
 from ..samples import numbers
 from ..types import ArrayType
-from .dynamic import INDEX, Binding
-from .index import AT, Index, IndexAdd, Item, Span, apply
+from .dynamic import INDEX, SIZE, Binding
+from .index import AT, IndexAdd, Item, Span, apply
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Unique(Binding):
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
-        n, repeated = Symbol("n"), np.array([2.5, 1.0, 2.5, -1.0])
+        n, repeated = SIZE, np.array([2.5, 1.0, 2.5, -1.0])
         return [
             (cls(n), (numbers(4),)),
             (cls(n, index=True, inverse=True, counts=True), (repeated.astype(int),)),
@@ -118,9 +117,9 @@ class Places(Op):
 
     def evaluate(self, *operands: Array) -> Any:
         x, values = (np.moveaxis(np.asarray(a), self.axis, 0) for a in operands)
-        rows = [a.reshape(len(a), -1) for a in (x, values)]
         if not len(values):
             return np.zeros(0, np.int64)
+        rows = [a.reshape(len(a), -1) for a in (x, values)]
         joined = np.concatenate(rows)
         ids = functools.reduce(_refined, joined.T, np.zeros(len(joined), np.int64))
         of_x, of_values = ids[: len(x)], ids[len(x) :]
@@ -177,7 +176,7 @@ class Intersect(Binding):
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
         a, b = np.array([3, 1, 3, 2]), np.array([2, 5, 3])
-        return [(cls(Symbol("n")), (a, b)), (cls(Symbol("n"), True, True), (a[1:], b))]
+        return [(cls(SIZE), (a, b)), (cls(SIZE, True, True), (a[1:], b))]
 
 
 @dataclass(frozen=True)
@@ -201,47 +200,6 @@ class Lone(Op):
 
 
 @dataclass(frozen=True)
-class BinCount(Op):
-    """How often each integer occurs, or the sum of its weights; as `np.bincount`."""
-
-    name = "bincount"
-    size: Symbol | int
-    minlength: int = 0
-
-    @property
-    def binds(self) -> tuple[Symbol, ...]:
-        return (self.size,) if isinstance(self.size, Symbol) else ()
-
-    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        if types[0].ndim != 1 or any(t.shape != types[0].shape for t in types):
-            raise ShapeError("The weights and list don't have the same length.")
-        dtype = np.dtype(np.float64) if len(types) > 1 else INDEX
-        length = Dim.of(self.size) if isinstance(self.size, Symbol) else self.size
-        return (ArrayType(dtype, (length,)),)
-
-    def evaluate(self, *operands: Array) -> Any:
-        return np.bincount(*operands, minlength=self.minlength)
-
-    def vjp(
-        self,
-        needs: tuple[bool, ...],
-        cts: tuple[Array, ...],
-        results: tuple[Array, ...],
-        *operands: Array,
-    ) -> Sequence[Array | Scatter | None]:
-        return [None, apply(Index((AT,), gather=True), cts[0], operands[0])]
-
-    @classmethod
-    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
-        x = np.array([1, 3, 1])
-        return [
-            (cls(Symbol("n")), (x,)),
-            (cls(Symbol("n"), 6), (x, numbers(3))),
-            (cls(4), (x, numbers(3))),
-        ]
-
-
-@dataclass(frozen=True)
 class Repeats(Binding):
     """The positions of an axis, each as often as its count says."""
 
@@ -256,7 +214,7 @@ class Repeats(Binding):
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
-        return [(cls(Symbol("n")), (np.array([2, 0, 3]),))]
+        return [(cls(SIZE), (np.array([2, 0, 3]),))]
 
 
-__all__ = ["BinCount", "Intersect", "Lone", "Places", "Repeats", "Unique"]
+__all__ = ["Intersect", "Lone", "Places", "Repeats", "Unique"]

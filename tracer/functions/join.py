@@ -13,6 +13,7 @@ from ...ir.op import broadcast
 from ...ir.ops.index import IndexUpdate, Span
 from ...ir.ops.shape import Concatenate
 from ..array import TracedArray, emit, implements, is_traced, method, unsupported
+from ..size import known_value
 from .create import full
 from .index import read
 from .sets import repeated_places
@@ -216,6 +217,8 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     if axis is None or (not a.shape and axis in (0, -1)):
         a, axis = emit_reshape(a, [a.size]), 0
     axis = normalize_axis(axis, a.ndim)
+    known = known_value(repeats) if is_traced(repeats) else None
+    repeats = repeats if known is None else known
     if is_traced(repeats):
         return read(a, (*[slice(None)] * axis, repeated_places(repeats, a.shape[axis])))
     counts = np.asarray(repeats)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.core import Literal
 from ...ir.ops.check import Require
 from ..array import TracedArray, emit, is_traced
+from ..size import known_value
 from .create import asarray
 from .shape import as_array, as_scalar, constant, traced
 
@@ -19,8 +19,7 @@ def known(value: Any) -> Any:
         if isinstance(value, list | tuple) and not all(known(v) is not None for v in value):
             return None
         return np.asarray(value)
-    atom = value._atom
-    return np.asarray(atom.value) if isinstance(atom, Literal) else None
+    return known_value(value)
 
 
 def require(x: Any, holds: Any, error: type[Exception], message: str) -> Any:

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from ...ir.dims import Dim
 from ...ir.errors import ShapeError
 from ...ir.ops.order import ArgPartition, ArgSort, Partition, Sort
 from ...ir.ops.search import SearchSorted
 from ..array import emit, implements, is_traced, method, unsupported
+from .create import full
 from .index import read
 from .known import array_of, known, require
 from .rearrange import flip, take_along_axis
@@ -170,10 +172,15 @@ def isin(
             "'sort' or None for kind."
         )
     if others.size == 0:
-        return np.full(element.shape, bool(invert))
+        return full(element.shape, bool(invert))
     dtype = common_dtype([element, others], weak=False)
     element = cast(element, dtype)
     ordered = emit(Sort(-1), (emit_reshape(cast(others, dtype), [others.size]),))
-    places = np.minimum(emit(SearchSorted(), (ordered, element)), others.size - 1)
-    found = read(ordered, places)
+    places = emit(SearchSorted(), (ordered, element))
+    if isinstance(others.size, Dim):
+        # There may be none: one more is read where an element is beyond all of them.
+        more = np.concatenate([ordered, np.zeros(1, dtype)])
+        is_found = (read(more, places) == element) & (places < others.size)
+        return as_array(~is_found if invert else is_found)
+    found = read(ordered, np.minimum(places, others.size - 1))
     return as_array(found != element if invert else found == element)

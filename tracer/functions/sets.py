@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.dims import Dim, bounds, maximum
+from ...ir.dims import Dim, Size, maximum
 from ...ir.ops.index import Index, Span
-from ...ir.ops.unique import BinCount, Intersect, Lone, Repeats, Unique
+from ...ir.ops.unique import Intersect, Lone, Repeats, Unique
 from ..array import TracedArray, emit, implements, unsupported
-from ..size import TracedSize, emit_sized, known_value, size_of
+from ..size import TracedSize, emit_sized, size_of
 from .create import literal
 from .shape import as_array, cast, common_dtype, emit_reshape, iota, normalize_axis, traced
 
@@ -143,37 +143,9 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     return emit(Index(tuple(spans)), (a,))
 
 
-@implements(np.bincount)
-def bincount(x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
-    """As `np.bincount`."""
-    a = as_array(traced(x))
-    if a.ndim != 1:
-        raise ValueError("object too deep for desired array" if a.ndim else "object of too small depth for desired array")
-    if not np.can_cast(a.dtype, np.intp, "safe"):
-        raise TypeError(
-            f"Cannot cast array data from {a.dtype!r} to {np.dtype(np.intp)!r} according to the "
-            "rule 'safe'"
-        )
-    a = cast(a, np.intp)
-    operands = [a]
-    if weights is not None:
-        w = as_array(traced(weights))
-        if w.dtype.kind == "c":
-            raise TypeError(
-                f"Cannot cast array data from {w.dtype!r} to dtype('float64') according to the "
-                "rule 'safe'"
-            )
-        operands.append(cast(w, np.float64))
-        if w.shape != a.shape:
-            raise ValueError("The weights and list don't have the same length.")
-    least = int(minlength.__index__())
-    if least < 0:
-        raise ValueError("'minlength' must not be negative")
-    known = known_value(a)
-    if known is not None:
-        length = len(np.bincount(known, minlength=least))
-        return emit(BinCount(length, least), operands)
-    return emit_sized(BinCount, operands, None, minlength=least)[0]
+def counted_size(integers: Any, minlength: Any) -> Size:
+    """Return the size of `np.bincount` of traced integers."""
+    return size_of(np.maximum(np.max(cast(integers, np.int64), initial=-1) + 1, minlength))
 
 
 def repeated_places(counts: Any, size: Any) -> Any:
@@ -226,4 +198,4 @@ def _length(low: Any, high: Any) -> Any:
     return size_of(difference)
 
 
-__all__ = ["arange", "bincount", "repeated_places", "trim_zeros", "unique"]
+__all__ = ["arange", "counted_size", "repeated_places", "trim_zeros", "unique"]
