@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import DTypeError, ShapeError, UnsupportedError
-from ..op import Array, Cost, Effect, Emitter, Op, Scatter
+from ..dims import Size
+from ..errors import DTypeError, ShapeError
+from ..op import Array, Cost, Emitter, Op, Scatter
 from ..samples import numbers
 from ..types import ArrayType
 from .index import AT, Index, IndexAdd, apply
@@ -59,22 +60,27 @@ class SearchSorted(Op):
         ]
 
 
+def counts(length: int, x: Array, weights: Array | None = None) -> Array:
+    """Return how often each of 0 .. length - 1 occurs along the last axis, or sums of weights."""
+    if x.ndim == 1 and x.size:
+        return np.bincount(x, weights, length)
+    result = np.zeros((*x.shape[:-1], length), PLACES if weights is None else np.float64)
+    if x.size:
+        for k in np.ndindex(x.shape[:-1]):
+            result[k] = np.bincount(x[k], None if weights is None else weights[k], length)
+    return result
+
+
 @dataclass(frozen=True)
 class BinCount(Op):
     """How often each of 0 .. length - 1 occurs: `x : i64[*b, n] -> i64[*b, length]`.
 
-    With a second operand, weights of float64, their sums. `checked` ones are known to lie inside.
+    With a second operand, weights of float64, their sums.
     """
 
     name = "bincount"
     cost = Cost.CHEAP
-    length: int
-    checked: bool = False
-
-    @property
-    def effect(self) -> Effect:  # type: ignore[override]
-        """Integers outside raise."""
-        return Effect.PURE if self.checked else Effect.MAY_RAISE
+    length: Size
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         x, *weights = types
@@ -84,21 +90,12 @@ class BinCount(Op):
         return (ArrayType(dtype, (*x.shape[:-1], self.length)),)
 
     def evaluate(self, *operands: Array) -> Any:
-        x, *rest = operands
-        weights = rest[0] if rest else None
-        if not self.checked and x.size and x.max() >= self.length:
-            raise UnsupportedError(
-                f"np.bincount finds {x.max()} where minlength is {self.length}: its result would "
-                "be longer.\n  Give a minlength above every integer."
-            )
-        if x.ndim == 1 and x.size:
-            return np.bincount(x, weights, self.length)
-        result = np.zeros((*x.shape[:-1], self.length), np.float64 if rest else PLACES)
-        if not x.size:
-            return result
-        for k in np.ndindex(x.shape[:-1]):
-            result[k] = np.bincount(x[k], None if weights is None else weights[k], self.length)
-        return result
+        length: Any = self.length
+        return counts(length, *operands)
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        length = emitter.size(self.length)
+        return f"{emitter.bind(counts, 'bincount')}({length}, {', '.join(operands)})"
 
     def vjp(
         self,
@@ -119,7 +116,7 @@ class BinCount(Op):
         x = np.array([2, 0, 2, 1])
         return [
             (cls(3), (x,)),
-            (cls(5, checked=True), (x, numbers(4))),
+            (cls(5), (x, numbers(4))),
             (cls(3), (np.array([[0, 2], [1, 1]]), numbers(2, 2))),
             (cls(2), (np.zeros(0, np.int64), np.zeros(0))),
         ]

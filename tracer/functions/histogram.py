@@ -28,8 +28,9 @@ _BLOCK = 65536
 
 @implements(np.bincount)
 def bincount(x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
-    """As `np.bincount`."""
+    """As `np.bincount`; the largest of traced integers sets the size of the result."""
     values = known(x)
+    length: Any = 0
     if values is not None:
         given = values if is_traced(x) else x
         length = np.bincount(given, minlength=minlength).shape[0]  # raises what NumPy raises
@@ -37,22 +38,26 @@ def bincount(x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
     else:
         integers = array_of(x)
         np.bincount(np.zeros([0] * integers.ndim, integers.dtype), minlength=minlength)
-        length = counted_size(integers, minlength)
+        integers = cast(integers, PLACES)
+        message = "'list' argument must have no negative elements"
+        integers = require(integers, ~np.any(integers < 0), ValueError, message)
     if integers.size == 0:
-        return zeros((length,), PLACES)
+        return zeros((length or minlength,), PLACES)
     if weights is not None:
         weights = array_of(weights)
         if weights.dtype.kind == "c":
             raise TypeError("Cannot cast array data from dtype('complex128') to dtype('float64')")
         if weights.shape != integers.shape:
             raise ValueError("The weights and list don't have the same length.")
-    return _counted(cast(integers, PLACES), weights, length, checked=values is not None)
+    if values is None:
+        length = counted_size(integers, minlength)
+    return _counted(integers, weights, length)
 
 
-def _counted(places: Any, weights: Any, length: Size, checked: bool = True) -> Any:
+def _counted(places: Any, weights: Any, length: Size) -> Any:
     """Return how often each place occurs, or the sums of its weights in float64."""
     operands = (places,) if weights is None else (places, cast(weights, np.float64))
-    return emit(BinCount(length, checked), operands)
+    return emit(BinCount(length), operands)
 
 
 # ---- edges ---------------------------------------------------------------------------------------
