@@ -1,9 +1,9 @@
 """Traced forms of functions in libraries that are imported only where the user's code does so.
 
 A form is registered under its qualified name, such as `"scipy.signal.lfilter"`: the first two parts
-name the module, the rest are attributes of it. The object is looked up when the module has been
-imported by somebody, never by us. Ufuncs then dispatch by themselves, whatever else is called is
-found by the hook of calls in `tracer/hooks.py`.
+name the module, the rest are attributes of it; `"numpy.vectorize"` is one of NumPy itself. The
+object is looked up when the module has been imported by somebody, never by us. Ufuncs then dispatch
+by themselves, whatever else is called is found by the hook of calls in `tracer/hooks.py`.
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ def implements_lazily(
     def register(implementation: Implementation) -> Implementation:
         for name in names:
             top, part, *path = name.split(".")
+            if top == "numpy" and not isinstance(getattr(np, part, None), types.ModuleType):
+                when_imported(top)(_entry([part, *path], implementation, always))
+                continue
             when_imported(f"{top}.{part}")(_entry(path, implementation, always))
         return implementation
 

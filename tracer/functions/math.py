@@ -11,8 +11,9 @@ from ...ir.op import Op
 from ...ir.ops.select import MakeComplex
 from ...ir.types import Kind
 from ..array import emit, implements, method, unsupported
-from .create import literal, where
+from .create import where
 from .shape import MISSING, as_array, as_python, as_scalar, cast, common_dtype, copy, traced
+from .write import put
 
 _CLIP = Op.REGISTRY["clip"].ufunc
 
@@ -97,19 +98,34 @@ def fix(x: Any, out: Any = None) -> Any:
 def nan_to_num(
     x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:
-    """As `np.nan_to_num`."""
+    """As `np.nan_to_num`: with `copy=False` the array itself is written into."""
     a = traced(x)
     if a.dtype.kind not in "fc":
         return as_scalar(a.copy() if copy else a)
     if a.dtype.kind == "c":
-        parts = [nan_to_num(p, True, nan, posinf, neginf) for p in (np.real(a), np.imag(a))]
-        return as_scalar(emit(MakeComplex(), parts))
+        parts = [_filled(p, nan, posinf, neginf) for p in (np.real(a), np.imag(a))]
+        result = emit(MakeComplex(), parts)
+    else:
+        result = _filled(a, nan, posinf, neginf)
+    if copy or not a.shape or a._kind is not Kind.ARRAY:
+        return as_scalar(result)
+    put(a, result)
+    return a
+
+
+def _filled(a: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
     limits = np.finfo(a.dtype)
-    filled = where(np.isnan(a), literal(nan, a.dtype), a)
-    top = literal(limits.max if posinf is None else posinf, a.dtype)
-    bottom = literal(limits.min if neginf is None else neginf, a.dtype)
+    given = (
+        nan,
+        limits.max if posinf is None else posinf,
+        limits.min if neginf is None else neginf,
+    )
+    if any(traced(v).dtype.kind == "c" for v in given):
+        raise TypeError("Cannot cast array data from complex to real according to 'same_kind'")
+    nan, top, bottom = (cast(v, a.dtype) for v in given)
+    filled = where(np.isnan(a), nan, a)
     filled = where(a == np.inf, top, filled)
-    return as_scalar(where(a == -np.inf, bottom, filled))
+    return where(a == -np.inf, bottom, filled)
 
 
 @implements(np.sinc)

@@ -9,6 +9,7 @@ import numpy as np
 from ...ir.types import Kind, c_strides
 from ..array import PYTHON_TYPES, TracedArray, implements, is_traced
 from ..size import caller, seen
+from .shape import as_array
 
 
 @implements(np.shape)
@@ -59,6 +60,14 @@ def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = Fa
     """As `np.einsum_path`, which looks at shapes alone."""
     plain = [np.broadcast_to(v.dtype.type(0), v.shape) if is_traced(v) else v for v in operands]
     return np.einsum_path(*plain, optimize=optimize)
+
+
+@implements(np.real_if_close)
+def real_if_close(a: Any, tol: float = 100) -> Any:
+    """As `np.real_if_close` of real numbers; for complex ones the values decide the dtype."""
+    if a.dtype.kind == "c":
+        a._concrete("the imaginary parts, which decide the dtype", "Write np.real(x).")
+    return as_array(a)
 
 
 @implements(np.iscomplexobj)

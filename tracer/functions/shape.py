@@ -37,6 +37,8 @@ def traced(value: Any) -> Any:
     """Return a value as a traced array of the innermost trace."""
     if isinstance(value, TracedArray):
         return value
+    if hasattr(type(value), "__pullback_elements__"):
+        return value.__pullback_elements__()
     trace = require("an array")
     atom, kind = lift(value, trace)
     return TracedArray(atom, kind, trace)
@@ -294,7 +296,6 @@ def cast(a: Any, dtype: Any) -> Any:
     return emit(Convert(dtype), (a,))
 
 
-@implements(np.copy)
 def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
     """As `np.copy`."""
     return as_array(emit(Copy("C" if order == "C" else "K"), (traced(a),)))
@@ -353,12 +354,8 @@ def _flatten(self: Any, order: str = "C") -> Any:
     return emit(Copy("C"), (ravel(self, order),))
 
 
-def as_kind(self: Any) -> Any:
-    """Copy a value without axes: a scalar stays a scalar."""
-    return copy(self) if self._kind is Kind.ARRAY else self
-
-
-def _matrix_transpose(self: Any) -> Any:
+@implements(np.matrix_transpose)
+def _matrix_transpose(self: Any, /) -> Any:
     if self.ndim < 2:
         raise ShapeError("matrix transpose with ndim < 2 is undefined")
     return swapaxes(self, -1, -2)
@@ -392,7 +389,6 @@ method("swapaxes", swapaxes)
 method("squeeze", squeeze)
 method("ravel", ravel)
 method("flatten", _flatten)
-method("copy", lambda self, order="C": copy(self, order) if self.shape else as_kind(self))
 method("real", property(real))
 method("imag", property(imag))
 method("conj", _conjugate)
