@@ -51,7 +51,7 @@ class Dce:
             needed = needed or any(s in sizes for s in eqn.op.binds)
             if not needed and not any(r in live for r in eqn.results):
                 continue
-            if isinstance(eqn.op, Loop):
+            if isinstance(eqn.op, Loop) and any(r in live for r in eqn.results):
                 eqn = self.loop(eqn, eqn.op, live)
             elif isinstance(eqn.op, Fused):
                 eqn = self.fused(eqn, eqn.op, live)

@@ -52,9 +52,11 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.binding import mentioned, symbols_of
 from ..ir.builder import Builder, inherit
 from ..ir.core import Atom, Eqn, Literal, Value
 from ..ir.dims import Symbol, symbols
+from ..ir.op import Effect
 from ..ir.ops.control import INDEX, Loop
 from ..ir.ops.elementwise import add, floor_divide, multiply, subtract
 from ..ir.ops.index import AT, Index, Item, Span
@@ -179,11 +181,37 @@ def _adjoint_body(
 
 
 def _residuals(body: _Body) -> tuple[list[Value], list[Eqn]]:
-    """Return the primal values that the adjoint equations read, and the views to take again."""
-    producers = {r: e for e in body.builder.eqns[: body.primal] for r in e.results}
+    """Return the primal values that the adjoint equations read, and what is computed again.
+
+    Views are taken again, and so is what has a size that only the iteration knows: no stack holds
+    it.
+    """
+    primal = body.builder.eqns[: body.primal]
+    producers = {r: e for e in primal for r in e.results}
+    binders = {s: e for e in primal for s in e.op.binds}
     index_and_captured = set(body.params)
     residuals: dict[Value, None] = {}
     recomputed: dict[int, Eqn] = {}
+
+    def again(eqn: Eqn) -> None:
+        if id(eqn) in recomputed:
+            return
+        recomputed[id(eqn)] = eqn
+        for operand in eqn.operands:
+            need(operand)
+        sizes(eqn)
+
+    def sizes(eqn: Eqn) -> None:
+        for symbol in mentioned(eqn):
+            binder = binders.get(symbol)
+            if binder is not None and not binder.op.regions:
+                again(binder)
+
+    def is_ragged(eqn: Eqn) -> bool:
+        if eqn.op.regions or eqn.op.effect is Effect.ORDERED:
+            return False
+        found = {s for r in eqn.results for s in symbols_of(r.type)}
+        return any(s in binders and not binders[s].op.regions for s in found)
 
     def need(atom: Atom) -> None:
         if not isinstance(atom, Value):
@@ -193,17 +221,16 @@ def _residuals(body: _Body) -> tuple[list[Value], list[Eqn]]:
             if atom in index_and_captured:
                 residuals.setdefault(atom)
             return
-        if eqn.op.is_view and len(eqn.results) == 1 and eqn.results[0].type.shape:
-            if id(eqn) not in recomputed:
-                for operand in eqn.operands:
-                    need(operand)
-                recomputed[id(eqn)] = eqn
+        is_view = eqn.op.is_view and len(eqn.results) == 1 and eqn.results[0].type.shape
+        if is_view or is_ragged(eqn):
+            again(eqn)
             return
         residuals.setdefault(atom)
 
     for eqn in body.builder.eqns[body.primal :]:
         for operand in eqn.operands:
             need(operand)
+        sizes(eqn)
     for result in body.results:
         need(result)
     order = {id(e): k for k, e in enumerate(body.builder.eqns)}

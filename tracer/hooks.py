@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.dims import maximum, minimum
 from ..ir.errors import ConcretizationError, UnsupportedError
 from ..ir.op import ELEMENTWISE
 from ..ir.ops.shape import Reshape
@@ -29,7 +30,7 @@ from .functions.shape import cast
 from .functions.write import augment
 from .report import NO_SOURCE, expression_here
 from .rewrite import NEUTRAL, is_rewritten, rewrite, why_not
-from .size import user_size
+from .size import TracedSize, size_of, user_size
 from .state import current, named
 
 CREATORS: frozenset[Any] = frozenset({np.zeros, np.ones, np.full, np.empty, np.array})
@@ -494,6 +495,18 @@ def _len(value: Any, /) -> Any:
     return size
 
 
+def _extreme(native: Any, choose: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """Return `max` or `min`, which stays exact for sizes known only when the program runs."""
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        sizes = [a for a in args if isinstance(a, TracedSize) or type(a) is int]
+        if len(sizes) == len(args) > 1 and not kwargs:
+            return user_size(functools.reduce(choose, map(size_of, sizes)))
+        return _call_object(native, args, kwargs, current())
+
+    return function
+
+
 def _vars(*owner: Any) -> Any:
     return _attribute(owner[0], "__dict__") if owner else vars()
 
@@ -534,6 +547,8 @@ BUILTINS: dict[Any, Callable[..., Any]] = {
     setattr: _set_attribute,
     hasattr: _hasattr,
     len: _len,
+    max: _extreme(max, maximum),
+    min: _extreme(min, minimum),
     vars: _vars,
     math.log: _math_log,
     **{getattr(math, n): _math(n, u) for n, u in _MATH.items() if hasattr(math, n)},

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.core import Atom, Literal, Value
-from ..ir.dims import Symbol
+from ..ir.dims import Dim, Size, Symbol, maximum
 from ..ir.errors import ShapeError, StructureError
 from ..ir.ops.control import INDEX, Loop
 from ..ir.types import ArrayType, Kind
@@ -16,6 +16,7 @@ from .array import PYTHON_TYPES, TracedArray, lift
 from .functions.shape import cast
 from .nested import close, inline_call, region_dims, trace_region
 from .report import expression_here
+from .size import TracedSize
 from .state import Trace, current, locate, require
 from .tree import LEAF, Node, Structure, children_of, flatten, is_leaf, paths, unflatten
 
@@ -210,7 +211,7 @@ def _loop(
     )
     static = all(isinstance(b, Literal) for b in bounds)
     trips: Any = (
-        max(0, int(bounds[1].value) - int(bounds[0].value)) if static else Symbol("n")  # type: ignore[union-attr]
+        max(0, int(bounds[1].value) - int(bounds[0].value)) if static else _trips(lower, upper)  # type: ignore[union-attr]
     )
     op = Loop(closed, len(inits), trips, backward=backward, dims=region_dims(closed))
     trace.builder.provenance = locate(trace)
@@ -230,6 +231,14 @@ def _body(
     out, ys, ys_structure = step(arrays[0], arrays[1:])
     after = [lift(o, trace) for o in out]
     return after, [lift(y, trace)[0] for y in ys], ys_structure
+
+
+def _trips(lower: Any, upper: Any) -> Size | Symbol:
+    """Return how often a loop runs: a size that is known by name, or a new one."""
+    sizes = [v.dim if isinstance(v, TracedSize) else v for v in (lower, upper)]
+    if all(type(s) is int or isinstance(s, Dim) for s in sizes):
+        return maximum(sizes[1] - sizes[0], 0)
+    return Symbol("n")
 
 
 def _bound(value: Any, trace: Trace) -> Atom:

@@ -286,7 +286,12 @@ class IndexUpdate(_Writing):
     def _wins(self, x: Array, positions: Sequence[Array]) -> Array:
         """Return where a written value stays: each one's number is written, then read back."""
         shape = index_shape(self.index, _type(x), [_type(p) for p in positions])
-        numbers = np.arange(math.prod(shape)).reshape(shape)  # type: ignore[arg-type]
+        if all(isinstance(d, int) for d in shape):
+            numbers: Array = np.arange(math.prod(shape)).reshape(shape)  # type: ignore[arg-type]
+        else:
+            read = apply(Index(self.index, True), x, *positions)
+            ones = np.ones_like(np.reshape(read, (-1,)), dtype=np.int64)
+            numbers = np.reshape(np.cumsum(ones), shape)  # type: ignore[arg-type]
         blank = np.zeros_like(x, dtype=numbers.dtype)
         written = apply(IndexUpdate(self.index), blank, numbers, *positions)
         return apply(Index(self.index, True), written, *positions) == numbers
