@@ -116,6 +116,16 @@ CASES: dict[str, Case] = {
     "cumulative_sum all": lambda x: np.cumulative_sum(x),
     "cumulative_prod": lambda x: np.cumulative_prod(x, axis=0, include_initial=True),
     "cumulative_sum dtype": lambda x: np.cumulative_sum(x, axis=0, dtype=np.float32),
+    "average": lambda x: np.average(x, axis=0, weights=x * x - x[:1] * x[:1]),
+    "average returned": lambda x: np.average(x, weights=np.abs(x), returned=True),
+    "nansum": lambda x: np.nansum(x, axis=-1, initial=0.5),
+    "nanprod": lambda x: np.nanprod(x, axis=0),
+    "nanmean": lambda x: np.nanmean(x, axis=0, keepdims=True),
+    "nanmean ints": lambda x: np.nanmean(x, dtype=int),
+    "nanmax": lambda x: np.nanmax(x),
+    "nanmax axis": lambda x: np.nanmax(x, axis=-1, keepdims=True),
+    "nanmin initial": lambda x: np.nanmin(x, axis=0, initial=0.5, where=np.real(x) > 0.25),
+    "nanmin without initial": lambda x: np.nanmin(x, axis=0, where=np.real(x) > 0.25),
     "nanvar": lambda x: np.nanvar(x),
     "nanvar axis": lambda x: np.nanvar(x, axis=0, ddof=1, keepdims=True),
     "nanvar dtype": lambda x: np.nanvar(x, axis=-1, dtype=np.float64),
@@ -215,7 +225,8 @@ SMOOTH = (
     "gradient coordinates second", "gradient even coordinates", "unwrap", "convolve",
     "convolve itself", "correlate same", "correlate complex", "i0", "i0 far", "partition",
     "partition axis", "sort_complex", "cumulative_sum", "cumulative_prod", "nanvar axis",
-    "nanstd", "nancumsum", "nancumprod",
+    "nanstd", "nancumsum", "nancumprod", "average returned", "nansum", "nanprod", "nanmean",
+    "nanmax axis", "nanmin initial",
 )  # fmt: skip
 
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from ...ir.dims import Dim, maximum
 from ...ir.ops import reduce as ops
-from ..array import TracedArray, implements, method, unsupported
+from ..array import TracedArray, implements, method
 from .create import where as choose
 from .known import require
-from .reduce import is_given, is_masked, kept, reduction, refuse_out
+from .reduce import is_given, is_masked, kept, reduction, refuse_out, ufunc_reduce
 from .shape import MISSING, as_array, broadcast_to, cast, emit_reshape, traced, transpose
 
 
@@ -130,7 +130,7 @@ def average(
     *,
     keepdims: Any = MISSING,
 ) -> Any:
-    """As `np.average`; weights that add up to zero divide by zero instead of raising."""
+    """As `np.average`."""
     a = as_array(traced(a))
     if weights is None:
         result = mean(a, axis, keepdims=keepdims)
@@ -139,9 +139,9 @@ def average(
     else:
         weights = _fitted_weights(as_array(traced(weights)), a, axis)
         dtype = np.result_type(a.dtype, weights.dtype, *(["f8"] if a.dtype.kind in "biu" else []))
-        if not weights.size:
-            raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         scale = np.sum(weights, axis=axis, dtype=dtype, keepdims=kept(keepdims))
+        message = "Weights sum to zero, can't be normalized"
+        scale = require(scale, ~np.any(scale == 0), ZeroDivisionError, message)
         result = np.sum(cast(a, dtype) * cast(weights, dtype), axis=axis, keepdims=kept(keepdims))
         result = result / scale
     if not returned:
@@ -213,24 +213,14 @@ def nanmean(
     if a.dtype.kind not in "fc":
         return mean(a, axis, dtype, out, keepdims, where=where)
     refuse_out("np.nanmean", out)
+    if dtype is not None and np.dtype(dtype).kind not in "fc":
+        raise TypeError("If a is inexact, then dtype must be inexact")
     valid = ~np.isnan(a)
     if is_masked(where):
         valid = valid & where
     total = np.sum(_filled(a, 0), axis, dtype, None, kept(keepdims), where=where)
     count = np.sum(valid, axis, np.intp, None, kept(keepdims))
     return _divided(total, count)
-
-
-def _extreme(function: Any, a: Any, axis: Any, keepdims: Any, least: float) -> Any:
-    a = as_array(traced(a))
-    if a.dtype.kind == "c":
-        raise unsupported("a nanmax or nanmin of complex numbers")
-    if a.dtype.kind != "f":
-        return function(a, axis=axis, keepdims=kept(keepdims))
-    result = function(_filled(a, least), axis=axis, keepdims=kept(keepdims))
-    empty = np.all(np.isnan(a), axis=axis, keepdims=kept(keepdims))
-    chosen = choose(empty, np.nan, result)
-    return chosen if chosen.shape else chosen[()]
 
 
 @implements(np.nanmax)
@@ -243,9 +233,10 @@ def nanmax(
     where: Any = MISSING,
 ) -> Any:
     """As `np.nanmax`."""
-    if out is not None or is_given(initial) or is_masked(where):
-        raise unsupported("np.nanmax with out=, initial= or where=")
-    return _extreme(np.max, a, axis, keepdims, -np.inf)
+    where = where if is_given(where) else True
+    return ufunc_reduce(
+        np.fmax, as_array(traced(a)), axis, None, out, kept(keepdims), initial, where
+    )
 
 
 @implements(np.nanmin)
@@ -258,9 +249,10 @@ def nanmin(
     where: Any = MISSING,
 ) -> Any:
     """As `np.nanmin`."""
-    if out is not None or is_given(initial) or is_masked(where):
-        raise unsupported("np.nanmin with out=, initial= or where=")
-    return _extreme(np.min, a, axis, keepdims, np.inf)
+    where = where if is_given(where) else True
+    return ufunc_reduce(
+        np.fmin, as_array(traced(a)), axis, None, out, kept(keepdims), initial, where
+    )
 
 
 @implements(np.nanvar)
