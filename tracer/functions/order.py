@@ -179,7 +179,7 @@ def isin(
     places = emit(SearchSorted(), (ordered, element))
     if isinstance(others.size, Dim):
         # There may be none: one more is read where an element is beyond all of them.
-        more = np.concatenate([ordered, np.zeros(1, dtype)])
+        more: Any = np.concatenate([ordered, np.zeros(1, dtype)])
         is_found = (read(more, places) == element) & (places < others.size)
         return as_array(~is_found if invert else is_found)
     found = read(ordered, np.minimum(places, others.size - 1))
