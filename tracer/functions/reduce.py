@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -251,6 +252,7 @@ def _arg(op: type[ops.ArgReduction], a: Any, axis: Any, out: Any, keepdims: Any)
     if axis is None:
         result = emit(op(-1), (emit_reshape(a, [a.size]),))
         return emit_reshape(result, [1] * ndim) if kept(keepdims) and ndim else result
+    axis = operator.index(axis)
     if not ndim:
         ops.axes_of(1, axis)
         return emit(op(-1), (emit_reshape(a, [1]),))
@@ -316,6 +318,7 @@ def one_axis(name: str, a: Any, axis: Any) -> int:
 
 def _cumulative(ufunc: np.ufunc, a: Any, axis: Any, dtype: Any, out: Any) -> Any:
     a = traced(a)
+    axis = None if axis is None else operator.index(axis)
     if axis is None or not a.shape:
         ops.axes_of(1, axis)
         a, axis = emit_reshape(a, [a.size]), 0

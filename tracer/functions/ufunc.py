@@ -72,7 +72,7 @@ def _parts(op: Any) -> Any:
         if not all(kwargs[k] in (None, True, (None, None), "K", "same_kind") for k in kwargs):
             raise unsupported(f"np.{ufunc.__name__} with {', '.join(kwargs)}=")
         a = traced(x)
-        signature = None if dtype is None else (None, np.dtype(dtype), None)
+        signature = None if dtype is None else (None, np.dtype(dtype), np.dtype(dtype))
         loop: Any = {} if signature is None else {"signature": signature}
         return emit(op, (cast(a, ufunc.resolve_dtypes((a.dtype, None, None), **loop)[0]),))
 
