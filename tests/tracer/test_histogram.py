@@ -133,6 +133,21 @@ def test_traced_integers_set_the_size_of_their_counts() -> None:
     differentiate(loss, [numbers(7)])
 
 
+def test_edges_that_are_given_are_returned_themselves() -> None:
+    def written(x: Any, e: Any) -> Any:
+        _, edges = np.histogram(x, e)
+        edges[0] = -5
+        _, more = np.histogramdd(x, [e])
+        more[0][1] = -4
+        return edges, e
+
+    x, e = numbers(5), np.array([0.0, 0.5, 2.0])
+    expected, found = e.copy(), e.copy()
+    written(x, expected)
+    pb.compile(written, exact=True)(x, found)
+    assert found.tolist() == expected.tolist() == [-5, -4, 2]
+
+
 def test_ranges_may_be_traced() -> None:
     def count(x: Any, low: Any, high: Any) -> Any:
         return np.histogram(x, 4, (low, high))

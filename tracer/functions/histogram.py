@@ -113,19 +113,24 @@ def _depth(bins: Any) -> int:
     return int(np.ndim(bins))
 
 
-def _given_edges(bins: Any, message: str) -> Any:
-    """Return edges given as an array, which must ascend."""
+def _given_edges(bins: Any, message: str) -> tuple[Any, Any]:
+    """Return edges given as an array, and the same once they are known to ascend."""
     edges = known(bins)
     if edges is not None:
         if np.any(edges[:-1] > edges[1:]):
             raise ValueError(message)
-        return constant(edges)
+        return (constant(edges),) * 2
     edges = array_of(bins)
-    return require(edges, ~np.any(edges[:-1] > edges[1:]), ValueError, message)
+    return edges, require(edges, ~np.any(edges[:-1] > edges[1:]), ValueError, message)
 
 
-def _edges(a: Any, bins: Any, range: Any, weights: Any) -> tuple[Any, tuple[Any, Any, int] | None]:
-    """Return the edges, and for bins of one width the outer ones and the number of bins."""
+def _edges(
+    a: Any, bins: Any, range: Any, weights: Any
+) -> tuple[Any, Any, tuple[Any, Any, int] | None]:
+    """Return the edges to return and those to count with, which are the same values.
+
+    For bins of one width the outer edges and the number of bins come third.
+    """
     if isinstance(bins, str):
         if weights is not None:
             raise TypeError(
@@ -138,7 +143,7 @@ def _edges(a: Any, bins: Any, range: Any, weights: Any) -> tuple[Any, tuple[Any,
     if _depth(bins) > 1:
         raise ValueError("`bins` must be 1d, when an array")
     if _depth(bins) == 1:
-        return _given_edges(bins, "`bins` must increase monotonically, when an array"), None
+        return *_given_edges(bins, "`bins` must increase monotonically, when an array"), None
     try:
         count = operator.index(bins)
     except TypeError as error:
@@ -152,7 +157,7 @@ def _edges(a: Any, bins: Any, range: Any, weights: Any) -> tuple[Any, tuple[Any,
     edges = np.linspace(first, last, count + 1, endpoint=True, dtype=dtype)
     message = f"Too many bins for data range. Cannot create {count} finite-sized bins."
     edges = require(array_of(edges), ~np.any(edges[:-1] >= edges[1:]), ValueError, message)
-    return edges, (first, last, count)
+    return edges, edges, (first, last, count)
 
 
 @implements(np.histogram_bin_edges)
@@ -236,7 +241,7 @@ def histogram(
 ) -> Any:
     """As `np.histogram`; the number of bins must be known while tracing."""
     a, weights = _raveled(a, weights)
-    edges, outer = _edges(a, bins, range, weights)
+    shown, edges, outer = _edges(a, bins, range, weights)
     dtype = np.dtype(PLACES) if weights is None else weights.dtype
     if outer is not None:
         count = _uniform(a, weights, edges, outer, dtype)
@@ -244,7 +249,7 @@ def histogram(
         count = _ordered(a, weights, edges, dtype)
     if density:
         count = count / cast(np.diff(edges), float) / np.sum(count)
-    return count, edges
+    return count, shown
 
 
 # ---- several dimensions --------------------------------------------------------------------------
@@ -258,8 +263,8 @@ def _columns(sample: Any) -> Any:
     return sample.T if sample.ndim == 2 else np.atleast_2d(sample)
 
 
-def _dimension(values: Any, bins: Any, range: Any, k: int) -> Any:
-    """Return the edges of one dimension."""
+def _dimension(values: Any, bins: Any, range: Any, k: int) -> tuple[Any, Any]:
+    """Return the edges of one dimension, to return and to count with."""
     if _depth(bins) == 1:
         message = f"`bins[{k}]` must be monotonically increasing, when an array"
         return _given_edges(bins, message)
@@ -272,7 +277,7 @@ def _dimension(values: Any, bins: Any, range: Any, k: int) -> Any:
         count = operator.index(bins)
     except TypeError as error:
         raise TypeError(f"`bins[{k}]` must be an integer, when a scalar") from error
-    return array_of(np.linspace(first, last, count + 1))
+    return (array_of(np.linspace(first, last, count + 1)),) * 2
 
 
 @implements(np.histogramdd)
@@ -289,10 +294,11 @@ def histogramdd(
     ranges: Sequence[Any] = [None] * dims if range is None else range
     if len(ranges) != dims:
         raise ValueError("range argument must have one entry per dimension")
-    edges = [
+    pairs = [
         _dimension(x, b, r, k)
         for k, (x, b, r) in enumerate(zip(columns, bins, ranges, strict=True))
     ]
+    shown, edges = [p[0] for p in pairs], [p[1] for p in pairs]
     sizes = [e.shape[0] + 1 for e in edges]
     flat: Any = 0
     for x, e, size in zip(columns, edges, sizes, strict=True):
@@ -308,7 +314,7 @@ def histogramdd(
             shape = [sizes[k] - 2 if j == k else 1 for j in np.arange(dims)]
             counts = counts / np.reshape(np.diff(e), shape)
         counts = counts / total
-    return counts, edges
+    return counts, shown
 
 
 @implements(np.histogram2d)

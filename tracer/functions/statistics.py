@@ -12,7 +12,7 @@ from ..array import TracedArray, implements, method
 from .create import where as choose
 from .known import require
 from .reduce import is_given, is_masked, kept, reduction, refuse_out, ufunc_reduce
-from .shape import MISSING, as_array, broadcast_to, cast, emit_reshape, traced, transpose
+from .shape import MISSING, as_array, broadcast_to, cast, copy, emit_reshape, traced, transpose
 
 
 def _total(a: Any, axis: Any, keepdims: Any, where: Any) -> tuple[Any, Any]:
@@ -146,7 +146,9 @@ def average(
         result = result / scale
     if not returned:
         return result
-    return result, scale if scale.shape == result.shape else broadcast_to(scale, result.shape)
+    if scale.shape != result.shape:
+        scale = copy(broadcast_to(scale, result.shape))
+    return result, scale
 
 
 def _fitted_weights(weights: TracedArray, a: TracedArray, axis: Any) -> Any:
