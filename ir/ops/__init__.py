@@ -24,6 +24,7 @@ from . import (
     signal,
     special,
     ufunc,
+    ufunc_at,
     unique,
     windows,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "signal",
     "special",
     "ufunc",
+    "ufunc_at",
     "unique",
     "windows",
 ]
