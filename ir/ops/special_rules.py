@@ -204,6 +204,16 @@ PARTIALS: dict[str, Sequence[Callable[..., Array] | str]] = {
         lambda y, x, a, b: y * (np.log1p(-x) - sp.psi(b) + sp.psi(a + b)),
     ],
     "_beta_ppf": [lambda y, p, a, b: 1 / beta_density(a, b, y), "a", "b"],
+    "_cauchy_ppf": [
+        lambda y, p, loc, scale: (scale * scale + (y - loc) ** 2) * math.pi / scale,
+        lambda y, p, loc, scale: np.ones_like(y),
+        lambda y, p, loc, scale: (y - loc) / scale,
+    ],
+    "_cauchy_isf": [
+        lambda y, p, loc, scale: (scale * scale + (y - loc) ** 2) * -math.pi / scale,
+        lambda y, p, loc, scale: np.ones_like(y),
+        lambda y, p, loc, scale: (y - loc) / scale,
+    ],
     "xlogy": [lambda r, x, y: np.log(y), lambda r, x, y: xlogy_y(x, y)],
     "xlog1py": [lambda r, x, y: np.log1p(y), lambda r, x, y: xlogy_y(x, 1 + y)],
     "rel_entr": [rel_entr_x, rel_entr_y],

@@ -84,6 +84,8 @@ DOMAINS: dict[str, tuple[Any, ...]] = {
     "_binom_pmf": (2.0, 5.0, UNIT),
     "_beta_pdf": (UNIT, POSITIVE, POSITIVE),
     "_beta_ppf": (UNIT, 1.5, 2.5),
+    "_cauchy_ppf": (UNIT, WIDE, POSITIVE),
+    "_cauchy_isf": (UNIT, WIDE, POSITIVE),
     "xlogy": (WIDE, POSITIVE),
     "xlog1py": (WIDE, POSITIVE),
     "rel_entr": (POSITIVE, POSITIVE),
