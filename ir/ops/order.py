@@ -11,7 +11,7 @@ import numpy as np
 from ..op import Array, Cost, Emitter, Op, Scatter
 from ..samples import numbers
 from ..types import ArrayType
-from .index import apply
+from .index import AT, IndexAdd, apply
 
 
 @dataclass(frozen=True)
@@ -142,4 +142,50 @@ class Partition(Op):
             (cls(-1, (2,)), (numbers(2, 5),)),
             (cls(-2, (0, -1)), (numbers(4, 2),)),
             (cls(-1, (1,)), (np.array([1, 1, 0, 1]),)),
+        ]
+
+
+@dataclass(frozen=True)
+class OrderStatistics(Op):
+    """What sorting would put at `places` of an axis: `x : T[..., n] -> T[..., len(places)]`.
+
+    `kth` are the places at which the axis is partitioned, `places` among them.
+    """
+
+    name = "order_statistics"
+    cost = Cost.TRANSCENDENTAL
+    axis: int
+    kth: tuple[int, ...]
+    places: tuple[int, ...]
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        shape = list(types[0].shape)
+        shape[self.axis] = len(self.places)
+        return (types[0].with_shape(shape),)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return np.take(np.partition(operands[0], self.kth, self.axis), self.places, self.axis)
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        (x,), axis = operands, self.axis
+        order = apply(ArgPartition(axis, self.kth), x)
+        index = []
+        for k, size in enumerate(x.shape, -len(x.shape)):
+            grid = np.arange(size).reshape([size if j == k else 1 for j in range(-len(x.shape), 0)])
+            index.append(np.take(order, self.places, axis) if k == axis else grid)
+        op = IndexAdd((AT,) * len(index))
+        return [Scatter(lambda running: apply(op, running, cts[0], *index))]
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(-1, (2, 0), (2,)), (numbers(2, 5),)),
+            (cls(-2, (1, -1), (1, -1, 1)), (numbers(4, 2),)),
+            (cls(-1, (1,), (1,)), (np.array([1, 1, 0, 1]),)),
         ]

@@ -155,6 +155,22 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
         differentiate(CASES[name], [x])
 
 
+SIZED: dict[str, Case] = {
+    "median": lambda x: np.median(x[x > -1]),
+    "median rows": lambda x: np.median(x[np.any(x > 1, axis=-1)], axis=0),
+    "quantile": lambda x: np.quantile(x[x > -1], [0.1, 0.75]),
+    "percentile": lambda x: np.percentile(x[x > -1], 40, method="hazen"),
+    "nanmedian": lambda x: np.nanmedian(x[~(x < 0)]),
+}
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_sizes_may_be_known_to_the_run_alone(name: str) -> None:
+    for x in (numbers(4, 3), numbers(3, 5), numbers(4, 3, dtype="f4"), HOLES):
+        compare(SIZED[name], [x])
+    differentiate(SIZED[name], [numbers(4, 3)])
+
+
 def test_elements_that_are_nan_have_no_gradient() -> None:
     x = np.array([1.0, np.nan, 3.0, 2.0, np.nan])
     assert pb.grad(lambda x: np.nanmedian(x))(x).tolist() == [0, 0, 0, 1, 0]

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.ops.order import ArgSort, Partition, Sort
+from ...ir.dims import Dim
+from ...ir.ops.order import ArgSort, OrderStatistics, Sort
 from ...ir.ops.reduce import axes_of
 from ...ir.ops.search import SearchSorted
 from ...ir.types import Kind
@@ -27,6 +28,7 @@ from .shape import (
     constant,
     emit_reshape,
     moveaxis,
+    traced,
     transpose,
 )
 from .statistics import mean
@@ -64,14 +66,23 @@ def median(
     flat, axes = axes_first(a, axis)
     count = flat.shape[0]
     holds_nan = a.dtype.kind in "fc"
-    middle = [(count - 1) // 2] if count % 2 else [count // 2 - 1, count // 2]
-    if count:
-        flat = emit(Partition(-flat.ndim, (*middle, *([-1] if holds_nan else []))), (flat,))
-    elif prod(flat.shape[1:]):
-        np.partition(np.zeros(0), [*middle, -1])  # raises what NumPy raises
-    result = mean(read(flat, slice((count - 1) // 2 if count else 0, count // 2 + 1)), 0)
-    if holds_nan and count:
-        last = read(flat, -1)
+    last: Any = None
+    if isinstance(count, Dim):
+        flat, number = emit(Sort(-flat.ndim), (flat,)), traced(count)
+        low, high = (read(flat, k) for k in ((number - 1) // 2, number // 2))
+        result = where(number % 2 == 1, low, mean(np.stack([low, high]), 0))
+        last = read(flat, -1) if holds_nan else None
+    elif count:
+        middle = [(count - 1) // 2] if count % 2 else [count // 2 - 1, count // 2]
+        kth = (*middle, *([-1] if holds_nan else []))
+        flat = emit(OrderStatistics(-flat.ndim, kth, kth), (flat,))
+        result = mean(flat[: len(middle)], 0)
+        last = read(flat, -1) if holds_nan else None
+    else:
+        if prod(flat.shape[1:]):
+            np.partition(np.zeros(0), [-1, 0, -1])  # raises what NumPy raises
+        result = mean(flat, 0)
+    if last is not None:
         result = where(np.isnan(last), last, result)
     return restored(result, a.shape, axes, keepdims)
 
@@ -194,28 +205,30 @@ def quantile_of(
         return _weighted(a, q, axis, method, keepdims, weights)
     flat, axes = axes_first(a, axis)
     check_method(method, q)
-    index = INDEX[method](flat.shape[0], q)
+    count = flat.shape[0]
+    if isinstance(count, Dim):
+        count = cast(count, q.dtype if q.dtype.kind == "f" else np.intp)
+    index = INDEX[method](count, q)
     index = as_array(index) if is_traced(index) else np.asanyarray(index)
+    holds_nan = a.dtype.kind == "f"
     if method in DISCRETE or (method == "linear" and index.dtype.kind in "iu"):
-        flat = _ordered(flat, [index], [-1] if a.dtype.kind == "f" else [])
-        result = _at(flat, index)
+        result, last = _picked(flat, [index], [], holds_nan)
     else:
-        previous, following = _neighbours(index, flat.shape[0])
-        flat = _ordered(flat, [previous, following], [0, -1])
+        previous, following = _neighbours(index, count)
         gamma = weight(method, index, previous)
         gamma = gamma if gamma.dtype == index.dtype else gamma.astype(index.dtype)
         if is_weak:
             gamma = as_python(gamma) if is_traced(gamma) else float(gamma)
         else:
             gamma = np.reshape(gamma, (*index.shape, *[1] * (flat.ndim - 1)))
-        result = interpolated(_at(flat, previous), _at(flat, following), gamma)
-    if a.dtype.kind == "f":
-        last = read(flat, -1)
+        low, high, last = _picked(flat, [previous, following], [0, -1], holds_nan)
+        result = interpolated(low, high, gamma)
+    if holds_nan:
         result = where(np.isnan(last), cast(last, result.dtype), result)
     return restored(result, a.shape, axes, keepdims)
 
 
-def _neighbours(index: Any, count: int) -> tuple[Any, Any]:
+def _neighbours(index: Any, count: Any) -> tuple[Any, Any]:
     """Return the elements below and above an index, -1 for the last one."""
     previous = np.floor(index)
     following = previous + 1
@@ -225,18 +238,26 @@ def _neighbours(index: Any, count: int) -> tuple[Any, Any]:
     return previous.astype(np.intp), following.astype(np.intp)
 
 
-def _ordered(flat: Any, places: list[Any], ends: list[int]) -> Any:
-    """Return the array with the right elements at `places`, ordered no further where known."""
+def _picked(flat: Any, places: list[Any], ends: list[int], with_last: bool) -> list[Any]:
+    """Return what stands at places along axis 0 when it is in order, and at its end.
+
+    Places known while tracing are partitioned as NumPy does, which also partitions at `ends`.
+    """
+    rest = flat.shape[1:]
     if any(is_traced(p) for p in places):
-        return emit(Sort(-flat.ndim), (flat,))
-    kth = [int(k) for p in places for k in p.ravel()]
-    kth = sorted({*kth, *ends}) if len(places) > 1 else [*kth, *ends]
+        flat = emit(Sort(-flat.ndim), (flat,))
+        return [*[read(flat, p) for p in places], read(flat, -1)]
+    wanted = [int(k) for p in places for k in p.ravel()]
+    kth = sorted({*wanted, *ends}) if ends else [*wanted, *([-1] if with_last else [])]
     np.partition(np.zeros(flat.shape[0]), kth)  # raises what NumPy raises
-    return emit(Partition(-flat.ndim, tuple(kth)), (flat,))
-
-
-def _at(flat: Any, places: Any) -> Any:
-    return read(flat, places if places.shape or is_traced(places) else int(places))
+    wanted += [-1] if with_last else []
+    flat = emit(OrderStatistics(-flat.ndim, tuple(kth), tuple(wanted)), (flat,))
+    found, start = [], 0
+    for p in places:
+        part = flat[start : start + p.size]
+        found.append(emit_reshape(part, [*p.shape, *rest]) if p.shape else read(part, 0))
+        start += p.size
+    return [*found, read(flat, -1) if with_last else None]
 
 
 def _weighted(a: Any, q: Any, axis: Any, method: str, keepdims: Any, weights: Any) -> Any:
