@@ -105,8 +105,10 @@ def _missing_sizes(
 def _parameters(
     residuals: Sequence[Value], sizes: Mapping[Symbol, Value], fresh: dict[Atom, Atom]
 ) -> tuple[list[Value], list[Eqn], list[Symbol]]:
-    """Return the backward's parameters for residuals and sizes, the equations that bind those
-    sizes, and the dims that the function binds; `fresh` gets what stands for each residual."""
+    """Return the backward's parameters, the equations that bind sizes, and the dims that it binds.
+
+    `fresh` gets what stands for each residual.
+    """
     params: list[Value] = []
     checks: list[Eqn] = []
     dims: dict[Symbol, None] = {}

@@ -164,8 +164,8 @@ __all__ = [
     "matched_dims",
     "mentioned",
     "renamed_op",
-    "renewed",
     "renamed_type",
+    "renewed",
     "symbols_in",
     "symbols_of",
 ]

@@ -139,8 +139,10 @@ class Dim:
 
     def __mul__(self, other: Size) -> Size:
         other = self._size(other)
-        if other is NotImplemented or isinstance(other, Dim):
-            return other if other is NotImplemented else _product(self, other)
+        if other is NotImplemented:
+            return other
+        if isinstance(other, Dim):
+            return _product(self, other)
         if other == 0:
             return 0
         return Dim(tuple((a, c * other) for a, c in self.terms), self.constant * other)

@@ -16,8 +16,8 @@ from .core import Atom, Eqn, Function, Literal, Module, Value
 from .dims import Dim, Size, Symbol, substitute, symbols
 from .errors import ArgumentError, DTypeError, ShapeError, VerificationError
 from .op import Op
-from .ops.dynamic import AsSize
 from .ops.control import Call, Fused, Loop, run_loop
+from .ops.dynamic import AsSize
 from .types import ArrayType, Kind
 
 Sizes = dict[Symbol, int]

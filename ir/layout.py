@@ -23,7 +23,7 @@ def elementwise_layout(
     types = [t.typical for t in types]
     dummies = [
         np.ndarray(
-            t.shape,  # type: ignore[arg-type]
+            t.shape,
             np.int8,
             np.empty(0, np.int8),
         )
@@ -31,7 +31,7 @@ def elementwise_layout(
         else np.lib.stride_tricks.as_strided(
             np.empty(1, np.int8),
             t.shape,  # type: ignore[arg-type]
-            layout or c_strides(t.dtype.itemsize, t.shape),  # type: ignore[arg-type]
+            layout or c_strides(t.dtype.itemsize, t.shape),
         )
         for t, layout in zip(types, layouts, strict=True)
     ]
@@ -58,9 +58,9 @@ def concatenated_layout(
     itemsize = result.dtype.itemsize
     dummies: list[Any] = []
     for type, layout in zip(types, layouts, strict=True):
-        strides: Any = [abs(s) for s in layout or c_strides(itemsize, type.shape)]  # type: ignore[arg-type]
+        strides: Any = [abs(s) for s in layout or c_strides(itemsize, type.shape)]
         memory = np.empty(sum(strides) + 1, np.int8)
-        shape: Any = [min(d, 2) for d in type.shape]  # type: ignore[type-var]
+        shape: Any = [min(d, 2) for d in type.shape]
         dummies.append(np.lib.stride_tricks.as_strided(memory, shape, strides))
     found = np.concatenate(dummies, axis).strides
     order = sorted(range(result.ndim), key=lambda k: -found[k])

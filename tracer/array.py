@@ -351,10 +351,11 @@ class TracedArray:
     @property
     def shape(self) -> tuple[Any, ...]:
         """The shape, as of the ndarray it stands for."""
-        shape = self._atom.type.shape
+        shape: tuple[Any, ...] = self._value.type.shape
         for d in shape:
             if d.__class__ is Dim:
-                return _for_caller(shape, sys._getframe(1))
+                shape = _for_caller(shape, sys._getframe(1))
+                break
         return shape
 
     @property
@@ -384,7 +385,7 @@ class TracedArray:
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("len() of unsized object")
-        _refuse_iteration(self._atom.type.shape)
+        _refuse_iteration(self._value.type.shape)
         return int(self.shape[0])
 
     def __iter__(self) -> Iterator[Any]:

@@ -100,9 +100,7 @@ def named_size(size: Size) -> Size:
     return _bound(emit(Extent(size), ()), size, "n", {})
 
 
-def _bound(
-    integer: TracedArray, upper: Size | None, name: str, attributes: dict[str, Any]
-) -> Dim:
+def _bound(integer: TracedArray, upper: Size | None, name: str, attributes: dict[str, Any]) -> Dim:
     emit_sized(AsSize, (integer,), upper, name, **attributes)
     trace = require("a size")
     symbol = _symbol(_key(AsSize, attributes, [lift(integer, trace)[0]]), trace)

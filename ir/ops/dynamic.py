@@ -120,7 +120,7 @@ class Extent(Op):
         return (ArrayType(INDEX, ()),)
 
     def evaluate(self, *operands: Array) -> Any:
-        return np.int64(self.dim)  # type: ignore[arg-type]
+        return np.int64(self.dim)
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         return f"{emitter.bind(np.int64, 'int64')}({emitter.size(self.dim)})"
@@ -225,4 +225,4 @@ def matched(x: np.ndarray, shape: tuple[Any, ...], reads: bool = False) -> np.nd
     raise ShapeError(text)
 
 
-__all__ = ["AsSize", "Binding", "Extent", "Iota", "Match", "Nonzero", "SIZE", "as_size", "matched"]
+__all__ = ["SIZE", "AsSize", "Binding", "Extent", "Iota", "Match", "Nonzero", "as_size", "matched"]

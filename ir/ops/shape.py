@@ -135,7 +135,9 @@ class Reshape(View):
             return None
         assert isinstance(op, Reshape)
         shape: Any = (*old[: x.ndim - self.rank], *op.shape)
-        view = reshaped_view(np.lib.stride_tricks.as_strided(np.empty(1, x.dtype), old, layout), shape)
+        view = reshaped_view(
+            np.lib.stride_tricks.as_strided(np.empty(1, x.dtype), old, layout), shape
+        )
         if view is None:
             return None  # a copy, in C order
         return (None if view.flags.c_contiguous else view.strides,)

@@ -53,7 +53,8 @@ class Unique(Binding):
 
     def evaluate(self, *operands: Array) -> Any:
         order = {} if self.ordered else {"sorted": False}
-        found: Any = np.unique(
+        unique: Any = np.unique
+        found = unique(
             operands[0],
             self.index,
             self.inverse,
@@ -143,7 +144,7 @@ def _refined(ids: np.ndarray, column: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Intersect(Binding):
-    """What `np.intersect1d` returns: equal elements of two arrays, so that none has a derivative."""
+    """What `np.intersect1d` returns; elements that must be equal have no derivative."""
 
     name = "intersect"
     cost = Cost.TRANSCENDENTAL
@@ -158,7 +159,8 @@ class Intersect(Binding):
         return (ArrayType(dtype, shape), *places)
 
     def evaluate(self, *operands: Array) -> Any:
-        found: Any = np.intersect1d(*operands, self.assume_unique, self.indices)
+        intersect: Any = np.intersect1d
+        found = intersect(*operands, self.assume_unique, self.indices)
         return found if isinstance(found, tuple) else (found,)
 
     def vjp(

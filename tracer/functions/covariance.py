@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ...ir.dims import Dim
 from ...ir.ops.select import MakeComplex
 from ..array import emit, implements, is_traced
 from .create import where, zeros
 from .join import concatenate
 from .known import array_of, require
-from .shape import as_array, cast, emit_reshape, transpose
+from .shape import as_array, cast, emit_reshape, traced, transpose
 
 
 def _rows(a: Any, dtype: np.dtype, in_columns: bool) -> Any:
@@ -79,6 +80,7 @@ def cov(
         factor = total - ddof
     else:
         factor = total - ddof * np.sum(weights * cast(array_of(aweights), float)) / total
+    factor = traced(factor) if isinstance(factor, Dim) else factor
     if is_traced(factor):
         factor = where(factor <= 0, 0.0, factor)[()]
     else:

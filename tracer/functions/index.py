@@ -121,7 +121,7 @@ def _items(index: Any, shape: Sequence[Any]) -> list[Any]:
 def _axes(item: Any) -> int:
     """Return how many axes an item of an index consumes."""
     if isinstance(item, _Mask):
-        return item.mask.ndim
+        return int(item.mask.ndim)
     axisless = item is None or item is Ellipsis or item is _GAP or isinstance(item, _Flag)
     return 0 if axisless else 1
 
@@ -280,8 +280,7 @@ def _gathered(a: TracedArray, items: list[Any], gap: int | None) -> Place:
     advanced = [k for k, i in enumerate(items) if not isinstance(i, slice)]
     adjacent = advanced == list(range(advanced[0], advanced[-1] + 1))
     adjacent = adjacent and not (gap is not None and advanced[0] < gap <= advanced[-1])
-    operands = [_position(items[k], a.shape[k], k) for k in advanced]
-    operands = _together(operands)
+    operands = _together([_position(items[k], a.shape[k], k) for k in advanced])
     spec: list[Item] = [
         AT if k in advanced else span(item, a.shape[k]) for k, item in enumerate(items)
     ]
@@ -381,7 +380,7 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     if axis is None or (not a.shape and axis in (0, -1)):
         a, axis = np.reshape(a, -1), 0
     axis = normalize_axis(axis, a.ndim)
-    count = np.size(indices)
+    count: Any = np.size(indices)
     if a.shape[axis] == 0 and isinstance(count, int) and count:
         raise IndexError("cannot do a non-empty take from an empty axes.")
     if mode in ("wrap", "clip") and isinstance(a.shape[axis], int):
@@ -395,4 +394,4 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
 
 method("take", take)
 method("nonzero", nonzero)
-method("compress", lambda self, condition, axis=None, out=None: compress(condition, self, axis, out))
+method("compress", lambda self, condition, *rest, **kw: compress(condition, self, *rest, **kw))

@@ -48,7 +48,7 @@ def unique(
 
 def _result(name: str) -> Any:
     """Return the class of what NumPy's `unique_...` returns."""
-    return getattr(np.lib._arraysetops_impl, name)  # type: ignore[attr-defined]
+    return getattr(np.lib._arraysetops_impl, name)
 
 
 @implements(np.unique_values)
@@ -86,9 +86,7 @@ def union1d(ar1: Any, ar2: Any) -> Any:
 
 
 @implements(np.intersect1d)
-def intersect1d(
-    ar1: Any, ar2: Any, assume_unique: Any = False, return_indices: Any = False
-) -> Any:
+def intersect1d(ar1: Any, ar2: Any, assume_unique: Any = False, return_indices: Any = False) -> Any:
     """As `np.intersect1d`; differentiating it is refused, as equal elements stay so nowhere."""
     a, b = as_array(traced(ar1)), as_array(traced(ar2))
     upper = a.size if isinstance(b.size, Dim) else b.size
@@ -133,8 +131,8 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     spans = [Span(0, d, 1) for d in a.shape]
     for k in axes:
         # Nothing but zeros: the first place is beyond the last, and both ends are 0.
-        last = np.max(places[k], initial=-1) + 1
-        first = np.minimum(np.min(places[k], initial=np.iinfo(np.intp).max), last)
+        last: Any = np.max(places[k], initial=-1) + 1
+        first: Any = np.minimum(np.min(places[k], initial=np.iinfo(np.intp).max), last)
         if "b" not in trim:
             last = np.where(last > 0, a.shape[k], 0)[()]
         if "f" not in trim:
