@@ -310,6 +310,7 @@ AT_LIMITS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         (np.array([-0.5, 2.0]),),
     ),
     "spherical real part": (lambda x: sp.spherical_kn(2, x), (np.array([-0.5, 2.0]),)),
+    "multigammaln": (lambda a: sp.multigammaln(a, 3), (np.array([1.5, 4.0]),)),
     "betaln": (sp.betaln, (np.float64(0.5), np.array([[1.5], [2.5]]))),
 }
 
@@ -444,6 +445,13 @@ def test_choices_outside_of_their_range_are_none() -> None:
     for function in (lambda n: sp.comb(n, 2, exact=True), lambda n: sp.perm(n, 2, exact=True)):
         with pytest.raises(pb.UnsupportedError, match="exact=True"):
             pb.compile(function)(np.float64(4))
+
+
+def test_arguments_out_of_range_raise_when_the_program_runs() -> None:
+    program = pb.compile(lambda a: sp.multigammaln(a, 3))
+    assert program(np.float64(1.5)) == sp.multigammaln(1.5, 3)
+    with pytest.raises(ValueError, match=r"condition a > 0.5 \* \(d-1\) \(1.0\) not met"):
+        program(np.float64(0.5))
 
 
 # ---- imports -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from ...ir.ops.special import LogSumExp, SpecialResults, declare
 from ...ir.ops.special_slopes import sp
 from ...ir.types import Kind
 from ..array import UFUNCS, emit, is_traced, unsupported
+from .known import require
 from .lazy import implements_lazily, when_imported
 from .reduce import reduce_axes
 from .shape import as_array, as_scalar, broadcast_to, cast, common_dtype, traced
@@ -126,6 +127,22 @@ def factorial(n: Any, exact: bool = False, extend: str = "zero") -> Any:
             "Write scipy.special.gamma(n + 1.0).",
         )
     return as_scalar(np.where(n < 0, 0.0, sp._factorial(cast(n, np.float64))))
+
+
+@implements_lazily("scipy.special.multigammaln")
+def multigammaln(a: Any, d: Any) -> Any:
+    """As `scipy.special.multigammaln`."""
+    if is_traced(d):
+        raise unsupported("scipy.special.multigammaln with a traced d", "Make d a static int.")
+    given = np.asarray(d)
+    if given.ndim or np.floor(given) != given:
+        raise ValueError("d should be a positive integer (dimension)")
+    size = int(given)
+    message = f"condition a > 0.5 * (d-1) ({0.5 * (size - 1)}) not met"
+    a = require(as_array(traced(a)), np.all(a > 0.5 * (size - 1)), ValueError, message)
+    parts = [a - (j - 1.0) / 2 for j in range(1, size + 1)]
+    constant = (size * (size - 1) * 0.25) * np.log(np.pi)
+    return constant + np.sum(sp.loggamma(np.stack(parts)), axis=0)
 
 
 def _spherical(name: str, sign: int | None) -> None:

@@ -8,6 +8,8 @@ its place before the formula, so that no nan comes back through a branch that wa
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -47,7 +49,9 @@ class _Place:
         self.shapes = [as_array(traced(s)) for s in shapes]
         self.limits = self.support()
         self.loc, self.scale = as_array(traced(loc)), as_array(traced(scale))
-        self.valid = self._argcheck() & (self.scale > 0)
+        self.valid = self.scale > 0
+        if shapes:
+            self.valid = self._argcheck() & self.valid
         if _is_certain(self.valid):
             return
         name = type(dist).__name__
@@ -58,11 +62,8 @@ class _Place:
     def _argcheck(self) -> Any:
         check = self.dist._argcheck
         if check.__func__.__qualname__ == "rv_generic._argcheck":
-            holds: Any = np.True_
-            for shape in self.shapes:
-                holds = holds & (shape > 0)
-            return holds
-        return np.bool_(True) & check(*self.shapes)
+            return functools.reduce(operator.and_, [shape > 0 for shape in self.shapes])
+        return np.logical_and(True, check(*self.shapes))
 
     def standardise(self, x: Any) -> Any:
         """Return x as an argument of the standard distribution."""
@@ -97,8 +98,8 @@ class _Place:
         return _named(self.dist, method, x, *shapes)
 
     def finished(self, x: Any, value: Any) -> Any:
-        """Return the result: nan where the arguments are invalid or x is nan."""
-        good = self.valid & (x == x)
+        """Return the result: nan where the arguments are invalid or x, if given, is nan."""
+        good = self.valid if x is None else self.valid & (x == x)
         return as_scalar(cast(as_array(traced(np.where(good, value, np.nan))), DOUBLE))
 
 
@@ -158,7 +159,8 @@ def _density(dist: Any, x: Any, args: Any, kwds: Any, method: str) -> Any:
     value = value - np.log(place.scale) if is_log else value / place.scale
     if inside is not None:
         value = np.where(inside, value, -np.inf if is_log else 0.0)
-    return place.finished(x, value)
+    # Without ends nan goes through the formula.
+    return place.finished(None if inside is None else x, value)
 
 
 _OUTSIDE = {
