@@ -60,14 +60,17 @@ class SearchSorted(Op):
         ]
 
 
-def counts(length: int, x: Array, weights: Array | None = None) -> Array:
+def counts(length: int, block: int, x: Array, weights: Array | None = None) -> Array:
     """Return how often each of 0 .. length - 1 occurs along the last axis, or sums of weights."""
-    if x.ndim == 1 and x.size:
+    if x.ndim == 1 and 0 < x.size <= (block or x.size):
         return np.bincount(x, weights, length)
     result = np.zeros((*x.shape[:-1], length), PLACES if weights is None else np.float64)
     if x.size:
         for k in np.ndindex(x.shape[:-1]):
-            result[k] = np.bincount(x[k], None if weights is None else weights[k], length)
+            for start in range(0, x.shape[-1], block or x.shape[-1]):
+                part = slice(start, start + block if block else None)
+                pieces = None if weights is None else weights[k][part]
+                result[k] += np.bincount(x[k][part], pieces, length)
     return result
 
 
@@ -75,12 +78,14 @@ def counts(length: int, x: Array, weights: Array | None = None) -> Array:
 class BinCount(Op):
     """How often each of 0 .. length - 1 occurs: `x : i64[*b, n] -> i64[*b, length]`.
 
-    With a second operand, weights of float64, their sums.
+    With a second operand, weights of float64, their sums; where `block` is given the sums of so
+    many at a time, added up.
     """
 
     name = "bincount"
     cost = Cost.CHEAP
     length: Size
+    block: int = 0
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         x, *weights = types
@@ -91,11 +96,12 @@ class BinCount(Op):
 
     def evaluate(self, *operands: Array) -> Any:
         length: Any = self.length
-        return counts(length, *operands)
+        return counts(length, self.block, *operands)
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         length = emitter.size(self.length)
-        return f"{emitter.bind(counts, 'bincount')}({length}, {', '.join(operands)})"
+        arguments = ", ".join([length, str(self.block), *operands])
+        return f"{emitter.bind(counts, 'bincount')}({arguments})"
 
     def vjp(
         self,
@@ -117,6 +123,7 @@ class BinCount(Op):
         return [
             (cls(3), (x,)),
             (cls(5), (x, numbers(4))),
+            (cls(4, block=3), (x, numbers(4))),
             (cls(3), (np.array([[0, 2], [1, 1]]), numbers(2, 2))),
             (cls(2), (np.zeros(0, np.int64), np.zeros(0))),
         ]

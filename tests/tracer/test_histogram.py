@@ -120,6 +120,15 @@ def test_many_weights_are_added_up_in_numpys_blocks() -> None:
     compare(lambda x, w: np.histogram(x, np.linspace(0, 1, 11), weights=w)[0], [x, w])
 
 
+def test_sizes_may_be_known_to_the_run_alone() -> None:
+    for x in (numbers(9), np.full(3, 0.5), np.array([np.nan, -3.0])):
+        compare(lambda x: np.histogram(x[x > -1], 3, (-1, 1)), [x])
+        compare(lambda x: np.histogram(x[x > -1], EDGES, weights=x[x > -1]), [x])
+        compare(lambda x: np.histogram(x[x > -1], EDGES), [x])
+    x = numbers(9)
+    compare(lambda x: np.bincount((x[x > 0] * 4).astype(int), x[x > 0]), [x])
+
+
 def test_traced_integers_set_the_size_of_their_counts() -> None:
     for x in (np.array([1, 3, 1]), np.array([5, 0], np.uint8), np.zeros(0, int), np.array([1, -1])):
         for least in (0, 4):

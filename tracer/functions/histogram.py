@@ -24,6 +24,8 @@ from .shape import as_python, as_scalar, cast, constant, emit_reshape, traced
 
 _BLOCK = 65536
 """NumPy counts so many values at a time, which shows in how weights are rounded."""
+_MOST = 16
+"""Beyond so many blocks between edges of any kind, running sums of weights are one block."""
 
 
 @implements(np.bincount)
@@ -54,10 +56,11 @@ def bincount(x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
     return _counted(integers, weights, length)
 
 
-def _counted(places: Any, weights: Any, length: Size) -> Any:
+def _counted(places: Any, weights: Any, length: Size, block: int = 0) -> Any:
     """Return how often each place occurs, or the sums of its weights in float64."""
+    block = 0 if weights is None else block
     operands = (places,) if weights is None else (places, cast(weights, np.float64))
-    return emit(BinCount(length), operands)
+    return emit(BinCount(length, block), operands)
 
 
 # ---- edges ---------------------------------------------------------------------------------------
@@ -185,41 +188,38 @@ def _uniform(a: Any, weights: Any, edges: Any, outer: tuple[Any, Any, int], dtyp
     """Count in bins of one width: the place is computed, then put right by the edges next to it."""
     first, last, count = outer
     width = _difference(last, first)
-    total = zeros((count,), dtype)
-    for start in range(0, a.shape[0], _BLOCK):
-        part = a[start : start + _BLOCK]
-        inside = (part >= first) & (part <= last)
-        part = cast(part, edges.dtype)
-        part = where(inside, part, cast(first, edges.dtype))
-        place = (_difference(part, first) / width * count).astype(np.intp)
-        place = place - (place == count)
-        place = place - (part < read(edges, place))
-        up = (part >= read(edges, place + 1)) & (place != count - 1)
-        # One more bin takes what lies outside.
-        place = where(inside, place + up, count)
-        pieces = None if weights is None else weights[start : start + _BLOCK]
-        total = total + _summed(place, pieces, count + 1, dtype)[:-1]
-    return total
+    inside = (a >= first) & (a <= last)
+    a = where(inside, cast(a, edges.dtype), cast(first, edges.dtype))
+    place = (_difference(a, first) / width * count).astype(np.intp)
+    place = place - (place == count)
+    place = place - (a < read(edges, place))
+    up = (a >= read(edges, place + 1)) & (place != count - 1)
+    # One more bin takes what lies outside.
+    return _summed(where(inside, place + up, count), weights, count + 1, dtype)[:-1]
 
 
 def _summed(place: Any, weights: Any, length: int, dtype: np.dtype) -> Any:
     if weights is not None and dtype.kind == "c":
-        parts = [_counted(place, p, length) for p in (np.real(weights), np.imag(weights))]
+        parts = [_counted(place, p, length, _BLOCK) for p in (np.real(weights), np.imag(weights))]
         return cast(emit(MakeComplex(), parts), dtype)
-    return cast(_counted(place, weights, length), dtype)
+    return cast(_counted(place, weights, length, _BLOCK), dtype)
 
 
 def _ordered(a: Any, weights: Any, edges: Any, dtype: Any) -> Any:
     """Count between any edges: running sums of the ordered values, read at the edges."""
     total = zeros(edges.shape, dtype)
-    for start in range(0, a.shape[0], _BLOCK):
-        part = a[start : start + _BLOCK]
+    size = a.shape[0]
+    parts = [slice(None)]
+    if weights is not None and isinstance(size, int) and size <= _MOST * _BLOCK:
+        parts = [slice(k, k + _BLOCK) for k in range(0, size, _BLOCK)]
+    for taken in parts:
+        part = a[taken]
         pieces: Any = None
         if weights is None:
             part = emit(Sort(-1), (part,))
         else:
             order = emit(ArgSort(-1), (part,))
-            part, pieces = part[order], weights[start : start + _BLOCK][order]
+            part, pieces = part[order], weights[taken][order]
         place = concatenate(
             [searchsorted(part, edges[:-1], "left"), searchsorted(part, edges[-1:], "right")]
         )
