@@ -218,7 +218,13 @@ def broadcast(shapes: Sequence[Shape]) -> Shape:
                 continue
             if result[axis] != 1:
                 texts = " and ".join(str(list(s)).replace("[]", "()") for s in shapes)
-                raise ShapeError(f"the shapes {texts} do not broadcast together")
+                message = f"the shapes {texts} do not broadcast together"
+                if any(isinstance(d, Dim) for s in shapes for d in s):
+                    message += (
+                        "; sizes known only when the program runs are the same only where they "
+                        "come from one mask"
+                    )
+                raise ShapeError(message)
             result[axis] = size
     return tuple(result)
 

@@ -309,11 +309,17 @@ def test_a_pullback_inside_of_a_function() -> None:
         (lambda x: sum(x[i] for i in range(len(x[x > 0]))), "needs the size n as an integer"),
         (lambda x: np.squeeze(x[x > 0]), "np.squeeze"),
         (lambda x: np.linspace(0, 1, x[x > 0].size), "needs the size n"),
+        (lambda x: np.array_equal(x[x > 0], x[x > 1]), "whether their shapes are equal"),
     ],
 )
 def test_what_needs_the_size_is_refused(function: Case, message: str) -> None:
     with pytest.raises(pb.UnsupportedError, match=message):
         pb.compile(function)(X)
+
+
+def test_sizes_of_two_masks_are_two_in_what_checks_none() -> None:
+    with pytest.raises(ValueError, match="the same only where they come from one mask"):
+        pb.compile(lambda x: np.where(x[x > 0] > 1, x[x > 0], x[x > 1]))(X)
 
 
 def test_a_size_that_is_1_is_not_broadcast() -> None:

@@ -21,7 +21,7 @@ from ..ir.dims import Dim, Size, Symbol, bounds
 from ..ir.op import Op
 from ..ir.ops.dynamic import AsSize, Extent, Match
 from ..ir.types import Kind
-from .array import TracedArray, emit, lift
+from .array import TracedArray, emit, lift, unsupported
 from .report import expression_here
 from .state import Trace, locate, require
 
@@ -192,6 +192,22 @@ def _matched(atom: Atom, target: Sequence[Size], trace: Trace) -> Atom:
     return atom if shape == atom.type.shape else trace.builder.one(Match(shape), atom)
 
 
+def refuse_undecided(left: Sequence[Size], right: Sequence[Size], name: str) -> None:
+    """Raise where only the run knows whether two shapes are equal.
+
+    Raises
+    ------
+    UnsupportedError
+    """
+    if len(left) == len(right) and all(
+        a == b or isinstance(a, Dim) or isinstance(b, Dim) for a, b in zip(left, right, strict=True)
+    ):
+        raise unsupported(
+            f"{name} of arrays of which only the run knows whether their shapes are equal",
+            "Compare their sizes and their elements.",
+        )
+
+
 def match(a: TracedArray, shape: Sequence[Size], reads: bool = False) -> TracedArray:
     """Return an array in a shape that it must turn out to have."""
     if tuple(shape) == a._atom.type.shape:
@@ -344,6 +360,7 @@ __all__ = [
     "match",
     "named_size",
     "refuse_iteration",
+    "refuse_undecided",
     "seen",
     "shape_of",
     "size_of",

@@ -217,7 +217,6 @@ def test_one_mask_is_one_size() -> None:
     [
         (lambda x: np.arange(np.sum(x)), "np.linspace"),
         (lambda x: np.arange(0, 5, np.count_nonzero(x)), "np.linspace"),
-        (lambda x: np.compress(x > 0, x, out=np.zeros(1)), "out="),
         (lambda x: x[:: np.count_nonzero(x)], "slices in steps"),
         (lambda x: x[: np.argmax(x > 9) - 1], "counting from the end"),
         (lambda x: x[: x[x > 0].size - 1], "count from either end"),

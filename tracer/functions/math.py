@@ -11,6 +11,7 @@ from ...ir.op import Op
 from ...ir.ops.select import MakeComplex
 from ...ir.types import Kind
 from ..array import emit, implements, method, unsupported
+from ..size import refuse_undecided
 from .create import where
 from .shape import MISSING, as_array, as_python, as_scalar, cast, common_dtype, copy, traced
 from .write import put
@@ -171,6 +172,7 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     """As `np.array_equal`: a traced bool, or False where the shapes differ."""
     x, y = traced(a1), traced(a2)
     if x.shape != y.shape:
+        refuse_undecided(x.shape, y.shape, "np.array_equal")
         return False
     equal = as_array(x) == as_array(y)
     if equal_nan and x.dtype.kind in "fc" and y.dtype.kind in "fc":

@@ -10,7 +10,7 @@ from ...ir.dims import Dim, Size, maximum
 from ...ir.ops.index import Index, Span
 from ...ir.ops.unique import Intersect, Lone, Repeats, Unique
 from ..array import TracedArray, emit, implements, unsupported
-from ..size import TracedSize, emit_sized, size_of
+from ..size import TracedSize, emit_sized, match, size_of
 from .create import literal
 from .shape import as_array, cast, common_dtype, emit_reshape, iota, normalize_axis, traced
 
@@ -159,6 +159,8 @@ def repeated_places(counts: Any, size: Any) -> Any:
     counts = cast(counts, np.intp)
     if counts.ndim == 0 or counts.shape == (1,):
         counts = np.broadcast_to(emit_reshape(counts, ()), (size,))
+    elif isinstance(size, Dim) or isinstance(counts.shape[0], Dim):
+        counts = match(counts, (size,))
     elif counts.shape != (size,):
         raise ValueError(
             f"operands could not be broadcast together with shape ({size},) {counts.shape}"
