@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
 from ..ir.binding import lone_symbol
+from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
 from ..ir.dims import Dim, Size, Symbol, substitute
 from ..ir.op import Elementwise
 from ..ir.ops.control import Loop
@@ -201,6 +201,7 @@ class _Writer:
         for p in function.params:
             self.names[p] = self.fresh(p.hint or "x")
             names.append(self.names[p])
+            self.cells[self.plan.cells[p]] = self.names[p]
         for p, kind in zip(function.params, function.param_kinds, strict=True):
             if kind is Kind.PYTHON:
                 # Python's own arithmetic raises where NumPy warns, and has other methods.
@@ -291,7 +292,7 @@ class _Writer:
         memory = result if cell is None else cell
         # Memory belongs to the first result that leaves with it; equal expressions are one value.
         if (memory in seen and (k in self.owned or (fresh and seen[memory] != owner))) or (
-            fresh and result in seen
+            fresh and seen.get(result, owner) != owner
         ):
             return f"{text}.copy('K')"
         seen.setdefault(memory, owner)
@@ -454,6 +455,10 @@ class _Writer:
             self.line(f"{count} = {op.trips}")
         if isinstance(op.trips, Symbol) and op.ranged and op.test is None:
             self.dims[op.trips] = count
+        # The body's own dims stand for sizes outside, also where these have other symbols.
+        inside = dict(zip(op.body.dims[head:], map(self.size, op.dims), strict=True))
+        hidden = {s: self.dims[s] for s in inside if s in self.dims}
+        self.dims.update(inside)
         self._loop_memory(eqn, op, inits, plan.adopted, count)
         for region in op.regions:
             operands = eqn.operands[op.head :]
@@ -476,6 +481,7 @@ class _Writer:
                 self.dims[op.trips] = count
         if listed:
             self._stack_lists(eqn, op)
+        self.dims.update(hidden)
         if op.counts:
             self.names[eqn.results[-1]] = count
             self.indices.add(eqn.results[-1])
@@ -539,9 +545,6 @@ class _Writer:
             self.indices.add(region.params[0])
         if op.body.dims:
             self.dims[op.body.dims[0]] = name
-            for inner, outer in zip(op.body.dims[1:], op.dims, strict=True):
-                if inner not in self.dims:
-                    self.dims[inner] = self.size(outer)
         if op.test is not None:
             self.line(f"{counter} = 0")
             order = f"{indices}[::-1]" if op.backward else indices

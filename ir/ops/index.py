@@ -273,14 +273,14 @@ class IndexUpdate(_Writing):
         gather = self.is_gather([_type(p) for p in positions])
         into_x: Array | None = None
         into_value: Array | None = None
-        if needs[0]:
-            zero = np.zeros((), value.dtype)
-            into_x = apply(IndexUpdate(self.index), ct, zero, *positions)
-        if needs[1]:
+        if needs[1]:  # first: what follows writes into the memory of `ct`
             into_value = apply(Index(self.index, gather), ct, *positions)
             if gather:
                 lost: Array = 0
                 into_value = np.where(self._wins(ct, positions), into_value, lost)
+        if needs[0]:
+            zero = np.zeros((), value.dtype)
+            into_x = apply(IndexUpdate(self.index), ct, zero, *positions)
         return [into_x, into_value, *[None] * len(positions)]
 
     def _wins(self, x: Array, positions: Sequence[Array]) -> Array:
@@ -291,7 +291,7 @@ class IndexUpdate(_Writing):
         else:
             read = apply(Index(self.index, True), x, *positions)
             ones = np.ones_like(np.reshape(read, (-1,)), dtype=np.int64)
-            numbers = np.reshape(np.cumsum(ones), shape)  # type: ignore[arg-type]
+            numbers = np.reshape(np.cumsum(ones), shape)
         blank = np.zeros_like(x, dtype=numbers.dtype)
         written = apply(IndexUpdate(self.index), blank, numbers, *positions)
         return apply(Index(self.index, True), written, *positions) == numbers

@@ -116,7 +116,9 @@ def test_operands_are_left_as_they_were(name: str) -> None:
     for op, operands in samples_of(name):
         before = [np.array(v) for v in operands]
         op.evaluate(*operands)
-        assert all(same_bits(a, b) for a, b in zip(before, operands, strict=True))
+        written = 1 if name == "write_back" else 0  # that one is there to change its operand
+        pairs = list(zip(before, operands, strict=True))
+        assert all(same_bits(a, b) for a, b in pairs[written:])
 
 
 @every_op
