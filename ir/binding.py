@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
-from .core import Atom, Eqn, Function
+from .core import Atom, Eqn, Function, Value
 from .dims import Dim, Size, Symbol, substitute, symbols
 from .op import Op
 from .types import ArrayType
@@ -144,6 +144,29 @@ def matched_dims(function: Function, operands: Sequence[Atom]) -> dict[Symbol, S
     return {s: d for s, d in found.items() if d != Dim.of(s)}
 
 
+def instantiated(function: Function, dims: Sequence[Size]) -> Function:
+    """Return a function with the dims that it binds replaced, which it does not bind then."""
+    binding = dict(zip(function.dims, dims, strict=True))
+    if all(d == Dim.of(s) for s, d in binding.items()):
+        return function
+    scope: dict[Atom, Atom] = {}
+
+    def renewed_value(value: Value) -> Value:
+        type = renamed_type(value.type, binding)
+        made = Value(type, value.hint, value.cotangent_of, value.layout)
+        scope[value] = made
+        return made
+
+    params = [renewed_value(p) for p in function.params]
+    eqns = []
+    for eqn in function.eqns:
+        operands = tuple([scope.get(a, a) for a in eqn.operands])
+        results = tuple([renewed_value(r) for r in eqn.results])
+        eqns.append(Eqn(renamed_op(eqn.op, binding), operands, results, eqn.provenance))
+    results = [scope.get(r, r) for r in function.results]
+    return function.replace(params=params, eqns=eqns, results=results, dims=())
+
+
 def lone_symbol(dim: Size) -> Symbol | None:
     """Return the symbol that a dim is, None for another dim."""
     if isinstance(dim, Dim) and not dim.constant and len(dim.terms) == 1:
@@ -159,6 +182,7 @@ __all__ = [
     "evaluate_at",
     "fresh",
     "has_bindings",
+    "instantiated",
     "leaves",
     "lone_symbol",
     "matched_dims",

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ..ir.binding import symbols_in
 from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.op import Effect
 from ..ir.ops.control import Loop
@@ -64,6 +65,9 @@ class Hoist:
         moved: list[Eqn] = []
         made: dict[Atom, Atom] = {}
         kept: list[Eqn] = []
+        own = {s for e in op.body.eqns for s in e.op.binds} | set(
+            op.body.dims[: 1 if op.ranged else 0]
+        )
         for inner in op.body.eqns:
             invariant = (
                 inner.op.effect is Effect.PURE
@@ -71,7 +75,11 @@ class Hoist:
                 and all(a in outer or a in made for a in inner.operands if isinstance(a, Value))
                 and any(isinstance(a, Value) for a in inner.operands)
             )
-            if invariant and all(r.type.is_static for r in inner.results):
+            if (
+                invariant
+                and all(r.type.is_static for r in inner.results)
+                and own.isdisjoint(symbols_in(inner.op))
+            ):
                 results = tuple(
                     [Value(r.type, r.hint, r.cotangent_of, r.layout) for r in inner.results]
                 )

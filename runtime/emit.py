@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.binding import lone_symbol
 from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
+from ..ir.binding import lone_symbol
 from ..ir.dims import Dim, Size, Symbol, substitute
 from ..ir.op import Elementwise
 from ..ir.ops.control import Loop
@@ -201,7 +201,6 @@ class _Writer:
         for p in function.params:
             self.names[p] = self.fresh(p.hint or "x")
             names.append(self.names[p])
-            self.cells[self.plan.cells[p]] = self.names[p]
         for p, kind in zip(function.params, function.param_kinds, strict=True):
             if kind is Kind.PYTHON:
                 # Python's own arithmetic raises where NumPy warns, and has other methods.
@@ -292,7 +291,7 @@ class _Writer:
         memory = result if cell is None else cell
         # Memory belongs to the first result that leaves with it; equal expressions are one value.
         if (memory in seen and (k in self.owned or (fresh and seen[memory] != owner))) or (
-            fresh and seen.get(result, owner) != owner
+            fresh and result in seen
         ):
             return f"{text}.copy('K')"
         seen.setdefault(memory, owner)

@@ -20,6 +20,7 @@ from pullback.ir.types import ArrayType
 from pullback.ir.verify import verify
 from pullback.passes.dce import Dce
 from pullback.passes.fuse import Fuse
+from pullback.passes.loops import Hoist
 from pullback.passes.memory import plan_memory
 from pullback.passes.simplify import Simplify
 from pullback.runtime.program import Program
@@ -225,3 +226,75 @@ def test_a_size_is_no_python_int() -> None:
 def test_the_extent_is_a_number() -> None:
     n = Symbol("n")
     assert Extent(Dim.of(n)).infer() == (ArrayType(np.dtype(np.int64), ()),)
+
+
+def test_regions_take_the_sizes_that_are_passed_to_them() -> None:
+    text = """
+def f(x: f64[4], w: f64[4]) -> (f64[n], f64[k]):
+    i : i64[n] = nonzero(x, size=new(n))
+    j : i64[k] = nonzero(w, size=new(k))
+    a : f64[n] = x[i]
+    b : f64[k] = w[j]
+    def body(t: i64, c: f64[m], *, dims=(t0, m)) -> f64[m]:
+        z : f64[m] = full(2.0, shape=(m,))
+        d : f64[m] = c * z
+        return d
+    def other(t: i64, c: f64[n], *, dims=(t0, n)) -> f64[n]:
+        z : f64[n] = full(3.0, shape=(n,))
+        d : f64[n] = c * z
+        return d
+    r : f64[n] = loop(body, range(2), carry=(a,), dims=(n,))
+    s : f64[k] = loop(other, range(2), carry=(b,), dims=(k,))
+    return r, s
+"""
+    function = parse(text)
+    verify(function)
+    x, w = np.array([1.0, 0.0, 2.0, 3.0]), np.array([0.0, 5.0, 0.0, 0.0])
+    for run in (Program(plan_memory(function)), lambda *a: evaluate(function, *a)):
+        r, s = run(x, w)
+        assert r.tolist() == [4.0, 8.0, 12.0]
+        assert s.tolist() == [45.0]
+
+
+def test_fused_regions_take_other_sizes() -> None:
+    text = """
+def half(v: f64[4]) -> f64[n]:
+    i : i64[n] = nonzero(v, size=new(n))
+    y : f64[n] = v[i]
+    with fused(reads=(y,), writes="b", dims=(n,)):
+        a = y * 2.0
+        b = a + 1.0
+    return b
+"""
+    half = parse(text)
+    builder = Builder()
+    v, w = (builder.param(Value(ArrayType(F8, (4,)), name)) for name in "vw")
+    results = [builder.inline(half, [p])[0] for p in (v, w)]
+    function = builder.finish("f", results)
+    verify(function)
+    x, w_ = np.array([1.0, 0.0, 2.0, 3.0]), np.array([0.0, 5.0, 0.0, 0.0])
+    for run in (Program(plan_memory(function)), lambda *a: evaluate(function, *a)):
+        assert [r.tolist() for r in run(x, w_)] == [[3.0, 5.0, 7.0], [11.0]]
+
+
+def test_what_reads_at_a_place_of_the_iteration_stays_in_the_loop() -> None:
+    function = parse(
+        """
+def f(x: f64[9]) -> f64[3]:
+    z : f64[3] = full(0.0, shape=(3,))
+    def body(t: i64, c: f64[3], x: f64[9], *, dims=(t0,)) -> f64[3]:
+        s : i64    = as_size(t, size=new(p))
+        y : f64[3] = x[p:p + 3]
+        d : f64[3] = c + y
+        return d
+    r : f64[3] = loop(body, range(4), carry=(z,), captured=(x,))
+    return r
+"""
+    )
+    verify(function)
+    hoisted = Hoist()(function)
+    verify(hoisted)
+    x = np.arange(9.0)
+    expected = sum(x[t : t + 3] for t in range(4))
+    assert np.array_equal(evaluate(hoisted, x)[0], expected)
+    assert np.array_equal(Program(plan_memory(hoisted))(x)[0], expected)
