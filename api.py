@@ -12,6 +12,7 @@ from typing import Any
 from .arguments import Argnums, Spec
 from .built import build
 from .compiled import Compiled, Options
+from .final import final, final_sum
 from .gradcheck import check_grads
 from .ir.errors import (
     ArgumentError,
@@ -43,10 +44,13 @@ def _transform(
     options: Options,
     static_argnums: int | Sequence[int],
     static_argnames: str | Sequence[str],
+    of: str | None = None,
 ) -> Any:
-    if function is None:
-        return lambda f: Compiled(f, options, static_argnums, static_argnames)
-    return Compiled(function, options, static_argnums, static_argnames)
+    def transformed(f: Callable[..., Any]) -> Compiled:
+        wanted = f if of is None else final_sum(f, of)
+        return Compiled(wanted, options, static_argnums, static_argnames)
+
+    return transformed if function is None else transformed(function)
 
 
 def compile(
@@ -90,6 +94,7 @@ def grad(
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
+    of: str | None = None,
     allow_int: bool = False,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
@@ -104,6 +109,10 @@ def grad(
         structure of that argument; for several, a tuple.
     has_aux
         The function returns `(loss, aux)`; the result is then `(gradient, aux)`.
+    of
+        The name of an argument that the function writes into: what is differentiated is the sum of
+        its last content, and the result of the function is left aside. The arguments themselves
+        stay as they are. See `final` for the content itself.
     allow_int
         Give zeros for integer leaves in place of an error.
     static_argnums, static_argnames, exact
@@ -129,7 +138,7 @@ def grad(
     array([2., 4.])
     """
     options = Options("grad", argnums, has_aux, allow_int, exact)
-    return _transform(function, options, static_argnums, static_argnames)
+    return _transform(function, options, static_argnums, static_argnames, of)
 
 
 def value_and_grad(
@@ -137,6 +146,7 @@ def value_and_grad(
     argnums: Argnums = 0,
     has_aux: bool = False,
     *,
+    of: str | None = None,
     allow_int: bool = False,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
@@ -154,7 +164,7 @@ def value_and_grad(
     (8.0, 12.0)
     """
     options = Options("value_and_grad", argnums, has_aux, allow_int, exact)
-    return _transform(function, options, static_argnums, static_argnames)
+    return _transform(function, options, static_argnums, static_argnames, of)
 
 
 __all__ = [
@@ -175,6 +185,7 @@ __all__ = [
     "build",
     "check_grads",
     "compile",
+    "final",
     "fori_loop",
     "grad",
     "parse",

@@ -33,6 +33,7 @@ from .passes.pipeline import (
 from .passes.reverse import reverse
 from .runtime.program import Program
 from .tracer.nested import inline_call, inline_function, trace_apart
+from .tracer.overlap import Group, buffer, overlaps
 from .tracer.report import located
 from .tracer.state import current
 from .tracer.trace import Traced, trace
@@ -69,10 +70,16 @@ class Options(NamedTuple):
 class Entry:
     """One compiled program with what a call needs around it."""
 
-    __slots__ = ("build", "collect", "plan", "program", "stages", "traced")
+    __slots__ = ("build", "collect", "plan", "program", "shared", "simple", "stages", "traced")
 
     def __init__(
-        self, owner: Compiled, args: tuple[Any, ...], kwargs: dict[str, Any], objects: list[Any]
+        self,
+        owner: Compiled,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        objects: list[Any],
+        arrays: Sequence[Any] = (),
+        shared: Sequence[Group] = (),
     ) -> None:
         options, arguments = owner.options, owner.arguments
         self.stages: list[Stage] = []
@@ -88,7 +95,12 @@ class Entry:
             name=owner.name,
             has_aux=options.has_aux,
             writes_back=options.mode == "compile",
+            arrays=arrays,
+            shared=shared,
         )
+        self.shared = tuple(shared)
+        if wanted is not None:
+            self._check_separate(wanted)
         self._stage("trace", self.traced.function, started)
         function, owned = self._optimize(owner, wanted)
         started = time.perf_counter()
@@ -98,7 +110,10 @@ class Entry:
         self.program = Program(self.plan, owned, fresh)
         self._stage("emit", function, started)
         self.collect = self.traced.collect
+        self.simple = self.collect is None and not self.traced.written
         self.build = _builder(self.traced, wanted, options)
+        if self.traced.commit is not None:
+            self.build = committing(self.build, self.traced, len(kept))
 
     def _optimize(self, owner: Compiled, wanted: Wanted | None) -> tuple[Function, frozenset[int]]:
         options = owner.options
@@ -117,6 +132,41 @@ class Entry:
         self._stage("reverse", joint, started, function)
         owned = frozenset(range(len(keep), len(joint.results)))
         return run(joint, after, self.stages, "joint "), owned
+
+    def _check_separate(self, wanted: Wanted) -> None:
+        """Raise where an argument to differentiate by is written, and overlaps with another."""
+        written = {p for p, _ in self.traced.written}
+        for group in self.shared:
+            if written.intersection(group.positions) and set(wanted.positions) & set(
+                group.positions
+            ):
+                raise DifferentiationError(
+                    "the derivative with respect to an array that the function writes into is not "
+                    "defined where it overlaps with another argument.\n  Pass a copy of one of them."
+                )
+
+    def inputs(self, leaves: Sequence[Any], objects: list[Any]) -> list[Any] | None:
+        """Return what the program takes, None where it is not for this call.
+
+        Raises
+        ------
+        ValueError
+            Where the function writes into an array that is read-only.
+        """
+        hidden = [] if self.collect is None else self.collect(objects)
+        if hidden is None:
+            return None
+        written = self.traced.written
+        if not written:
+            return [*leaves, *hidden]
+        arrays = [*leaves, *hidden]
+        if overlaps(arrays, [p for p, _ in written]) != self.shared:
+            return None
+        for position, location in written:
+            if not arrays[position].flags.writeable and not self.shared:
+                text = "assignment destination is read-only"
+                raise ValueError(text if location is None else located(text, location))
+        return [*leaves, *[buffer(arrays, g) for g in self.shared], *hidden]
 
     def _stage(
         self, name: str, function: Function, started: float, before: Function | None = None
@@ -186,6 +236,24 @@ def _builder(
         return unflattener(gradients) if aux is None else _swapped(aux, gradients)
     value = output if aux is None else _pair(output, aux)
     return unflattener(_pair(value, gradients))
+
+
+def committing(
+    build: Callable[[Sequence[Any]], Any], traced: Traced, end: int
+) -> Callable[[Sequence[Any]], Any]:
+    """Return the builder that also stores outside what the function does, once all is computed.
+
+    The values to store end at the position `end` of the program's results.
+    """
+    start, commit = end - traced.stored, traced.commit
+    assert commit is not None
+
+    def built(flat: Sequence[Any]) -> Any:
+        result = build((*flat[:start], *flat[end:]))
+        commit(flat[start:end])
+        return result
+
+    return built
 
 
 def _pair(first: Structure, second: Structure) -> Structure:
@@ -273,15 +341,16 @@ class Compiled:
         if len(cache) > CACHE_SIZE // 2 and key in cache:
             self._keep(key)
         for entry in cache.get(key, ()):
-            if entry.collect is None:
+            if entry.simple:
                 self._hits += 1
                 return entry.build(entry.program(*leaves))
-            hidden = entry.collect(objects)
-            if hidden is not None:
+            stores = entry.traced.commit is not None  # in the arguments themselves, perhaps
+            inputs = entry.inputs(leaves, [*objects, args, kwargs] if stores else objects)
+            if inputs is not None:
                 self._hits += 1
-                return entry.build(entry.program(*leaves, *hidden))
-        entry, hidden = self._compile(args, kwargs, objects, key)
-        return entry.build(entry.program(*leaves, *hidden))
+                return entry.build(entry.program(*inputs))
+        entry, inputs = self._compile(args, kwargs, leaves, objects, key)
+        return entry.build(entry.program(*inputs))
 
     def _keep(self, key: Any) -> None:
         """Note that a signature was used; only the order in which a full cache forgets needs it."""
@@ -290,25 +359,48 @@ class Compiled:
                 self._cache.move_to_end(key)
 
     def _compile(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], objects: list[Any], key: Any
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        leaves: Sequence[Any],
+        objects: list[Any],
+        key: Any,
     ) -> tuple[Entry, list[Any]]:
+        objects = [*objects, args, kwargs]
         with self._lock:
             for entry in self._cache.get(key, ()):  # another thread may have been first
-                hidden = [] if entry.collect is None else entry.collect(objects)
-                if hidden is not None:
-                    return entry, hidden
+                inputs = entry.inputs(leaves, objects)
+                if inputs is not None:
+                    return entry, inputs
             self._misses += 1
             with uncollected():
-                entry = Entry(self, args, kwargs, objects)
-            hidden = [] if entry.collect is None else entry.collect(objects)
-            if hidden is None:
+                entry = self._entry(args, kwargs, leaves, objects)
+            inputs = entry.inputs(leaves, objects)
+            if inputs is None:
                 raise changed_what_it_reads(self.name)
             entries = [*self._cache.get(key, []), entry][-GUARDED_SIZE:]
             self._cache[key] = entries
             self._cache.move_to_end(key)
             while len(self._cache) > CACHE_SIZE:
                 self._cache.popitem(last=False)
-            return entry, hidden
+            return entry, inputs
+
+    def _entry(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        leaves: Sequence[Any],
+        objects: list[Any],
+    ) -> Entry:
+        """Compile for these arguments; anew where a written array turns out to overlap another."""
+        entry = Entry(self, args, kwargs, objects)
+        written = [p for p, _ in entry.traced.written]
+        if not written or entry.collect is not None and entry.collect(objects) is None:
+            return entry
+        hidden = [] if entry.collect is None else entry.collect(objects) or []
+        arrays = [*leaves, *hidden]
+        shared = overlaps(arrays, written)
+        return Entry(self, args, kwargs, objects, arrays, shared) if shared else entry
 
     def _inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Write this function into the trace under way."""

@@ -19,12 +19,15 @@ import numpy as np
 from ..ir.builder import Builder
 from ..ir.core import Atom, Value
 from ..ir.errors import UnsupportedError
+from ..ir.ops.random import OBJECT
 from ..ir.types import ArrayType, Kind, layout_of
 from .array import TracedArray, check_dtype
+from .commits import Commits
 from .report import expression_here
 from .state import current
 
 Collect = Callable[[list[Any]], "list[Any] | None"]
+GENERATORS = (np.random.Generator, np.random.RandomState)
 WALK_LIMIT = 4096
 """Elements of the largest container that is looked into; larger ones are refused."""
 
@@ -78,6 +81,16 @@ class Inputs:
         self._arrays: dict[int, tuple[Any, TracedArray]] = {}
         self._getters: list[str] = []
         self._walking: set[int] = set()
+        self._opaque: dict[str, Value] = {}
+        self.members: dict[int, TracedArray] = {}
+        """By id the arrays that share memory with others."""
+        self.commits = Commits()
+        self.print_options: dict[str, Any] = {}
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The kinds of the hidden inputs."""
+        return [a._kind for a in self.arrays]
 
     # -- paths -------------------------------------------------------------------------------------
 
@@ -134,7 +147,14 @@ class Inputs:
         if isinstance(value, types.MethodType):
             self.method(variable, value)
             return value
-        self.check(f"{variable} is not {self.constant(value)}")
+        if isinstance(value, GENERATORS):
+            # Another of its class serves as well: the program draws from the one it is given.
+            known = self.path_of(value)
+            self.check(f"type({variable}) is not {self.constant(type(value))}")
+            if known is not None:
+                self.check(f"{variable} is not {self._variable(known)}")
+        else:
+            self.check(f"{variable} is not {self.constant(value)}")
         self.hold(value, path)
         return value
 
@@ -216,11 +236,29 @@ class Inputs:
             return self.lift(value)
         return self.load(f"{self._variable(path)}.{name}", value, name)
 
+    def opaque(self, value: Any, path: str | None = None) -> Value:
+        """Return the parameter for an object that the program is given as it is, at every call."""
+        path = path or self.path_of(value) or self.constant(value)
+        param = self._opaque.get(path)
+        if param is None:
+            param = self._opaque[path] = self.builder.param(Value(OBJECT, path.rpartition(".")[2]))
+            trace = current()
+            assert trace is not None
+            self.arrays.append(TracedArray(param, Kind.SCALAR, trace.root))
+            self.values.append(param)
+            self._getters.append(self._variable(path))
+        return param
+
     def lift(self, value: Any) -> Any:
         """Return an array as a traced one that stands for this very object."""
         if type(value) is np.ndarray and value.dtype.kind in "biufc":
             return self._of(value)
         return value
+
+    def holds(self, value: Any) -> bool:
+        """Whether an array has been met, so that a write into it is seen by all its readers."""
+        known = self._arrays.get(id(value))
+        return known is not None and known[0] is value
 
     def array(self, value: np.ndarray) -> Atom:
         """Return what an array met without a known path holds now."""
@@ -267,7 +305,9 @@ class Inputs:
             return known[1]
         param = Value(ArrayType(value.dtype, value.shape), hint, layout=layout_of(value))
         self.builder.param(param)
-        array = TracedArray(param, Kind.ARRAY, trace.root)
+        array = self.members.get(id(value))
+        if array is None:
+            array = TracedArray(param, Kind.ARRAY, trace.root)
         self._arrays[id(value)] = (value, array)
         self.arrays.append(array)
         self.values.append(param)

@@ -199,7 +199,7 @@ def _through(builder: Builder, step: Step, part: _Part, whole: Atom, parent: Ato
         moved = part.permuted(builder, order)
         if moved is not None:
             return moved
-    elif isinstance(op, Index):
+    elif isinstance(op, Index) and not op.gather:
         composed = _composed(op.index, step.operands, part, parent)
         if composed is not None:
             return composed
@@ -209,6 +209,8 @@ def _through(builder: Builder, step: Step, part: _Part, whole: Atom, parent: Ato
         moved = _Part.everything(whole, content).permuted(builder, order)
         assert moved is not None
         return moved
+    if isinstance(op, Index) and op.gather:
+        return _Part(op.index, step.operands, content)
     if isinstance(op, Index):
         composed = _composed(op.index, step.operands, _Part.everything(whole, content), parent)
         if composed is not None:

@@ -20,8 +20,10 @@ from ..ir.ops.shape import BroadcastTo
 from ..ir.plan import Fresh
 from ..ir.types import ArrayType, Kind, Layout
 from .array import TracedArray, lift
+from .commits import Commit
 from .functions.lazy import register_loaded
 from .inputs import Collect, Inputs
+from .overlap import Group, check_group, member
 from .report import explain
 from .state import ENTRY, Trace
 from .tree import Node, Static, Structure, flatten, unflatten
@@ -43,7 +45,8 @@ class Traced:
     """A traced function with what a call needs besides it.
 
     `inputs` is the number of leading parameters that are arguments; hidden inputs follow, which
-    `collect(objects)` reads. `structure` is that of the result.
+    `collect(objects)` reads. `structure` is that of the result. The last `stored` results are what
+    `commit` stores outside.
     """
 
     function: Function
@@ -54,6 +57,8 @@ class Traced:
     results: int = 0
     fresh: Sequence[Fresh | None] = ()
     written: Sequence[tuple[int, Location | None]] = ()
+    commit: Commit | None = None
+    stored: int = 0
 
 
 def trace(
@@ -65,10 +70,14 @@ def trace(
     name: str,
     has_aux: bool = False,
     writes_back: bool = False,
+    arrays: Sequence[Any] = (),
+    shared: Sequence[Group] = (),
 ) -> Traced:
     """Trace `function(*args, **kwargs)`, where `structure` is that of `(args, kwargs)`.
 
-    With `writes_back` the program changes the arrays that the function writes into.
+    With `writes_back` the program changes the arrays that the function writes into. `shared` are
+    the groups of the call's `arrays` (arguments, then hidden inputs) that are views of one buffer;
+    the buffers are parameters after the arguments.
 
     Raises
     ------
@@ -83,26 +92,37 @@ def trace(
         for leaf in leaves:
             value = builder.param(Value(leaf.type, leaf.hint, layout=leaf.layout))
             params.append(TracedArray(value, leaf.kind, state))
+        members = _members(arrays, shared, state)
+        params = [members.get(k, p) for k, p in enumerate(params)]
+        inputs.members = {id(arrays[k]): m for k, m in members.items() if k >= len(params)}
         for k, value in enumerate(objects):
             inputs.hold(value, f"objects[{k}]")
         _register_callable(function, inputs)
         _guard_defaults(function, inputs)
         args, kwargs = unflatten(structure, iter(params))
+        inputs.commits.register_arguments(args, "objects[-2]")
+        inputs.commits.register_arguments(kwargs, "objects[-1]")
         try:
             output = call_traced(function, args, kwargs)
+            written = _written([*params, *inputs.arrays], state, writes_back)
+            results, count, out_structure, aux_structure = collect_output(
+                output, state, name, has_aux
+            )
+            stored, commit = inputs.commits.finish(state)
         except Exception as error:
             explain(error, _describer(builder, leaves, inputs))
             raise
-        written = _written([*params, *inputs.arrays], state, writes_back)
-        results, count, out_structure, aux_structure = collect_output(output, state, name, has_aux)
-        owners = _owners(output)
+        finally:
+            inputs.commits.undo()
+        results += [(atom, kind) for atom, kind, _ in stored]
+        owners = [*_owners(output), *[memory for _, _, memory in stored]]
     for value, leaf in zip(builder.params, leaves, strict=False):
         if value.hint is None:  # the user's code gave it no name of its own
             value.hint = "_".join(re.findall(r"\w+", leaf.path))
     traced = builder.finish(
         name,
         [a for a, _ in results],
-        param_kinds=[*[leaf.kind for leaf in leaves], *[Kind.ARRAY] * len(inputs.values)],
+        param_kinds=[*[leaf.kind for leaf in leaves], *[Kind.ARRAY] * len(shared), *inputs.kinds],
         result_kinds=[k for _, k in results],
     )
     return Traced(
@@ -114,7 +134,25 @@ def trace(
         count,
         _fresh(traced, owners),
         written,
+        commit,
+        len(stored),
     )
+
+
+def _members(
+    arrays: Sequence[Any], shared: Sequence[Group], state: Trace
+) -> dict[int, TracedArray]:
+    """Return by position the arrays that are views of a buffer, which becomes a parameter."""
+    found: dict[int, TracedArray] = {}
+    for group in shared:
+        check_group(arrays, group)
+        dtype = arrays[group.positions[0]].dtype
+        size = group.nbytes // dtype.itemsize
+        param = state.builder.param(Value(ArrayType(dtype, (size,)), "shared"))
+        memory = TracedArray(param, Kind.ARRAY, state)
+        for position, offset in zip(group.positions, group.offsets, strict=True):
+            found[position] = member(memory, arrays[position], offset)
+    return found
 
 
 def _written(
@@ -125,15 +163,16 @@ def _written(
     With `writes_back` their memory gets its last content, at the end of the program.
     """
     found: list[tuple[int, Location | None]] = []
+    done: set[int] = set()
     for position, array in enumerate(arrays):
         storage = array._view.storage if array._view is not None else None
-        if storage is None or not storage.version:
+        if storage is None or storage.written is None:
             continue
         found.append((position, storage.written))
-        if writes_back:
-            state.builder.provenance = Provenance((storage.written,) if storage.written else ())
-            param = array._as_view().storage.param
-            storage.put(state.builder.one(WriteBack(), param, storage.value))
+        if writes_back and id(storage) not in done:
+            done.add(id(storage))
+            state.builder.provenance = Provenance((storage.written,))
+            storage.put(state.builder.one(WriteBack(), storage.param, storage.value))
     return found
 
 
