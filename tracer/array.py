@@ -159,27 +159,35 @@ def emit(op: Op, operands: Sequence[Any], *, aliases: bool = False) -> Any:
     return wrapped[0] if len(wrapped) == 1 else wrapped
 
 
+def promotion_keys(lifted: Sequence[tuple[Atom, Kind]]) -> tuple[Any, ...]:
+    """Return what decides on a ufunc's loop: dtypes, and Python types for weak numbers."""
+    return tuple(
+        [
+            PYTHON_TYPES[a.type.dtype.kind]
+            if k is Kind.PYTHON and a.type.dtype.kind != "b"  # bools are not weak
+            else a.type.dtype
+            for a, k in lifted
+        ]
+    )
+
+
 def apply_elementwise(
-    op: Elementwise, operands: Sequence[Any], *, is_operator: bool = False, dtype: Any = None
+    op: Elementwise,
+    operands: Sequence[Any],
+    *,
+    is_operator: bool = False,
+    dtypes: tuple[np.dtype, ...] | None = None,
 ) -> TracedArray:
-    """Emit an elementwise op on anything that NumPy would take, with NumPy's promotion."""
+    """Emit an elementwise op on anything that NumPy would take.
+
+    The promotion is NumPy's, or the operands are cast to `dtypes`.
+    """
     trace = require(op.name, operands)
     lifted = [lift(v, trace) for v in operands]
     trace.builder.provenance = locate(trace)
-    if dtype is None:
-        keys = tuple(
-            [
-                PYTHON_TYPES[a.type.dtype.kind]
-                if k is Kind.PYTHON and a.type.dtype.kind != "b"  # bools are not weak
-                else a.type.dtype
-                for a, k in lifted
-            ]
-        )
-        dtypes = _holding(op, lifted, resolve(op, keys))
-    else:
-        signature = (*[a.type.dtype for a, _ in lifted], None)
-        loop = (*[None] * len(lifted), np.dtype(dtype))
-        dtypes = op.ufunc.resolve_dtypes(signature, signature=loop)[:-1]
+    if dtypes is None:
+        dtypes = resolve(op, promotion_keys(lifted))
+    dtypes = _holding(op, lifted, dtypes)
     atoms = [convert(a, d, trace) for (a, _), d in zip(lifted, dtypes, strict=True)]
     try:
         (result,) = trace.builder.emit(op, atoms)
@@ -476,20 +484,17 @@ class TracedArray:
             if implementation is None:
                 raise unsupported(f"{ufunc_name(ufunc)}.{method}")
             return implementation(ufunc, *inputs, **kwargs)
+        if kwargs:
+            from .functions.ufunc_call import call_ufunc
+
+            return call_ufunc(ufunc, inputs, kwargs)
         op = ELEMENTWISE.get(ufunc)
         if op is not None:
-            if not kwargs:
-                return apply_elementwise(op, inputs)
-            dtype = kwargs.pop("dtype", None)
-            if all(kwargs[k] in (None, True, (None,), "K", "same_kind") for k in kwargs):
-                return apply_elementwise(op, inputs, dtype=dtype)
-            raise unsupported(
-                f"{ufunc_name(ufunc)} with {', '.join(kwargs)}=", "Assign the result instead."
-            )
+            return apply_elementwise(op, inputs)
         function = UFUNCS.get(ufunc)
         if function is None:
             raise unsupported(ufunc_name(ufunc))
-        return function(*inputs, **kwargs)
+        return function(*inputs)
 
     def __array_function__(
         self, func: Any, types: Any, args: Sequence[Any], kwargs: dict[str, Any]

@@ -35,6 +35,10 @@ class LiteralInputs:
         """Return the value as it is."""
         return value
 
+    def holds(self, value: Any) -> bool:
+        """Whether an array has been met: none has."""
+        return False
+
 
 _LITERALS = LiteralInputs()
 

@@ -2,8 +2,8 @@
 
 The elements that an index selects are met one after the other, in C order; a position that repeats
 sees what the steps before it have made. The adjoint runs the steps backward: through
-`y = f(s, v)` the running cotangent `c` of a position becomes `c * df/ds`, and `c * df/dv` is that of
-the value. Both need what a position held just before a step, its trail.
+`y = f(s, v)` the running cotangent `c` of a position becomes `c * df/ds`, and `c * df/dv` is the
+value's. Both need what a position held just before a step, its trail.
 """
 
 from __future__ import annotations

@@ -218,7 +218,6 @@ def test_ties_share_the_gradient_with_the_initial_value() -> None:
             "only at run time",
         ),
         (lambda x: np.fmod.reduce(x, where=x > 1, initial=1.0), DifferentiationError, "where="),
-        (lambda x: np.add.reduce(x, out=np.zeros(())), UnsupportedError, "out="),
     ],
 )
 def test_refusals_say_why(function: Case, error: type[Exception], message: str) -> None:

@@ -8,6 +8,7 @@ from . import (
     edit,
     einsum,
     fft,
+    fill,
     flat,
     histogram,
     index,
@@ -34,6 +35,8 @@ from . import (
     shape,
     statistics,
     ufunc,
+    ufunc_at,
+    ufunc_call,
     write,
 )
 
@@ -45,6 +48,7 @@ __all__ = [
     "edit",
     "einsum",
     "fft",
+    "fill",
     "flat",
     "histogram",
     "index",
@@ -71,5 +75,7 @@ __all__ = [
     "shape",
     "statistics",
     "ufunc",
+    "ufunc_at",
+    "ufunc_call",
     "write",
 ]

@@ -16,7 +16,6 @@ from ..size import known_value
 from .create import where
 from .known import array_of, require
 from .lazy import implements_lazily
-from .reduce import refuse_out
 from .shape import (
     as_array,
     as_python,
@@ -29,6 +28,7 @@ from .shape import (
     traced,
     transpose,
 )
+from .write import any_dtype, with_out
 
 UNROLLED = 32
 """Calls of a function that are written out; more of them become one loop of the program."""
@@ -42,9 +42,9 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 @implements(np.choose)
+@with_out(any_dtype)
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     """As `np.choose`; positions are checked when the program runs."""
-    refuse_out("np.choose", out)
     index = array_of(a)
     if index.dtype.kind not in "biu":
         raise TypeError(

@@ -78,7 +78,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **_: 
     return _spread(shape_of(shape), value, order)
 
 
-@implements(np.zeros)
+@implements(np.zeros, np.empty)
 def zeros(shape: Any, dtype: Any = float, order: str = "C", **_: Any) -> Any:
     """As `np.zeros`."""
     return _spread(shape_of(shape), literal(0, dtype or float), order)

@@ -13,6 +13,7 @@ from ...ir.types import Kind
 from ..array import TracedArray, emit, implements, unsupported
 from .linalg import strong
 from .shape import cast
+from .write import deliver, destination
 
 SYMBOLS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """The labels that NumPy takes; the list form counts along them."""
@@ -28,10 +29,12 @@ def einsum(
     optimize: Any = False,
 ) -> Any:
     """As `np.einsum`, in the string form and in the list form."""
-    if out is not None or order not in ("K", "A") or casting not in ("safe", "same_kind"):
-        raise unsupported("np.einsum with out=, order= or casting=", "Assign the result instead.")
+    if order not in ("K", "A") or casting not in ("safe", "same_kind"):
+        raise unsupported("np.einsum with order= or casting=", "Assign the result instead.")
     text, given = _string_form(operands)
     arrays = [strong(x) for x in given]
+    if out is not None:
+        return _einsum_into(destination(out), text, arrays, dtype, casting, optimize)
     inputs, output = parse_subscripts(text, [a.ndim for a in arrays])
     common = np.result_type(*[a.dtype for a in arrays])
     result = common if dtype is None else np.dtype(dtype)
@@ -45,6 +48,16 @@ def einsum(
         arrays = [cast(a, result) for a in arrays]
     summed = emit(Einsum(tuple(inputs), output, _frozen(optimize)), arrays)
     return summed if output else TracedArray(summed._atom, Kind.SCALAR, summed._trace)
+
+
+def _einsum_into(
+    out: Any, text: str, arrays: Sequence[Any], dtype: Any, casting: Any, optimize: Any
+) -> Any:
+    """Write the result into an array, whose dtype takes part in the choice of the common one."""
+    if dtype is None:
+        dtype = np.result_type(out.dtype, *[a.dtype for a in arrays])
+    result = einsum(text, *arrays, dtype=dtype, casting=casting, optimize=optimize)
+    return deliver(out, result, casting)
 
 
 def _frozen(optimize: Any) -> Any:

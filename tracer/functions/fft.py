@@ -21,8 +21,8 @@ from ...ir.ops.fft import (
 )
 from ..array import emit, implements
 from .rearrange import roll
-from .reduce import refuse_out
 from .shape import as_array, constant, normalize_axis, traced
+from .write import same_dtype, same_kind, with_out
 
 Transform = Callable[..., Any]
 
@@ -53,33 +53,33 @@ def _array(a: Any) -> Any:
 
 
 @implements(np.fft.fft)
+@with_out(same_kind)
 def fft(a: Any, n: Any = None, axis: Any = -1, norm: Any = None, out: Any = None) -> Any:
     """As `np.fft.fft`."""
-    refuse_out("np.fft.fft", out)
     a = _array(a)
     return _transform(Fft, a, a.shape[axis] if n is None else n, axis, norm)
 
 
 @implements(np.fft.ifft)
+@with_out(same_kind)
 def ifft(a: Any, n: Any = None, axis: Any = -1, norm: Any = None, out: Any = None) -> Any:
     """As `np.fft.ifft`."""
-    refuse_out("np.fft.ifft", out)
     a = _array(a)
     return _transform(InverseFft, a, a.shape[axis] if n is None else n, axis, norm)
 
 
 @implements(np.fft.rfft)
+@with_out(same_kind)
 def rfft(a: Any, n: Any = None, axis: Any = -1, norm: Any = None, out: Any = None) -> Any:
     """As `np.fft.rfft`."""
-    refuse_out("np.fft.rfft", out)
     a = _array(a)
     return _transform(RealFft, a, a.shape[axis] if n is None else n, axis, norm)
 
 
 @implements(np.fft.irfft)
+@with_out(same_kind)
 def irfft(a: Any, n: Any = None, axis: Any = -1, norm: Any = None, out: Any = None) -> Any:
     """As `np.fft.irfft`; no frequencies count as zeros, where NumPy reads memory never written."""
-    refuse_out("np.fft.irfft", out)
     a = _array(a)
     n = (a.shape[axis] - 1) * 2 if n is None else n
     if -a.ndim <= axis < a.ndim and a.shape[axis] == 0:
@@ -88,18 +88,18 @@ def irfft(a: Any, n: Any = None, axis: Any = -1, norm: Any = None, out: Any = No
 
 
 @implements(np.fft.hfft)
+@with_out(same_kind)
 def hfft(a: Any, n: Any = None, axis: Any = -1, norm: Any = None, out: Any = None) -> Any:
     """As `np.fft.hfft`: the other direction of `irfft`, of the conjugate."""
-    refuse_out("np.fft.hfft", out)
     a = _array(a)
     n = (a.shape[axis] - 1) * 2 if n is None else n
     return irfft(np.conjugate(a), n, axis, _swapped(norm))
 
 
 @implements(np.fft.ihfft)
+@with_out(same_kind)
 def ihfft(a: Any, n: Any = None, axis: Any = -1, norm: Any = None, out: Any = None) -> Any:
     """As `np.fft.ihfft`: the conjugate of the other direction of `rfft`."""
-    refuse_out("np.fft.ihfft", out)
     a = _array(a)
     n = a.shape[axis] if n is None else n
     return np.conjugate(rfft(a, n, axis, _swapped(norm)))
@@ -148,27 +148,27 @@ def _in_turn(
 
 
 @implements(np.fft.fftn)
+@with_out(same_dtype)
 def fftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
     """As `np.fft.fftn`: the last axis first."""
-    refuse_out("np.fft.fftn", out)
     a = _array(a)
     sizes, axes = _lengths(a, s, axes)
     return _in_turn(fft, a, sizes[::-1], axes[::-1], norm)
 
 
 @implements(np.fft.ifftn)
+@with_out(same_dtype)
 def ifftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
     """As `np.fft.ifftn`: the last axis first."""
-    refuse_out("np.fft.ifftn", out)
     a = _array(a)
     sizes, axes = _lengths(a, s, axes)
     return _in_turn(ifft, a, sizes[::-1], axes[::-1], norm)
 
 
 @implements(np.fft.rfftn)
+@with_out(same_dtype)
 def rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
     """As `np.fft.rfftn`: the last axis by `rfft`, then the others."""
-    refuse_out("np.fft.rfftn", out)
     a = _array(a)
     sizes, axes = _lengths(a, s, axes)
     a = rfft(a, sizes[-1], axes[-1], norm)
@@ -176,9 +176,9 @@ def rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = 
 
 
 @implements(np.fft.irfftn)
+@with_out(same_dtype)
 def irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
     """As `np.fft.irfftn`: the others, the first axis first, then the last axis by `irfft`."""
-    refuse_out("np.fft.irfftn", out)
     a = _array(a)
     sizes, axes = _lengths(a, s, axes, inverse_real=True)
     a = _in_turn(ifft, a, sizes[:-1], axes[:-1], norm)

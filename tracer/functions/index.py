@@ -13,7 +13,7 @@ from ...ir.op import broadcast
 from ...ir.ops.dynamic import Nonzero
 from ...ir.ops.index import AT, Index, Item, Span
 from ...ir.types import Kind
-from ..array import TracedArray, emit, implements, lift, method, unsupported
+from ..array import TracedArray, emit, implements, lift, method
 from ..report import expression_here
 from ..size import agreed, emit_sized, known_value, match, named_size, size_of
 from ..state import require
@@ -357,8 +357,6 @@ def argwhere(a: Any) -> Any:
 @implements(np.compress)
 def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
     """As `np.compress`."""
-    if out is not None:
-        raise unsupported("np.compress with out=", "Assign the result instead.")
     condition, a = traced(condition), traced(a)
     if condition.ndim != 1:
         raise ValueError("condition must be a 1-d array")

@@ -32,6 +32,7 @@ from .shape import (
     normalize_axis,
     traced,
 )
+from .write import check_cast, deliver, destination, put
 
 
 def _listed(arrays: Any) -> list[TracedArray]:
@@ -51,7 +52,7 @@ def concatenate(
     """As `np.concatenate`."""
     values = _listed(arrays)
     if out is not None:
-        raise unsupported("np.concatenate with out=", "Assign the result instead.")
+        return _concatenate_into(destination(out), values, axis, dtype, casting)
     if not values:
         raise ShapeError("need at least one array to concatenate")
     if axis is None:
@@ -62,6 +63,26 @@ def concatenate(
     dtype = common_dtype(values, weak=False) if dtype is None else dtype
     axis = normalize_axis(axis, values[0].ndim)
     return emit(Concatenate(axis - values[0].ndim), [cast(v, dtype) for v in values])
+
+
+def _concatenate_into(out: Any, values: Sequence[Any], axis: Any, dtype: Any, casting: Any) -> Any:
+    """Write arrays one after the other into `out`, which some may share memory with."""
+    if dtype is not None:
+        raise TypeError("concatenate() only takes `out` or `dtype` as an argument, not both")
+    total = concatenate(values, axis, dtype=out.dtype)
+    if total.shape != out.shape:
+        raise ShapeError("Output array is the wrong shape")
+    for value in values:
+        check_cast(value.dtype, out.dtype, casting)
+    if not any(v._view is not None and v._view.storage is out._view.storage for v in values):
+        return deliver(out, total)
+    start, axis = 0, 0 if axis is None else normalize_axis(axis, out.ndim)
+    for value in values:
+        size = value.size if out.ndim != value.ndim else value.shape[axis]
+        lead = (slice(None),) * axis
+        put(read(out, (*lead, slice(start, start + size))), value)
+        start = start + size
+    return out
 
 
 @implements(np.stack)
@@ -75,7 +96,9 @@ def stack(
     if any(v.shape != values[0].shape for v in values):
         raise ShapeError("all input arrays must have the same shape")
     axis = normalize_axis(axis, values[0].ndim + 1)
-    return concatenate([expand_dims(v, axis) for v in values], axis, out, dtype=dtype)
+    return concatenate(
+        [expand_dims(v, axis) for v in values], axis, out, dtype=dtype, casting=casting
+    )
 
 
 def _tuple(arrays: Any) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from ...ir.ops.matmul import Dot, MatMul, VecDot, same_bits_as_dot
 from ...ir.types import Kind
 from ..array import UFUNCS, TracedArray, emit, implements, method, unsupported
 from .shape import cast, emit_reshape, moveaxis, swapaxes, traced, transpose
+from .write import c_array, with_out
 
 SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
 
@@ -49,9 +50,9 @@ def matmul(a: Any, b: Any, /, *, dtype: Any = None, **options: Any) -> Any:
 
 
 @implements(np.dot)
+@with_out(c_array)
 def dot(a: Any, b: Any, out: Any = None) -> Any:
     """As `np.dot`: for more than two axes of `b`, over its last axis but one."""
-    _refuse("np.dot", {"out": out})
     a, b = _promoted(a, b)
     if not a.shape or not b.shape:
         return a * b
@@ -79,9 +80,8 @@ def vdot(a: Any, b: Any, /) -> Any:
 @implements(np.outer)
 def outer(a: Any, b: Any, out: Any = None) -> Any:
     """As `np.outer`: both flattened."""
-    _refuse("np.outer", {"out": out})
     a, b = strong(a), strong(b)
-    return np.multiply(emit_reshape(a, [a.size, 1]), emit_reshape(b, [1, b.size]))
+    return np.multiply(emit_reshape(a, [a.size, 1]), emit_reshape(b, [1, b.size]), out=out)
 
 
 @implements(np.linalg.outer)
@@ -178,9 +178,9 @@ def vecmat(a: Any, b: Any, /, *, dtype: Any = None, **options: Any) -> Any:
 
 
 @implements(np.linalg.multi_dot)
+@with_out(c_array)
 def multi_dot(arrays: Any, *, out: Any = None) -> Any:
     """As `np.linalg.multi_dot`: in the order with the fewest operations."""
-    _refuse("np.linalg.multi_dot", {"out": out})
     factors = [strong(a) for a in arrays]
     if len(factors) < 2:
         raise ValueError("Expecting at least two arrays.")
@@ -249,7 +249,7 @@ def matrix_power(a: Any, n: Any) -> Any:
 # ---- factorisations, solves, determinants --------------------------------------------------------
 
 
-def _linalg_dtype(*arrays: TracedArray) -> np.dtype:
+def linalg_dtype(*arrays: TracedArray) -> np.dtype:
     """Return the dtype that `np.linalg` computes in: integers count as float64."""
     dtypes = [np.dtype(float) if a.dtype.kind in "biu" else a.dtype for a in arrays]
     for dtype in dtypes:
@@ -258,41 +258,41 @@ def _linalg_dtype(*arrays: TracedArray) -> np.dtype:
     return np.result_type(*dtypes)
 
 
-def _inexact(a: Any) -> Any:
+def inexact(a: Any) -> Any:
     a = strong(a)
-    return cast(a, _linalg_dtype(a))
+    return cast(a, linalg_dtype(a))
 
 
 @implements(np.linalg.cholesky)
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """As `np.linalg.cholesky`."""
-    return emit(Cholesky(bool(upper)), (_inexact(a),))
+    return emit(Cholesky(bool(upper)), (inexact(a),))
 
 
 @implements(np.linalg.solve)
 def solve(a: Any, b: Any) -> Any:
     """As `np.linalg.solve`: `b` is a vector exactly where it has one axis."""
     a, b = strong(a), strong(b)
-    dtype = _linalg_dtype(a, b)
+    dtype = linalg_dtype(a, b)
     return emit(Solve(1 if b.ndim == 1 else 2), (cast(a, dtype), cast(b, dtype)))
 
 
 @implements(np.linalg.inv)
 def inv(a: Any) -> Any:
     """As `np.linalg.inv`."""
-    return emit(Inv(), (_inexact(a),))
+    return emit(Inv(), (inexact(a),))
 
 
 @implements(np.linalg.det)
 def det(a: Any) -> Any:
     """As `np.linalg.det`."""
-    return emit(Det(), (_inexact(a),))
+    return emit(Det(), (inexact(a),))
 
 
 @implements(np.linalg.slogdet)
 def slogdet(a: Any) -> Any:
     """As `np.linalg.slogdet`."""
-    return SlogdetResult(*emit(SLogDet(), (_inexact(a),)))
+    return SlogdetResult(*emit(SLogDet(), (inexact(a),)))
 
 
 UFUNCS[np.matmul] = matmul

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from ...ir.errors import ShapeError
 from ...ir.op import Op
 from ...ir.ops.select import MakeComplex
 from ...ir.types import Kind
-from ..array import emit, implements, method, unsupported
+from ..array import emit, implements, method
 from ..size import refuse_undecided
 from .create import where
 from .shape import MISSING, as_array, as_python, as_scalar, cast, common_dtype, copy, traced
-from .write import put
+from .write import deliver, destination, put
 
 _CLIP = Op.REGISTRY["clip"].ufunc
 
@@ -32,8 +33,6 @@ def clip(
     **kwargs: Any,
 ) -> Any:
     """As `np.clip`."""
-    if out is not None or kwargs:
-        raise unsupported("np.clip with out= or where=", "Assign the result instead.")
     low: Any = min if a_min is None or a_min is MISSING else a_min
     high: Any = max if a_max is None or a_max is MISSING else a_max
     low, high = (None if v is MISSING else v for v in (low, high))
@@ -43,7 +42,9 @@ def clip(
             low = None
         if type(high) is int and high >= np.iinfo(a.dtype).max:
             high = None
-    options = {} if dtype is None else {"dtype": dtype}
+    options = kwargs if dtype is None else {"dtype": dtype, **kwargs}
+    if out is not None:
+        options["out"] = out
     if low is None and high is None:
         return np.positive(a, **options)
     if low is None:
@@ -56,10 +57,10 @@ def clip(
 @implements(np.around, np.round)
 def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """As `np.round`; its derivative is zero."""
-    if out is not None:
-        raise unsupported("np.round with out=", "Assign the result instead.")
     a = traced(a)
     decimals = decimals.__index__()
+    if out is not None:
+        return _round_into(a, decimals, destination(out))
     if a.dtype.kind == "c":
         return emit(MakeComplex(), (around(np.real(a), decimals), around(np.imag(a), decimals)))
     if a.dtype.kind == "b":
@@ -77,6 +78,22 @@ def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
     return np.rint(a * scale) / scale if decimals > 0 else np.rint(a / scale) * scale
 
 
+def _round_into(a: Any, decimals: int, out: Any) -> Any:
+    """Round into an array: NumPy scales, rounds and scales back in its dtype."""
+    scales = decimals < 0 if a.dtype.kind in "iu" else a.dtype.kind in "fb" and decimals
+    if out.shape != a.shape:
+        raise ShapeError("invalid output shape")
+    if a.dtype.kind == "c" and out.dtype.kind != "c":
+        raise TypeError("array does not have imaginary part to set")
+    if not scales or out.dtype == a.dtype == np.result_type(a.dtype, np.float16):
+        return deliver(out, around(a, decimals), "same_kind")
+    there, back = (np.multiply, np.divide) if decimals > 0 else (np.divide, np.multiply)
+    scale = 10.0 ** abs(decimals)
+    there(a, scale, out=out)
+    np.rint(out, out=out)
+    return back(out, scale, out=out)
+
+
 def _round(self: Any, ndigits: Any = None) -> Any:
     """As `round(x)` of a NumPy scalar or Python number: an int without `ndigits`."""
     if self.shape or self._kind is Kind.ARRAY:
@@ -90,9 +107,7 @@ def _round(self: Any, ndigits: Any = None) -> Any:
 @implements(np.fix)
 def fix(x: Any, out: Any = None) -> Any:
     """As `np.fix`."""
-    if out is not None:
-        raise unsupported("np.fix with out=", "Assign the result instead.")
-    return np.trunc(x)
+    return np.trunc(x, out=out)
 
 
 @implements(np.nan_to_num)
@@ -194,13 +209,13 @@ def array_equiv(a1: Any, a2: Any) -> Any:
 @implements(np.isposinf)
 def isposinf(x: Any, out: Any = None) -> Any:
     """As `np.isposinf`."""
-    return np.logical_and(np.isinf(x), ~np.signbit(x))
+    return np.logical_and(np.isinf(x), ~np.signbit(x), out=out)
 
 
 @implements(np.isneginf)
 def isneginf(x: Any, out: Any = None) -> Any:
     """As `np.isneginf`."""
-    return np.logical_and(np.isinf(x), np.signbit(x))
+    return np.logical_and(np.isinf(x), np.signbit(x), out=out)
 
 
 @implements(np.isreal)

@@ -28,9 +28,10 @@ from .quantile import (
     weighted_pick,
 )
 from .rearrange import take_along_axis
-from .reduce import kept, refuse_out
+from .reduce import kept
 from .shape import MISSING, as_array, cast, emit_reshape, traced
 from .statistics import mean
+from .write import same_dtype, with_out
 
 
 def _valid_first(a: Any, axis: Any) -> tuple[Any, Any, list[int]]:
@@ -41,6 +42,7 @@ def _valid_first(a: Any, axis: Any) -> tuple[Any, Any, list[int]]:
 
 
 @implements(np.nanmedian)
+@with_out(same_dtype)
 def nanmedian(
     a: Any,
     axis: Any = None,
@@ -49,7 +51,6 @@ def nanmedian(
     keepdims: Any = MISSING,
 ) -> Any:
     """As `np.nanmedian`."""
-    refuse_out("np.nanmedian", out)
     a = as_array(traced(a))
     if a.size == 0:
         return np.nanmean(a, axis, keepdims=keepdims)
@@ -114,6 +115,7 @@ def _nan_weighted(a: Any, q: Any, axis: Any, method: str, keepdims: Any, weights
 
 
 @implements(np.nanquantile)
+@with_out(same_dtype)
 def nanquantile(
     a: Any,
     q: Any,
@@ -126,13 +128,13 @@ def nanquantile(
     weights: Any = None,
 ) -> Any:
     """As `np.nanquantile`."""
-    refuse_out("np.nanquantile", out)
     a = real_array(a)
     q, is_weak = unit(q)
     return _nanquantile(a, q, is_weak, axis, method, keepdims, weights)
 
 
 @implements(np.nanpercentile)
+@with_out(same_dtype)
 def nanpercentile(
     a: Any,
     q: Any,
@@ -145,7 +147,6 @@ def nanpercentile(
     weights: Any = None,
 ) -> Any:
     """As `np.nanpercentile`."""
-    refuse_out("np.nanpercentile", out)
     a = real_array(a)
     q, is_weak = percent(q)
     return _nanquantile(a, q, is_weak, axis, method, keepdims, weights)

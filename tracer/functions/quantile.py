@@ -18,7 +18,7 @@ from .create import where
 from .index import read
 from .known import array_of, known, require
 from .rearrange import take_along_axis
-from .reduce import kept, refuse_out
+from .reduce import kept
 from .shape import (
     as_array,
     as_python,
@@ -32,6 +32,7 @@ from .shape import (
     transpose,
 )
 from .statistics import mean
+from .write import same_dtype, with_out
 
 
 def axes_first(a: Any, axis: Any) -> tuple[Any, list[int]]:
@@ -57,11 +58,11 @@ def restored(result: Any, shape: Sequence[Any], axes: Sequence[int], keepdims: A
 
 
 @implements(np.median)
+@with_out(same_dtype)
 def median(
     a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False
 ) -> Any:
     """As `np.median`: of the sorted elements the middle one, or the mean of the middle two."""
-    refuse_out("np.median", out)
     a = array_of(a)
     flat, axes = axes_first(a, axis)
     count = flat.shape[0]
@@ -314,6 +315,7 @@ def weighted_pick(flat: Any, weights: Any, q: Any) -> Any:
 
 
 @implements(np.quantile)
+@with_out(same_dtype)
 def quantile(
     a: Any,
     q: Any,
@@ -326,13 +328,13 @@ def quantile(
     weights: Any = None,
 ) -> Any:
     """As `np.quantile`."""
-    refuse_out("np.quantile", out)
     a = real_array(a)
     q, is_weak = unit(q)
     return quantile_of(a, q, is_weak, axis, method, keepdims, weights)
 
 
 @implements(np.percentile)
+@with_out(same_dtype)
 def percentile(
     a: Any,
     q: Any,
@@ -345,7 +347,6 @@ def percentile(
     weights: Any = None,
 ) -> Any:
     """As `np.percentile`."""
-    refuse_out("np.percentile", out)
     a = real_array(a)
     q, is_weak = percent(q)
     return quantile_of(a, q, is_weak, axis, method, keepdims, weights)

@@ -14,6 +14,7 @@ from ...ir.ops import reduce as ops
 from ...ir.ops.ufunc import UfuncAccumulate, UfuncReduce, loop_dtype
 from ..array import emit, implements, is_traced, method, ufunc_name, unsupported
 from .shape import MISSING, as_array, as_scalar, cast, emit_reshape, traced
+from .write import cast_back, reduce_into, with_out
 
 
 def is_given(value: Any) -> bool:
@@ -29,12 +30,6 @@ def is_masked(where: Any) -> bool:
 def kept(keepdims: Any) -> bool:
     """Whether a `keepdims` argument is given and true."""
     return is_given(keepdims) and bool(keepdims)
-
-
-def refuse_out(name: str, out: Any) -> None:
-    """Raise where an `out=` argument is given."""
-    if out is not None:
-        raise unsupported(f"{name} with out=", "Assign the result instead.")
 
 
 def widened(dtype: np.dtype) -> np.dtype:
@@ -96,7 +91,9 @@ def ufunc_reduce(
     where: Any = True,
 ) -> Any:
     """As `ufunc.reduce`, from `initial` on and over the elements in `where`."""
-    refuse_out(f"{ufunc_name(ufunc)}.reduce", out)
+    if out is not None:
+        options = {"axis": axis, "keepdims": keepdims, "initial": initial, "where": where}
+        return reduce_into(out, ufunc_reduce, ufunc, array, dtype, **options)
     function = binary(ufunc, "reduce")
     a = as_array(traced(array))
     loop = loop_dtype(ufunc, a.dtype, None if dtype is None else np.dtype(dtype))
@@ -245,8 +242,8 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
     return reduction(ops.Sum, cast(a, bool), axis, keepdims, np.intp)
 
 
+@with_out(cast_back)
 def _arg(op: type[ops.ArgReduction], a: Any, axis: Any, out: Any, keepdims: Any) -> Any:
-    refuse_out("an argmax or argmin", out)
     a = traced(a)
     ndim = a.ndim
     if axis is None:
@@ -286,7 +283,8 @@ def ufunc_accumulate(
     ufunc: np.ufunc, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None
 ) -> Any:
     """As `ufunc.accumulate`."""
-    refuse_out(f"{ufunc_name(ufunc)}.accumulate", out)
+    if out is not None:
+        return reduce_into(out, ufunc_accumulate, ufunc, array, dtype, axis=axis)
     function = binary(ufunc, "accumulate")
     a = traced(array)
     axis = one_axis("accumulate", a, axis)
@@ -374,6 +372,8 @@ def _standard(
     if axis is None and a.ndim >= 2:
         raise ShapeError("For arrays which have more than one dimension ``axis`` is required.")
     axis = 0 if axis is None else axis
+    if include_initial and out is not None:
+        raise unsupported("out= with include_initial=", "Assign the result instead.")
     result = ufunc_accumulate(ufunc, a, axis, dtype, out)
     if not include_initial:
         return result

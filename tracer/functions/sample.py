@@ -11,13 +11,12 @@ from ...ir.errors import ShapeError
 from ...ir.ops.check import Graft
 from ...ir.ops.correlate import Correlate
 from ...ir.ops.search import Interp
-from ..array import TracedArray, emit, implements, is_traced
+from ..array import TracedArray, emit, implements, is_traced, unsupported
 from .create import full, where
 from .index import read
 from .join import concatenate
 from .known import array_of, known
 from .rearrange import flip
-from .reduce import refuse_out
 from .shape import (
     as_array,
     as_scalar,
@@ -134,7 +133,8 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.
 def _running(
     function: Any, identity: int, x: Any, axis: Any, dtype: Any, out: Any, include_initial: bool
 ) -> Any:
-    refuse_out("a cumulative function", out)
+    if include_initial and out is not None:
+        raise unsupported("out= with include_initial=", "Assign the result instead.")
     x = array_of(x)
     x = x if x.ndim else emit_reshape(x, [1])
     if axis is None and x.ndim > 1:
@@ -142,7 +142,7 @@ def _running(
             "For arrays which have more than one dimension ``axis`` argument is required."
         )
     axis = normalize_axis(0 if axis is None else axis, x.ndim)
-    result = function(x, axis=axis, dtype=dtype)
+    result = function(x, axis=axis, dtype=dtype, out=out)
     if not include_initial:
         return result
     shape = [1 if k == axis else d for k, d in enumerate(x.shape)]

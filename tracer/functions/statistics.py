@@ -11,8 +11,9 @@ from ...ir.ops import reduce as ops
 from ..array import TracedArray, implements, method
 from .create import where as choose
 from .known import require
-from .reduce import is_given, is_masked, kept, reduction, refuse_out, ufunc_reduce
+from .reduce import is_given, is_masked, kept, reduction, ufunc_reduce
 from .shape import MISSING, as_array, broadcast_to, cast, copy, emit_reshape, traced, transpose
+from .write import destination, same_dtype, with_out
 
 
 def _total(a: Any, axis: Any, keepdims: Any, where: Any) -> tuple[Any, Any]:
@@ -42,17 +43,25 @@ def mean(
     where: Any = MISSING,
 ) -> Any:
     """As `np.mean`: integers in float64, float16 summed in float32."""
-    refuse_out("np.mean", out)
     a = as_array(traced(a))
     result_dtype = np.dtype(dtype) if dtype is not None else a.dtype
     if dtype is None and a.dtype.kind in "biu":
         result_dtype = np.dtype(float)
     half = dtype is None and result_dtype == np.float16
-    total, count = _total(cast(a, np.float32 if half else result_dtype), axis, keepdims, where)
+    summed = np.dtype(np.float32) if half else result_dtype
+    if out is not None:
+        out = destination(out)
+        # As NumPy, which sums in a dtype that also `out` has a say in, and divides in `out`.
+        given = summed if dtype is not None or half or a.dtype.kind in "biu" else None
+        total = ufunc_reduce(np.add, a, axis, given, out, keepdims, where=where)
+        count = _total(a, axis, keepdims, where)[1]
+        return np.true_divide(total, count, out=total, casting="unsafe")
+    total, count = _total(cast(a, summed), axis, keepdims, where)
     return cast(total / count, result_dtype)
 
 
 @implements(np.var)
+@with_out(same_dtype)
 def var(
     a: Any,
     axis: Any = None,
@@ -66,7 +75,6 @@ def var(
     correction: Any = MISSING,
 ) -> Any:
     """As `np.var`."""
-    refuse_out("np.var", out)
     ddof = correction if is_given(correction) else ddof
     a = as_array(traced(a))
     if dtype is None and a.dtype.kind in "biu":
@@ -94,6 +102,7 @@ def var(
 
 
 @implements(np.std)
+@with_out(same_dtype)
 def std(
     a: Any,
     axis: Any = None,
@@ -114,9 +123,9 @@ def std(
 
 
 @implements(np.ptp)
+@with_out(same_dtype)
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = MISSING) -> Any:
     """As `np.ptp`."""
-    refuse_out("np.ptp", out)
     a = as_array(traced(a))
     return reduction(ops.Max, a, axis, keepdims) - reduction(ops.Min, a, axis, keepdims)
 
@@ -201,6 +210,7 @@ def _filled(a: Any, value: Any) -> Any:
 
 
 @implements(np.nanmean)
+@with_out(same_dtype)
 def nanmean(
     a: Any,
     axis: Any = None,
@@ -214,7 +224,6 @@ def nanmean(
     a = as_array(traced(a))
     if a.dtype.kind not in "fc":
         return mean(a, axis, dtype, out, keepdims, where=where)
-    refuse_out("np.nanmean", out)
     if dtype is not None and np.dtype(dtype).kind not in "fc":
         raise TypeError("If a is inexact, then dtype must be inexact")
     valid = ~np.isnan(a)
@@ -258,6 +267,7 @@ def nanmin(
 
 
 @implements(np.nanvar)
+@with_out(same_dtype)
 def nanvar(
     a: Any,
     axis: Any = None,
@@ -271,7 +281,6 @@ def nanvar(
     correction: Any = MISSING,
 ) -> Any:
     """As `np.nanvar`; without enough elements the variance is nan."""
-    refuse_out("np.nanvar", out)
     a = as_array(traced(a))
     if a.dtype.kind not in "fc":
         return var(
@@ -299,6 +308,7 @@ def nanvar(
 
 
 @implements(np.nanstd)
+@with_out(same_dtype)
 def nanstd(
     a: Any,
     axis: Any = None,

@@ -10,9 +10,10 @@ from ...ir.errors import ShapeError
 from ...ir.ops.segments import UfuncReduceAt
 from ...ir.ops.select import Frexp, Modf
 from ...ir.ops.ufunc import loop_dtype
-from ..array import UFUNC_METHODS, UFUNCS, emit, is_traced, ufunc_name, unsupported
-from .reduce import binary, one_axis, refuse_out, ufunc_accumulate, ufunc_reduce
+from ..array import UFUNC_METHODS, UFUNCS, emit, is_traced, unsupported
+from .reduce import binary, one_axis, ufunc_accumulate, ufunc_reduce
 from .shape import cast, emit_reshape, traced
+from .write import reduce_into
 
 
 def ufunc_outer(ufunc: np.ufunc, a: Any, b: Any, /, **kwargs: Any) -> Any:
@@ -29,8 +30,9 @@ def ufunc_reduceat(
     ufunc: np.ufunc, array: Any, indices: Any, axis: Any = 0, dtype: Any = None, out: Any = None
 ) -> Any:
     """As `ufunc.reduceat`; differentiated where the indices are known while tracing."""
-    name = f"{ufunc_name(ufunc)}.reduceat"
-    refuse_out(name, out)
+    if out is not None:
+        options = {"indices": indices, "axis": axis}
+        return reduce_into(out, ufunc_reduceat, ufunc, array, dtype, **options)
     function = binary(ufunc, "reduceat")
     a = traced(array)
     axis = one_axis("reduceat", a, axis)

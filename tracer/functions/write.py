@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,25 @@ from ...ir.errors import ShapeError, UnsupportedError
 from ...ir.op import broadcast
 from ...ir.ops.index import Index, index_shape
 from ...ir.types import Kind
-from ..array import PYTHON_TYPES, TracedArray, convert, emit, is_traced, lift
+from ..array import (
+    PYTHON_TYPES,
+    TracedArray,
+    convert,
+    emit,
+    implements,
+    is_traced,
+    lift,
+    method,
+    unsupported,
+)
 from ..report import expression_here
-from ..source import current_location
 from ..size import match
+from ..source import current_location
 from ..state import Trace, require
 from ..state import locate as provenance
 from .create import where
-from .index import Place, locate
-from .shape import traced
+from .index import Place, compress, locate, take
+from .shape import as_array, traced
 
 
 def store(a: TracedArray, index: Any, value: Any) -> None:
@@ -158,6 +170,12 @@ def _fitting(a: TracedArray, place: Place, atom: Atom, trace: Trace) -> Atom:
     return atom
 
 
+def fitted(place: Place, value: Any, trace: Trace) -> TracedArray:
+    """Return a value in a shape that broadcasts to that of a selection, or raise as NumPy."""
+    atom = _fitting(place.array, place, lift(value, trace)[0], trace)
+    return TracedArray(atom, Kind.ARRAY, trace)
+
+
 def _fill(a: TracedArray, mask: TracedArray, value: Any) -> Any:
     """Return `a` with a value without axes where a mask is true, None for any other value."""
     trace = require("a write")
@@ -210,4 +228,167 @@ _UFUNC_NAMES = {
     "@=": "matmul",
 }
 
-__all__ = ["augment", "check_writeable", "put", "store", "write"]
+
+# ---- `out=` --------------------------------------------------------------------------------------
+
+
+def destination(out: Any) -> TracedArray:
+    """Return the traced array that an `out=` argument, or the first of a function, stands for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As NumPy, where it is no array, or a read-only one.
+    """
+    if type(out) is np.ndarray:
+        inputs = require("an array to write into").root.inputs
+        if not inputs.holds(out):
+            raise unsupported(
+                "a write into an array that was made while the function is traced, in code that "
+                "pullback does not see into",
+                "Make the array in your own function, or pass it in.",
+            )
+        out = inputs.lift(out)
+    if not isinstance(out, TracedArray) or out._kind is not Kind.ARRAY:
+        raise TypeError("return arrays must be of ArrayType")
+    check_writeable(out)
+    return out
+
+
+def deliver(out: TracedArray, value: Any, casting: Any = "unsafe", name: str = "") -> TracedArray:
+    """Write a result, which has the very shape of `out`, into it, and return it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As NumPy, where the shapes differ or the cast is not allowed.
+    """
+    value = as_array(traced(value))
+    if value.ndim != out.ndim or any(
+        isinstance(n, int) and isinstance(m, int) and n != m
+        for n, m in zip(value.shape, out.shape, strict=True)
+    ):
+        raise ShapeError(
+            f"the output has shape {out.shape}, and the result{' of ' + name if name else ''} "
+            f"{value.shape}"
+        )
+    check_cast(value.dtype, out.dtype, casting, name)
+    put(out, value)
+    return out
+
+
+def check_cast(found: np.dtype, wanted: np.dtype, casting: Any, name: str = "") -> None:
+    """Raise TypeError, as NumPy, where a casting rule does not allow a conversion."""
+    if not np.can_cast(found, wanted, casting):
+        what = f"ufunc {name!r} output" if name else "array data"
+        raise TypeError(
+            f"Cannot cast {what} from {found!r} to {wanted!r} with casting rule {casting!r}"
+        )
+
+
+def reduce_into(out: Any, function: Any, ufunc: np.ufunc, array: Any, dtype: Any, **kw: Any) -> Any:
+    """Do a `reduce`, `accumulate` or `reduceat` with `out=`, whose dtype is part of the loop's."""
+    if isinstance(out, tuple) and len(out) == 1:
+        (out,) = out
+    out, a = destination(out), traced(array)
+    if dtype is None and ufunc not in (np.logical_and, np.logical_or, np.logical_xor):
+        given = (out.dtype, a.dtype, None)
+        dtype = ufunc.resolve_dtypes(given, reduction=True, casting="unsafe")[0]
+    return deliver(out, function(ufunc, a, dtype=dtype, **kw))
+
+
+def with_out(rule: Callable[[TracedArray, Any], TracedArray]) -> Callable[[Any], Any]:
+    """Return a decorator: the function computes its result, and `rule(out, result)` writes it."""
+
+    def decorate(function: Any) -> Any:
+        code = function.__code__
+        names = code.co_varnames[: code.co_argcount]
+        place = names.index("out") if "out" in names else -1
+
+        @functools.wraps(function)
+        def implementation(*args: Any, **kwargs: Any) -> Any:
+            out = kwargs.pop("out", None)
+            if 0 <= place < len(args):
+                out = args[place]
+                args = (*args[:place], None, *args[place + 1 :])
+            if out is None:
+                return function(*args, **kwargs)
+            return rule(destination(out), function(*args, **kwargs))
+
+        return implementation
+
+    return decorate
+
+
+def same_dtype(out: TracedArray, result: Any) -> TracedArray:
+    """Write a result into an array of its dtype.
+
+    Raises
+    ------
+    UnsupportedError
+        For another one: NumPy computes some of the steps in the dtype of `out`.
+    """
+    result = traced(result)
+    if out.dtype != result.dtype:
+        raise unsupported(
+            f"out= of dtype {out.dtype} for a result of dtype {result.dtype}",
+            "Write out[...] = result instead.",
+        )
+    return deliver(out, result)
+
+
+def same_kind(out: TracedArray, result: Any) -> TracedArray:
+    """Write a result into an array of its dtype or of a narrower one of its kind."""
+    return deliver(out, result, "same_kind")
+
+
+def cast_back(out: TracedArray, result: Any) -> TracedArray:
+    """Write a result as NumPy's C functions do that cast `out` first, and back at the end."""
+    result = traced(result)
+    if out.shape == result.shape:
+        check_cast(out.dtype, result.dtype, "safe")
+    return deliver(out, result)
+
+
+def any_dtype(out: TracedArray, result: Any) -> TracedArray:
+    """Write a result into an array of any dtype; another shape is a TypeError, as in `choose`."""
+    if traced(result).shape != out.shape:
+        raise TypeError("choose: invalid shape for output array.")
+    return deliver(out, result)
+
+
+def c_array(out: TracedArray, result: Any) -> TracedArray:
+    """Write a result into a C-contiguous array of its dtype and shape, as `np.dot` asks for."""
+    result = traced(result)
+    if out.dtype != result.dtype or out.shape != result.shape or out._layout is not None:
+        raise ValueError(
+            "output array is not acceptable (must have the right datatype, number of dimensions, "
+            "and be a C-Array)"
+        )
+    return deliver(out, result)
+
+
+_take, _compress = with_out(cast_back)(take), with_out(cast_back)(compress)
+implements(np.take)(_take)
+implements(np.compress)(_compress)
+method("take", _take)
+method("compress", lambda self, condition, *rest, **kw: _compress(condition, self, *rest, **kw))
+
+__all__ = [
+    "any_dtype",
+    "augment",
+    "c_array",
+    "cast_back",
+    "check_cast",
+    "check_writeable",
+    "deliver",
+    "destination",
+    "fitted",
+    "put",
+    "reduce_into",
+    "same_dtype",
+    "same_kind",
+    "store",
+    "with_out",
+    "write",
+]
