@@ -235,7 +235,7 @@ class _Block:
         if target is not None and target.end < self.at and target.layout == result.layout:
             self.take_over(target, result)
             return True
-        if not eqn.op.is_elementwise or not result.type.is_static:
+        if not eqn.op.is_elementwise:
             return False
         cells = [self.planner.cell_of(a) for a in eqn.operands]
         order = sorted(range(len(cells)), key=lambda k: cells[k] is not target)

@@ -248,15 +248,14 @@ WITHOUT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("order", [1, 2])
-def test_derivatives_agree_with_differences(order: int) -> None:
-    for cases, x in ((VECTORS, X), (MATRICES, M)):
-        for name, function in cases.items():
-            if name in WITHOUT:
-                continue
-            inexact = [np.asarray(r).dtype.kind == "f" for r in leaves(function(x))]
-            if any(inexact):
-                pb.check_grads(function, (x,), order=order)
+@pytest.mark.parametrize(("cases", "x"), [(VECTORS, X), (MATRICES, M)])
+def test_derivatives_agree_with_differences(cases: dict[str, Case], x: Any) -> None:
+    for name, function in cases.items():
+        if name in WITHOUT:
+            continue
+        inexact = [np.asarray(r).dtype.kind == "f" for r in leaves(function(x))]
+        if any(inexact):
+            pb.check_grads(function, (x,), order=2, directions=1)
 
 
 def test_one_gradient_serves_every_size() -> None:
