@@ -58,23 +58,27 @@ def _cycled(values: Any, places: Any) -> Any:
 def put_at(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     """As `np.put`: the values repeat where there are fewer than positions."""
     flat = elements(_target(a, "put"))
-    places = as_array(traced(ind if is_traced(ind) else np.asarray(ind))).reshape(-1)
-    if places.dtype.kind not in "iub" and places.size:
-        raise TypeError(f"Cannot cast array data from {places.dtype!r} to dtype('int64')")
+    if is_traced(ind) or isinstance(ind, np.ndarray):
+        check_cast(ind.dtype, np.dtype(np.intp), "safe")
+    else:
+        ind = np.asarray(ind, None if _any_traced([ind]) else np.intp)
+    places = as_array(traced(ind)).reshape(-1)
     if mode not in ("raise", "wrap", "clip"):
         raise ValueError(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
     values = _values(v)
-    if 0 in places.shape or 0 in values.shape:
+    if 0 in places.shape:
         return
     if 0 in flat.shape:
         raise IndexError("cannot replace elements of an empty array")
+    if 0 in values.shape:
+        return
     places = cast(places, np.intp)
     if mode == "wrap":
         places = places % flat.shape[0]
     elif mode == "clip":
         places = np.clip(places, 0, flat.shape[0] - 1)
-    given = ind if mode == "raise" and not is_traced(ind) else None
-    at = places if given is None else np.asarray(given).reshape(-1).astype(np.intp)
+    known = mode == "raise" and not is_traced(ind)
+    at = np.asarray(ind).reshape(-1).astype(np.intp) if known else places  # checked while tracing
     store(flat, at, cast(_cycled(values, np.arange(places.shape[0])), flat.dtype))
 
 
@@ -118,7 +122,9 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
     """As `np.copyto`."""
     target = _target(dst, "copyto")
     if type(src) in (bool, int, float, complex):
-        np.copyto(np.zeros((), target.dtype), src, casting)  # weak: its kind counts, and that it fits
+        np.copyto(
+            np.zeros((), target.dtype), src, casting
+        )  # weak: its kind counts, and that it fits
         value = traced(src)
     else:
         value = as_array(traced(src if is_traced(src) else np.asarray(src)))
@@ -173,6 +179,8 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
     if axis is None:
         if places.ndim != 1:
             raise ValueError("when axis=None, `indices` must have a single dimension.")
+        if target._layout is not None:
+            raise ValueError("when axis=None, `arr` must be C-contiguous")
         target, axis = elements(target), 0
     axis = normalize_axis(axis, target.ndim)
     if places.dtype.kind not in "iu":
@@ -199,16 +207,16 @@ def _fill(self: TracedArray, value: Any) -> None:
 def _sort(
     self: TracedArray, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None
 ) -> None:
+    normalize_axis(operator.index(axis), self.ndim)
     target = destination(self)
-    operator.index(axis)
     put(target, sort(target, axis, kind, order, stable=stable))
 
 
 def _partition(
     self: TracedArray, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None
 ) -> None:
+    normalize_axis(operator.index(axis), self.ndim)
     target = destination(self)
-    operator.index(axis)
     put(target, partition(target, kth, axis, kind, order))
 
 

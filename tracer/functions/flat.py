@@ -9,8 +9,10 @@ import numpy as np
 
 from ..array import TracedArray, implements, is_traced, method
 from .create import array, in_order
+from .fill import elements
 from .known import array_of
 from .shape import as_array, reshape, traced
+from .write import store
 
 
 class FlatIterator:
@@ -64,8 +66,8 @@ class FlatIterator:
             values = reshape(values, places.shape)
         elif places.size:
             values = values[0]
-        shape: Any = self.base.shape
-        self.base[np.unravel_index(places, shape)] = values
+        if 0 not in places.shape:
+            store(elements(self.base), places, values)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         return self.base.__array__(dtype, copy)

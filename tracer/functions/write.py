@@ -129,7 +129,7 @@ def cast_to(value: Any, dtype: np.dtype, trace: Trace) -> Atom:
         target = np.zeros((), dtype)
         target[()] = value if not is_traced(value) else atom.value.item()
         return Literal(target[()])
-    if kind is not Kind.ARRAY and atom.type.dtype.kind == "c" and dtype.kind not in "cb":
+    if kind is Kind.PYTHON and atom.type.dtype.kind == "c" and dtype.kind not in "cb":
         name = PYTHON_TYPES[dtype.kind].__name__
         raise TypeError(f"{name}() argument must be a string or a real number, not 'complex'")
     return convert(atom, dtype, trace)
