@@ -185,10 +185,12 @@ class VjpFunction:
         if current() is not None:
             return self._inline(args)
         leaves, objects, key = self.arguments.scan(args, {})
-        entry, hidden = self._find(args, objects, key)
+        entry, hidden = self._find(args, [*objects, args, {}], key)
         flat = entry.forward(*leaves, *hidden)
         total = len(entry.traced.function.results)
         residuals = flat[total:]
+        if entry.traced.commit is not None:
+            entry.traced.commit(flat[total - entry.traced.stored : total])
         return self._result(
             entry.traced,
             entry.wanted,

@@ -127,7 +127,7 @@ class AttributeReader:
             name = node.func.id
             if name not in ("min", "max"):
                 record = _record(name, home) or Op.REGISTRY.get(name)
-                if not isinstance(record, type):
+                if not isinstance(record, type) or node.args:
                     raise unreadable(node, f"`{name}` is no record that attributes may hold")
                 keywords = {k.arg: self.read(k.value, home) for k in node.keywords if k.arg}
                 return record(**keywords)

@@ -47,7 +47,7 @@ def evaluate(function: Function, *arrays: Any, module: Module | None = None) -> 
             raise ArgumentError(f"no argument of {function.name} tells the dim `{symbol}`")
     for param, argument in zip(function.params, arguments, strict=True):
         expected = concrete_shape(param.type, sizes)
-        if np.shape(argument) != expected:
+        if param.type.dtype != np.dtype(object) and np.shape(argument) != expected:
             raise ShapeError(
                 f"{param.hint or 'an argument'} has shape {np.shape(argument)}, not {expected}"
             )
@@ -57,6 +57,8 @@ def evaluate(function: Function, *arrays: Any, module: Module | None = None) -> 
 
 def _argument(param: Value, kind: Kind, value: Any) -> Any:
     dtype = param.type.dtype
+    if dtype == np.dtype(object):
+        return value
     if kind is Kind.PYTHON and not isinstance(value, np.ndarray | np.generic):
         return np.asarray(value, dtype)[()]
     array = np.asarray(value)
@@ -66,6 +68,8 @@ def _argument(param: Value, kind: Kind, value: Any) -> Any:
 
 
 def _result(value: Any, kind: Kind) -> Any:
+    if not isinstance(value, np.ndarray | np.generic | bool | int | float | complex):
+        return value
     array = np.asarray(value)
     if kind is Kind.ARRAY:
         return array
@@ -78,6 +82,7 @@ def _solve(params: Sequence[Value], arguments: Sequence[Any]) -> Sizes:
     pairs = [
         (dim, size)
         for param, argument in zip(params, arguments, strict=True)
+        if param.type.shape
         for dim, size in zip(param.type.shape, np.shape(argument), strict=False)
         if isinstance(dim, Dim)
     ]

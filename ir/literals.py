@@ -141,7 +141,7 @@ def _constant_text(literal: Literal, limit: int | None) -> str:
 def implied_dtype(category: str, context: Sequence[np.dtype]) -> np.dtype:
     """Return the dtype of a bare number of a category (`b`, `i`, `f` or `c`)."""
     for dtype in context:
-        if _CATEGORIES[dtype.kind] == category:
+        if _CATEGORIES.get(dtype.kind) == category:
             return dtype.newbyteorder("=")
     return _DEFAULTS[category]
 

@@ -24,7 +24,7 @@ class Kind(enum.Enum):
 
 
 def _dtype_names() -> dict[np.dtype, str]:
-    names = {np.dtype(bool): "bool"}
+    names = {np.dtype(bool): "bool", np.dtype(object): "object"}
     for letter, code in (("f", "f"), ("i", "i"), ("u", "u"), ("c", "c")):
         for size in (1, 2, 4, 8, np.dtype(np.longdouble).itemsize, 32):
             try:

@@ -87,6 +87,10 @@ class Dce:
         head = 1 if op.ranged else 0
         carries = self._live_carries(eqn, op, head, live)
         outputs = [k for k in range(op.carries, len(op.body.results)) if eqn.results[k] in live]
+        if not carries and not outputs and not op.counts and eqn.results:
+            # A loop with effects alone keeps a result, by which the memory plan knows it.
+            first = 0 if op.carries else op.carries
+            carries, outputs = ([first], []) if op.carries else ([], [first])
         order = [*carries, *outputs]
         body = op.body.replace(results=[op.body.results[k] for k in order])
         body = self(body)

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
 from ..ir.binding import lone_symbol
+from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
 from ..ir.dims import Dim, Size, Symbol, substitute
 from ..ir.op import Elementwise
 from ..ir.ops.control import Loop
@@ -201,6 +201,7 @@ class _Writer:
         for p in function.params:
             self.names[p] = self.fresh(p.hint or "x")
             names.append(self.names[p])
+            self.cells[self.plan.cells[p]] = self.names[p]
         for p, kind in zip(function.params, function.param_kinds, strict=True):
             if kind is Kind.PYTHON:
                 # Python's own arithmetic raises where NumPy warns, and has other methods.
@@ -275,6 +276,8 @@ class _Writer:
 
     def _result(self, k: int, result: Atom, kind: Kind, seen: dict[Any, int | None]) -> str:
         text = self.operand(result)
+        if result.type.dtype.kind == "O":
+            return text
         if not result.type.shape:
             if kind is Kind.PYTHON:
                 return f"{text}.item()"
@@ -291,7 +294,7 @@ class _Writer:
         memory = result if cell is None else cell
         # Memory belongs to the first result that leaves with it; equal expressions are one value.
         if (memory in seen and (k in self.owned or (fresh and seen[memory] != owner))) or (
-            fresh and result in seen
+            fresh and seen.get(result, owner) != owner
         ):
             return f"{text}.copy('K')"
         seen.setdefault(memory, owner)
@@ -344,10 +347,11 @@ class _Writer:
 
     def equation(self, eqn: Eqn) -> None:
         op = eqn.op
-        if len(eqn.results) > 1:
+        if len(eqn.results) != 1:
             operands = [self.operand(a) for a in eqn.operands]
             targets = ", ".join(self.name(r) for r in eqn.results)
-            self.line(f"{targets} = {op.emit(self, operands, None)}", eqn.provenance, op.name)
+            text = op.emit(self, operands, None)
+            self.line(f"{targets} = {text}" if targets else text, eqn.provenance, op.name)
             return
         result = eqn.result
         shaped = bool(result.type.shape)

@@ -5,6 +5,8 @@ Each is called with `bad` arguments, which must raise; then with `good` ones, wh
 
 from __future__ import annotations
 
+import io
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -185,8 +187,14 @@ def f_string_of_a_value(x):
 
 
 @case(pb.ConcretizationError, VECTOR)
-def print_of_a_value(x):
-    print("x is", x)
+def width_of_text(x):
+    return str(x[0]).rjust(12)
+
+
+@case(pb.UnsupportedError, VECTOR)
+def print_to_a_file_made_inside(x):
+    buffer = io.StringIO()
+    print(x, file=buffer)
     return x
 
 
@@ -245,25 +253,33 @@ def out_argument(x):
 
 
 @case(pb.UnsupportedError, VECTOR)
-def random_numbers(x):
-    return x + np.random.normal(size=3)  # noqa: NPY002
+def random_numbers_of_python(x):
+    return x + random.random()
 
 
 @case(pb.UnsupportedError, VECTOR)
-def random_generator(x):
-    return x + GENERATOR.normal(size=3)
+def state_of_a_generator(x):
+    return x, len(GENERATOR.bytes(3))
+
+
+@case(pb.DifferentiationError, np.float64(2.0), transform=pb.grad)
+def gradient_of_a_beta_draw(a):
+    return GENERATOR.beta(a, 2.0)
 
 
 @case(pb.UnsupportedError, VECTOR)
-def append_to_a_global_list(x):
-    GLOBAL_LIST.append(np.sin(x))
+def append_an_object(x):
+    GLOBAL_LIST.append(Model())
     return x
 
 
 @case(pb.UnsupportedError, VECTOR)
-def set_an_attribute(x):
-    MODEL.last = x
-    return x
+def store_in_a_loop(x):
+    def step(total, row):
+        MODEL.last = row
+        return total + row, None
+
+    return pb.scan(step, 0.0, x)[0]
 
 
 @case(pb.UnsupportedError, VECTOR)

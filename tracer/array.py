@@ -401,21 +401,6 @@ class TracedArray:
             raise TypeError("iteration over a 0-d array")
         return iter([self[i] for i in range(len(self))])
 
-    def __repr__(self) -> str:
-        name = self._atom.hint if isinstance(self._atom, Value) else None
-        return f"<traced {name or 'value'}: {self.type}>"
-
-    def __format__(self, spec: str) -> str:
-        return str(self)
-
-    def __str__(self) -> str:
-        if self._trace.active:
-            self._concrete(
-                "the value as text",
-                "Format the value outside of the function, or show its .shape here.",
-            )
-        return repr(self)
-
     # -- what cannot be known while tracing -------------------------------------------------------
 
     def __bool__(self) -> bool:

@@ -206,6 +206,31 @@ class Hooking:
         node.operand = visit(node.operand)
         return node
 
+    def _f_string(self, node: ast.JoinedStr) -> ast.expr:
+        """Give the parts to a hook: texts, and tuples of value, conversion and format."""
+        parts: list[ast.expr] = []
+        for part in node.values:
+            if not isinstance(part, ast.FormattedValue):
+                parts.append(part)
+                continue
+            value = self._expression(part.value)
+            kind = "" if part.conversion < 0 else chr(part.conversion)
+            spec = ast.Constant("", **_at(part)) if part.format_spec is None else part.format_spec
+            elements = [value, ast.Constant(kind, **_at(part)), self._expression(spec)]
+            parts.append(ast.Tuple(elements, _LOAD, **_at(part)))
+        return _hook("__pb_text__", node, *parts)
+
+    def _binary(self, node: ast.BinOp) -> ast.expr:
+        """Let a hook format `"..." % values`; other operators are NumPy's to dispatch."""
+        is_text = isinstance(node.left, ast.JoinedStr) or (
+            isinstance(node.left, ast.Constant) and isinstance(node.left.value, str)
+        )
+        left, right = self._expression(node.left), self._expression(node.right)
+        if is_text and isinstance(node.op, ast.Mod):
+            return _hook("__pb_percent__", node, left, right)
+        node.left, node.right = left, right
+        return node
+
     def _ternary(self, node: ast.IfExp) -> ast.expr:
         node.test = self._test(node.test)
         node.body = self._visit(node.body)
@@ -410,6 +435,8 @@ class Hooking:
         ast.Attribute: _attribute,
         ast.Subscript: _subscript,
         ast.UnaryOp: _unary,
+        ast.BinOp: _binary,
+        ast.JoinedStr: _f_string,
         ast.IfExp: _ternary,
         ast.NamedExpr: _walrus,
         ast.Lambda: _lambda,

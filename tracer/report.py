@@ -30,8 +30,8 @@ LONGEST = 72
 E = TypeVar("E", bound=Exception)
 
 _OWN = f"{__name__.partition('.')[0]}."
-_FOREIGN = f"{__name__.rpartition('.')[0]}.hooks"
-"""The module that calls the user's and the libraries' functions: what those raise is theirs."""
+_FOREIGN = tuple([f"{__name__.rpartition('.')[0]}.{n}" for n in ("hooks", "loads", "builtins")])
+"""The modules that call the user's and the libraries' functions: what those raise is theirs."""
 
 
 def expression_here() -> str:
@@ -74,7 +74,7 @@ def explain(error: Exception, describe: Callable[[Atom], str]) -> None:
     if found is None or getattr(error, "is_explained", False):
         return
     frame, offset, raiser = found
-    if not isinstance(error, PullbackError) and raiser in ("", _FOREIGN):
+    if not isinstance(error, PullbackError) and raiser in ("", *_FOREIGN):
         return
     location = Location.at(frame.f_code, offset)
     text = located(str(error), location, _known(location, frame, describe))

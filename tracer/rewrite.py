@@ -60,6 +60,21 @@ AUGMENTED: Mapping[str, Callable[[Any, Any], Any]] = {
     "&=": operator.iand,
 }
 
+_CONVERSIONS: Mapping[str, Callable[[Any], str]] = {"s": str, "r": repr, "a": ascii}
+
+
+def f_string(*parts: Any) -> str:
+    """Return an f-string: its parts are texts, and tuples of value, conversion and format."""
+    made = []
+    for part in parts:
+        if isinstance(part, str):
+            made.append(part)
+        else:
+            value, conversion, spec = part
+            made.append(format(_CONVERSIONS[conversion](value) if conversion else value, spec))
+    return "".join(made)
+
+
 # What each hook receives, and what Python itself would do: the specification of the hooks.
 NEUTRAL: Mapping[str, Hook] = {
     "__pb_call__": lambda function, /, *args, **kwargs: function(*args, **kwargs),
@@ -78,6 +93,8 @@ NEUTRAL: Mapping[str, Hook] = {
     "__pb_setattr__": setattr,
     "__pb_delitem__": operator.delitem,
     "__pb_delattr__": delattr,
+    "__pb_text__": f_string,
+    "__pb_percent__": operator.mod,
 }
 
 _DERIVED = ("__pb_augitem__", "__pb_augattr__", "__pb_store__", "__pb_loaditem__")

@@ -59,9 +59,9 @@ def seen(value: Any, frame: types.FrameType | None) -> Any:
     """Return a shape or a size for the code of `frame`: dims for our own, ints for the user's."""
     module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
     ours = module.partition(".")[0] == _PACKAGE and not module.startswith(f"{_PACKAGE}.benchmarks")
-    if ours and frame is not None and module.endswith("tracer.hooks"):
+    if ours and frame is not None and module.endswith(("tracer.hooks", "tracer.loads")):
         # A hook stands in for the user's own expression.
-        ours = frame.f_code.co_name not in ("_attribute", "_call", "_call_object")
+        ours = frame.f_code.co_name not in ("attribute", "_call", "_call_object")
     if ours:
         return value
     return tuple(map(user_size, value)) if isinstance(value, tuple) else user_size(value)

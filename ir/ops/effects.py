@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import re
+import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -45,3 +49,101 @@ class WriteBack(Op):
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
         return [(cls(), (numbers(2, 3), numbers(2, 3, seed=1)))]
+
+
+FORM = re.compile(r"(array|scalar|python|object)(.*)", re.DOTALL)
+"""How a value is shown: what NumPy object it is, then `!r`, `:.3f`, `!s:>9` or `%.3f`."""
+
+STREAMS = ("stdout", "stderr", "file", "log", "warn")
+
+
+def show(form: str, value: Any) -> str:
+    """Return the text of one value."""
+    found = FORM.fullmatch(form)
+    assert found is not None
+    kind, how = found.groups()
+    if kind == "array":
+        value = np.asarray(value)
+    elif kind == "scalar":
+        value = np.asarray(value)[()]
+    elif kind == "python":
+        value = np.asarray(value).item()
+    if how.startswith("%"):
+        return str(how % (value,))
+    return f"{{0{how}}}".format(value)
+
+
+@dataclass(frozen=True)
+class Print(Op):
+    """Text with values in it, written when the program runs.
+
+    The text is `pieces[0] + value 0 + pieces[1] + ... + pieces[-1]`, each value shown as its entry
+    of `forms` says. It goes to the stream `to`; of "file", "log" and "warn" the first operand is
+    the file, the logger, or the category of the warning. `options` are print options of NumPy that
+    differ from the caller's.
+    """
+
+    name = "print"
+    effect = Effect.ORDERED
+    pieces: tuple[str, ...]
+    forms: tuple[str, ...] = ()
+    to: str = "stdout"
+    flush: bool = False
+    level: int = 0
+    place: tuple[str, int] = ("", 0)
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        given = len(types) - (self.to in STREAMS[2:])
+        if given != len(self.forms) or given != len(self.pieces) - 1:
+            raise ShapeError(
+                f"{self.name} shows {len(self.forms)} values between {len(self.pieces)} texts, and "
+                f"has {given}"
+            )
+        return ()
+
+    def evaluate(self, *operands: Array) -> Any:
+        target = None
+        if self.to in STREAMS[2:]:
+            target, *operands = operands  # type: ignore[assignment]
+        if self.options:
+            given: dict[str, Any] = dict(self.options)
+            with np.printoptions(**given):
+                text = self.text(*operands)
+        else:
+            text = self.text(*operands)
+        if self.to == "log":
+            self._log(target, text)
+        elif self.to == "warn":
+            file, line = self.place
+            warnings.warn_explicit(text, cast(Any, target), file, line)
+        else:
+            file = target if self.to == "file" else getattr(sys, self.to)
+            print(text, end="", file=file, flush=self.flush)
+        return ()
+
+    def text(self, *operands: Array) -> str:
+        """Return the text that is written."""
+        parts = [self.pieces[0]]
+        for form, value, piece in zip(self.forms, operands, self.pieces[1:], strict=True):
+            parts += (show(form, value), piece)
+        return "".join(parts)
+
+    def _log(self, logger: Any, text: str) -> None:
+        if logger.isEnabledFor(self.level):
+            file, line = self.place
+            record = logger.makeRecord(logger.name, self.level, file, line, text, (), None)
+            logger.handle(record)
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        sink = io.StringIO()
+        return [
+            (cls(("x is ", "\n"), ("array",)), (numbers(2, 3),)),
+            (cls(("", " ", ""), ("scalar!r", "python:.3f"), "stderr"), (numbers(), numbers())),
+            (cls(("", ""), ("scalar%.3f",), "file", True), (sink, numbers())),
+            (cls(("", ""), ("array",), options=(("precision", 3),)), (numbers(2),)),
+        ]
+
+
+__all__ = ["FORM", "Print", "WriteBack", "show"]

@@ -255,9 +255,9 @@ def _method(owner: str, method: str, driver: Driver) -> None:
     @implements_lazily(f"scipy.stats.{owner}.{method}")
     def implementation(dist: Any, *args: Any, **kwds: Any) -> Any:
         if not _holds_traced(args) and not _holds_traced(kwds):
-            from ..hooks import _constant
+            from ..hooks import constant
 
-            return _constant(getattr(dist, method)(*args, **kwds), current())
+            return constant(getattr(dist, method)(*args, **kwds), current())
         if not args:
             name = "k" if owner == "rv_discrete" else "q" if method in ("ppf", "isf") else "x"
             args = (kwds.pop(name),)
@@ -269,12 +269,12 @@ def _frozen(owner: str, method: str, driver: Driver) -> None:
 
     @implements_lazily(f"scipy.stats._distn_infrastructure.{owner}.{method}")
     def implementation(frozen: Any, x: Any) -> Any:
-        from ..hooks import _attribute, _constant, _iterate
+        from ..hooks import attribute, constant, iterate
 
-        args = tuple(_iterate(_attribute(frozen, "args")))
-        kwds = {k: _attribute(frozen, "kwds")[k] for k in frozen.kwds}
+        args = tuple(iterate(attribute(frozen, "args")))
+        kwds = {k: attribute(frozen, "kwds")[k] for k in frozen.kwds}
         if not _holds_traced([x, *args, *kwds.values()]):
-            return _constant(getattr(frozen, method)(x), current())
+            return constant(getattr(frozen, method)(x), current())
         is_discrete = hasattr(frozen.dist, "pmf")
         found = _DISCRETE.get(method, driver) if is_discrete else driver
         return found(frozen.dist, x, args, kwds, f"_{method}")
@@ -307,9 +307,9 @@ def multivariate_normal_logpdf(
 ) -> Any:
     """As `scipy.stats.multivariate_normal.logpdf`, by the Cholesky factor of the covariance."""
     if not _holds_traced([x, mean, cov]):
-        from ..hooks import _constant
+        from ..hooks import constant
 
-        return _constant(dist.logpdf(x, mean, cov, allow_singular), current())
+        return constant(dist.logpdf(x, mean, cov, allow_singular), current())
     if allow_singular or (hasattr(cov, "whiten") and not is_traced(cov)):
         raise unsupported(
             "multivariate_normal.logpdf of a singular or factored covariance",
@@ -331,9 +331,9 @@ def multivariate_normal_logpdf(
 def multivariate_normal_pdf(dist: Any, *args: Any, **kwds: Any) -> Any:
     """As `scipy.stats.multivariate_normal.pdf`."""
     if not _holds_traced(args) and not _holds_traced(kwds):
-        from ..hooks import _constant
+        from ..hooks import constant
 
-        return _constant(dist.pdf(*args, **kwds), current())
+        return constant(dist.pdf(*args, **kwds), current())
     return np.exp(multivariate_normal_logpdf(dist, *args, **kwds))
 
 
