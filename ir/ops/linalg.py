@@ -19,97 +19,26 @@ import numpy as np
 
 from ..dims import Size
 from ..errors import DTypeError, ShapeError
-from ..op import Array, Cost, Effect, Op, Scatter, Zero, broadcast
+from ..op import Array, Effect, Op, Scatter, Zero, broadcast
 from ..samples import numbers
 from ..types import ArrayType
 from .contract import adjoint, batch_labels
 from .index import apply
-
-
-class MatrixShapeError(ShapeError, np.linalg.LinAlgError):
-    """Operands that are no (stacks of) square matrices."""
-
-
-def _transposed(x: Array) -> Array:
-    return np.swapaxes(x, -1, -2)
-
-
-def _check_square(name: str, a: ArrayType) -> None:
-    if a.dtype.char not in "fdFD":
-        raise DTypeError(f"array type {a.dtype} is unsupported in linalg: {name}")
-    if a.ndim < 2:
-        raise MatrixShapeError(f"{name} takes matrices, not an array of {a.ndim} axes")
-    if a.shape[-1] != a.shape[-2]:
-        raise MatrixShapeError(f"{name} takes square matrices, not {list(a.shape[-2:])}")
-
-
-def _order(a: ArrayType) -> int:
-    size = a.shape[-1]
-    return size if isinstance(size, int) else 1
-
-
-class _Lapack(Op):
-    """An op that runs LAPACK on each matrix of its first operand; `work` times n³ operations."""
-
-    work: float = 0.0
-
-    def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
-        a, factor = operands[0], 4 if operands[0].dtype.kind == "c" else 1
-        return int(factor * self.work * a.size * _order(a))
-
-    def extra_bytes(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
-        """Count the results, LAPACK's copy of one matrix, and double copies of floats."""
-        made = sum(r.nbytes for r in results)
-        single = operands[0].dtype.char in "fF"
-        n = _order(operands[0])
-        total = made + n * n * operands[0].dtype.itemsize * (2 if single else 1)
-        return total + 2 * (sum(t.nbytes for t in operands) + made) if single else total
-
-
-def _matrix(
-    n: int, *lead: int, dtype: Any = np.float64, seed: int = 0, positive: bool = False
-) -> np.ndarray:
-    """Return well-conditioned matrices, symmetric positive definite ones on demand."""
-    x = numbers(*lead, n, n, dtype=dtype, seed=seed)
-    a = x @ _transposed(x).conj() if positive else x
-    shifted: np.ndarray = a + (n * np.eye(n)).astype(dtype)
-    return shifted
+from .lapack import (
+    Band,
+    Lapack,
+    MatrixShapeError,
+    check_square,
+    half_lower,
+    matrix,
+    order,
+    real_dtype,
+    transposed,
+)
 
 
 @dataclass(frozen=True)
-class Band(Op):
-    """Zero outside the diagonals from `-lower` to `upper` (None: all): (m, n) -> (m, n)."""
-
-    name = "band"
-    cost = Cost.CHEAP
-    lower: int | None = None
-    upper: int | None = None
-
-    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        return types
-
-    def evaluate(self, *operands: Array) -> Any:
-        x = operands[0]
-        x = x if self.upper is None else np.tril(x, self.upper)
-        return x if self.lower is None else np.triu(x, -self.lower)
-
-    def vjp(
-        self,
-        needs: tuple[bool, ...],
-        cts: tuple[Array, ...],
-        results: tuple[Array, ...],
-        *operands: Array,
-    ) -> Sequence[Array | Scatter | None]:
-        return [apply(self, cts[0])]
-
-    @classmethod
-    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
-        x = numbers(2, 3, 4)
-        return [(Band(0, 0), (x,)), (Band(None, -1), (x,)), (Band(1, None), (x,))]
-
-
-@dataclass(frozen=True)
-class Cholesky(_Lapack):
+class Cholesky(Lapack):
     """The factor l with `a = l @ l.conj().T`, or with `upper` u with `a = u.conj().T @ u`.
 
     NumPy reads the lower triangle of `a` only (with `upper` the upper one), so the cotangent is
@@ -123,7 +52,7 @@ class Cholesky(_Lapack):
     upper: bool = False
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        _check_square("cholesky", types[0])
+        check_square("cholesky", types[0])
         return types
 
     def evaluate(self, *operands: Array) -> Any:
@@ -146,29 +75,24 @@ class Cholesky(_Lapack):
         """
         factor, ct = results[0], np.conjugate(cts[0])
         if self.upper:
-            factor, ct = np.conjugate(_transposed(factor)), np.conjugate(_transposed(ct))
-        dual = np.conjugate(_transposed(factor))
-        half = apply(SOLVE, dual, _lower(np.matmul(dual, ct)))
-        s = np.conjugate(_transposed(apply(SOLVE, dual, np.conjugate(_transposed(half)))))
-        into = _lower(s + np.conjugate(_transposed(s)))
+            factor, ct = np.conjugate(transposed(factor)), np.conjugate(transposed(ct))
+        dual = np.conjugate(transposed(factor))
+        half = apply(SOLVE, dual, half_lower(np.matmul(dual, ct)))
+        s = np.conjugate(transposed(apply(SOLVE, dual, np.conjugate(transposed(half)))))
+        into = half_lower(s + np.conjugate(transposed(s)))
         if self.upper:
-            into = np.conjugate(_transposed(into))
+            into = np.conjugate(transposed(into))
         return [np.conjugate(into)]
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
-        a = _matrix(3, 2, positive=True)
-        hermitian = _matrix(3, dtype=np.complex128, positive=True)
+        a = matrix(3, 2, positive=True)
+        hermitian = matrix(3, dtype=np.complex128, positive=True)
         return [(Cholesky(), (a,)), (Cholesky(True), (a,)), (Cholesky(), (hermitian,))]
 
 
-def _lower(x: Array) -> Array:
-    """Return the lower triangle with half of the diagonal."""
-    return apply(Band(None, -1), x) + apply(Band(0, 0), x) * 0.5
-
-
 @dataclass(frozen=True)
-class Solve(_Lapack):
+class Solve(Lapack):
     """The x with `a @ x = b`: (n, n), (n, k) -> (n, k), or with `right=1` (n, n), (n) -> (n)."""
 
     name = "solve"
@@ -178,7 +102,7 @@ class Solve(_Lapack):
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         a, b = types
-        _check_square("solve", a)
+        check_square("solve", a)
         if a.dtype != b.dtype:
             raise DTypeError(f"solve takes operands of one dtype, not {a.dtype} and {b.dtype}")
         if b.ndim < self.right:
@@ -205,7 +129,7 @@ class Solve(_Lapack):
         *operands: Array,
     ) -> Sequence[Array | Scatter | None]:
         a, b = operands
-        into_b = apply(self, _transposed(a), cts[0])
+        into_b = apply(self, transposed(a), cts[0])
         if not needs[0]:
             return [None, into_b]
         lead = batch_labels(max(a.ndim - 2, b.ndim - self.right))
@@ -221,20 +145,20 @@ class Solve(_Lapack):
     def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
         a, x = operands[0], results[0]
         factor = 4 if a.dtype.kind == "c" else 1
-        matrices = x.size // max(1, _columns(x.shape, self.right) * _order(a))
-        factorised = int(self.work * matrices * _order(a) ** 3)
-        return factor * (factorised + 2 * x.size * _order(a))
+        matrices = x.size // max(1, _columns(x.shape, self.right) * order(a))
+        factorised = int(self.work * matrices * order(a) ** 3)
+        return factor * (factorised + 2 * x.size * order(a))
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
-        a = _matrix(3)
+        a = matrix(3)
         return [
             (Solve(), (a, numbers(3, 2))),
-            (Solve(), (_matrix(3, 2), numbers(3, 2))),
+            (Solve(), (matrix(3, 2), numbers(3, 2))),
             (Solve(), (a, numbers(2, 3, 2))),
             (Solve(1), (a, numbers(3))),
-            (Solve(1), (_matrix(3, 2), numbers(3))),
-            (Solve(), (_matrix(2, dtype=np.complex128), numbers(2, 2, dtype=np.complex128))),
+            (Solve(1), (matrix(3, 2), numbers(3))),
+            (Solve(), (matrix(2, dtype=np.complex128), numbers(2, 2, dtype=np.complex128))),
         ]
 
 
@@ -247,19 +171,28 @@ SOLVE = Solve()
 
 
 @dataclass(frozen=True)
-class Inv(_Lapack):
-    """The inverse: (n, n) -> (n, n)."""
+class Inv(Lapack):
+    """The inverse: (n, n) -> (n, n); with `quiet` nan for a singular matrix, not an error."""
 
     name = "inv"
     effect = Effect.MAY_RAISE
     work = 2.0
+    quiet: bool = False
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        _check_square("inv", types[0])
+        check_square("inv", types[0])
         return types
 
     def evaluate(self, *operands: Array) -> Any:
-        return np.linalg.inv(operands[0])
+        (a,) = operands
+        try:
+            return np.linalg.inv(a)
+        except np.linalg.LinAlgError:
+            if not self.quiet:
+                raise
+        if a.ndim > 2:
+            return np.stack([self.evaluate(one) for one in a])
+        return np.full_like(a, np.nan)
 
     def vjp(
         self,
@@ -268,16 +201,20 @@ class Inv(_Lapack):
         results: tuple[Array, ...],
         *operands: Array,
     ) -> Sequence[Array | Scatter | None]:
-        dual = _transposed(results[0])
+        dual = transposed(results[0])
         return [-np.matmul(np.matmul(dual, cts[0]), dual)]
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
-        return [(Inv(), (_matrix(3, 2),)), (Inv(), (_matrix(2, dtype=np.complex128),))]
+        return [
+            (Inv(), (matrix(3, 2),)),
+            (Inv(), (matrix(2, dtype=np.complex128),)),
+            (Inv(True), (matrix(2),)),
+        ]
 
 
 @dataclass(frozen=True)
-class Det(_Lapack):
+class Det(Lapack):
     """The determinant: (n, n) -> ().
 
     Its gradient exists at singular matrices too; the second derivative there is refused by NumPy.
@@ -287,7 +224,7 @@ class Det(_Lapack):
     work = 2 / 3
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        _check_square("det", types[0])
+        check_square("det", types[0])
         return (types[0].with_shape(types[0].shape[:-2]),)
 
     def evaluate(self, *operands: Array) -> Any:
@@ -304,11 +241,11 @@ class Det(_Lapack):
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
-        return [(Det(), (_matrix(3, 2),)), (Det(), (_matrix(2, dtype=np.complex128),))]
+        return [(Det(), (matrix(3, 2),)), (Det(), (matrix(2, dtype=np.complex128),))]
 
 
 @dataclass(frozen=True)
-class Cofactor(_Lapack):
+class Cofactor(Lapack):
     """The cofactors, d det(a) / d a: (n, n) -> (n, n).
 
     They are det(a) inv(a).T where `a` is well conditioned. Elsewhere they come from the singular
@@ -319,7 +256,7 @@ class Cofactor(_Lapack):
     work = 8 / 3
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        _check_square("cofactor", types[0])
+        check_square("cofactor", types[0])
         return types
 
     def evaluate(self, *operands: Array) -> Any:
@@ -331,7 +268,7 @@ class Cofactor(_Lapack):
                 return _cofactor_by_svd(a)
             sizes = [np.sqrt(np.sum(np.abs(x) ** 2, axis=(-1, -2))) for x in (a, inverse)]
             if np.all(sizes[0] * sizes[1] < 1 / np.sqrt(np.finfo(a.dtype).eps)):
-                return np.linalg.det(a)[..., None, None] * _transposed(inverse)
+                return np.linalg.det(a)[..., None, None] * transposed(inverse)
             return _cofactor_by_svd(a)
 
     def vjp(
@@ -343,13 +280,13 @@ class Cofactor(_Lapack):
     ) -> Sequence[Array | Scatter | None]:
         """With y = inv(a).T and c the cofactors: c sum(ct y) - c ct.T y; raises where singular."""
         (ct,), (c,) = cts, results
-        dual = _transposed(apply(Inv(), operands[0]))
+        dual = transposed(apply(Inv(), operands[0]))
         trace = np.sum(ct * dual, axis=(-1, -2))[..., None, None]
-        return [c * trace - np.matmul(np.matmul(c, _transposed(ct)), dual)]
+        return [c * trace - np.matmul(np.matmul(c, transposed(ct)), dual)]
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
-        return [(Cofactor(), (_matrix(3, 2),)), (Cofactor(), (_matrix(2, dtype=np.complex128),))]
+        return [(Cofactor(), (matrix(3, 2),)), (Cofactor(), (matrix(2, dtype=np.complex128),))]
 
 
 def _cofactor_by_svd(a: Array) -> Array:
@@ -364,7 +301,7 @@ def _cofactor_by_svd(a: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class SLogDet(_Lapack):
+class SLogDet(Lapack):
     """The sign (or phase) and the logarithm of the absolute value of the determinant."""
 
     name = "slogdet"
@@ -372,9 +309,9 @@ class SLogDet(_Lapack):
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         (a,) = types
-        _check_square("slogdet", a)
+        check_square("slogdet", a)
         sign = a.with_shape(a.shape[:-2])
-        return sign, sign.with_dtype(np.real(np.zeros((), a.dtype)).dtype)
+        return sign, sign.with_dtype(real_dtype(a.dtype))
 
     def evaluate(self, *operands: Array) -> Any:
         return tuple(np.linalg.slogdet(operands[0]))
@@ -395,11 +332,11 @@ class SLogDet(_Lapack):
             ct = turned if ct is None else ct + turned
         if ct is None:
             return [None]
-        return [ct[..., None, None] * _transposed(apply(Inv(), a))]
+        return [ct[..., None, None] * transposed(apply(Inv(), a))]
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
-        return [(SLogDet(), (_matrix(3, 2),)), (SLogDet(), (_matrix(2, dtype=np.complex128),))]
+        return [(SLogDet(), (matrix(3, 2),)), (SLogDet(), (matrix(2, dtype=np.complex128),))]
 
 
 __all__ = [

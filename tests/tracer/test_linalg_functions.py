@@ -255,8 +255,8 @@ def test_products_that_numpy_refuses() -> None:
         staged(lambda x: np.tensordot(x, x, axes=([0, 0], [0, 0])), [a])
     with pytest.raises(UnsupportedError, match="axes="):
         staged(lambda x: np.matmul(x, x.T, axes=[(0, 1), (0, 1), (0, 1)]), [a])
-    with pytest.raises(UnsupportedError, match="three elements"):
-        staged(lambda x: np.cross(x, x), [numbers(2)])
+    with pytest.raises(ValueError, match="dimension must be 2 or 3"):
+        staged(lambda x: np.cross(x, x), [numbers(4)])
 
 
 def test_a_gradient_of_a_batched_product_is_one_product_of_matrices() -> None:
@@ -489,9 +489,6 @@ def test_gradients_of_norms_at_zero_are_those_of_jax() -> None:
 
 def test_norms_that_are_refused() -> None:
     x = numbers(3, 4)
-    for order in (2, -2, "nuc"):
-        with pytest.raises(UnsupportedError, match="singular values"):
-            staged(lambda a, o=order: np.linalg.norm(a, o), [x])
     for options in ({"ord": "fro", "axis": 0}, {"ord": 3}, {"axis": (0, 0)}, {"axis": (0, 1, 0)}):
         with pytest.raises(ValueError, match=r"[a-z]"):
             np.linalg.norm(x, **options)

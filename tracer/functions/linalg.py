@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -13,7 +14,8 @@ from ...ir.ops.linalg import Band, Cholesky, Det, Inv, MatrixShapeError, SLogDet
 from ...ir.ops.matmul import Dot, MatMul, VecDot, same_bits_as_dot
 from ...ir.types import Kind
 from ..array import UFUNCS, TracedArray, emit, implements, method, unsupported
-from .shape import cast, emit_reshape, moveaxis, swapaxes, traced, transpose
+from ..source import current_location
+from .shape import as_array, cast, emit_reshape, moveaxis, swapaxes, traced, transpose
 from .write import c_array, with_out
 
 SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
@@ -23,6 +25,15 @@ def strong(value: Any) -> TracedArray:
     """Return a value as NumPy's `asarray` has it: Python numbers get a dtype of their own."""
     a = traced(value)
     return TracedArray(a._atom, Kind.ARRAY, a._trace) if a._kind is Kind.PYTHON else a
+
+
+def warn_deprecated(message: str) -> None:
+    """Warn as NumPy of a deprecated form, once, at the line that is traced."""
+    location = current_location()
+    if location is None:
+        warnings.warn(message, DeprecationWarning, stacklevel=4)
+    else:
+        warnings.warn_explicit(message, DeprecationWarning, location.file, location.line)
 
 
 def _promoted(a: Any, b: Any, dtype: Any = None) -> tuple[TracedArray, TracedArray]:
@@ -137,14 +148,31 @@ def kron(a: Any, b: Any) -> Any:
 def cross(
     a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Any:
-    """As `np.cross`, of vectors of three elements."""
+    """As `np.cross`; vectors of two elements warn of their deprecation while tracing."""
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = moveaxis(strong(a), axisa, -1), moveaxis(strong(b), axisb, -1)
-    if a.shape[-1] != 3 or b.shape[-1] != 3:
-        raise unsupported("np.cross of vectors of other than three elements")
-    x, y = [a[..., k] for k in range(3)], [b[..., k] for k in range(3)]
-    parts = [x[i] * y[j] - x[j] * y[i] for i, j in ((1, 2), (2, 0), (0, 1))]
+    a, b = strong(a), strong(b)
+    if not a.shape or not b.shape:
+        raise ShapeError("At least one array has zero dimension")
+    a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
+    sizes = (a.shape[-1], b.shape[-1])
+    if any(size not in (2, 3) for size in sizes):
+        raise ShapeError("incompatible dimensions for cross product\n(dimension must be 2 or 3)")
+    if 2 in sizes:
+        warn_deprecated(
+            "Arrays of 2-dimensional vectors are deprecated. Use arrays of 3-dimensional vectors "
+            "instead. (deprecated in NumPy 2.0)"
+        )
+    x, y = [a[..., k] for k in range(sizes[0])], [b[..., k] for k in range(sizes[1])]
+    last = x[0] * y[1] - x[1] * y[0]
+    if sizes == (2, 2):
+        return as_array(last)
+    if sizes == (2, 3):
+        parts = [x[1] * y[2], -(x[0] * y[2]), last]
+    elif sizes == (3, 2):
+        parts = [-(x[2] * y[1]), x[2] * y[0], last]
+    else:
+        parts = [x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], last]
     return moveaxis(np.stack(parts, axis=-1), -1, axisc)
 
 
@@ -259,6 +287,7 @@ def linalg_dtype(*arrays: TracedArray) -> np.dtype:
 
 
 def inexact(a: Any) -> Any:
+    """Return an array in the dtype that `np.linalg` computes in."""
     a = strong(a)
     return cast(a, linalg_dtype(a))
 
@@ -304,6 +333,5 @@ implements(np.matmul)(matmul)
 implements(np.linalg.matmul)(matmul)
 implements(np.linalg.vecdot)(lambda x1, x2, /, *, axis=-1: vecdot(x1, x2, axis=axis))
 implements(np.linalg.tensordot)(lambda x1, x2, /, *, axes=2: tensordot(x1, x2, axes))
-implements(np.linalg.cross)(lambda x1, x2, /, *, axis=-1: cross(x1, x2, axis=axis))
 implements(np.linalg.matrix_transpose)(lambda x, /: swapaxes(x, -1, -2))
 method("dot", dot)

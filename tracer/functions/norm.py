@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from ...ir.ops.decompose import SvdVals
 from ...ir.ops.shape import Copy
-from ..array import TracedArray, emit, implements, unsupported
+from ..array import TracedArray, emit, implements
 from .linalg import dot, strong
 from .shape import cast, emit_reshape, normalize_axis, real, transpose
 
 
 @implements(np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Any:
-    """As `np.linalg.norm`, but for the orders that need singular values (2, -2 and "nuc").
+    """As `np.linalg.norm`.
 
     As in JAX the gradient of the 2-norm at 0 is nan: the norm has no derivative there.
     """
@@ -91,9 +92,10 @@ def _vector_norm(x: TracedArray, ord: Any, axis: tuple[int, ...], keepdims: bool
 
 def _matrix_norm(x: TracedArray, ord: Any, row: int, column: int) -> Any:
     if ord in (2, -2, "nuc"):
-        raise unsupported(
-            f"np.linalg.norm of matrices with ord={ord!r}", "Compute it from the singular values."
-        )
+        s = emit(SvdVals(), (transpose(x, _last(x.ndim, row, column)),))
+        if ord == -2:
+            return np.min(s, axis=-1)
+        return np.max(s, axis=-1, initial=0) if ord == 2 else np.sum(s, axis=-1, initial=0)
     if ord in (None, "fro", "f"):
         return np.sqrt(np.sum(_squared(x), axis=(row, column)))
     if ord not in (1, -1, np.inf, -np.inf):
@@ -102,6 +104,10 @@ def _matrix_norm(x: TracedArray, ord: Any, row: int, column: int) -> Any:
     rest -= rest > summed
     sums = np.sum(np.abs(x), axis=summed)
     return _largest(sums, (rest,), False) if ord > 0 else np.min(sums, axis=rest)
+
+
+def _last(ndim: int, row: int, column: int) -> list[int]:
+    return [*[k for k in range(ndim) if k not in (row, column)], row, column]
 
 
 def _squared(x: TracedArray) -> Any:
@@ -119,11 +125,12 @@ def _largest(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """As `np.linalg.vector_norm`: over any number of axes, by default all."""
     x = strong(x)
+    if axis is not None and not isinstance(axis, tuple):
+        return norm(x, ord, (normalize_axis(axis, x.ndim),), keepdims)
     if axis is None:
         axes = tuple(range(x.ndim))
     else:
-        given = axis if isinstance(axis, tuple) else (axis,)
-        axes = tuple(normalize_axis(a, x.ndim) for a in given)
+        axes = tuple(normalize_axis(a, x.ndim) for a in axis)
     rest = [k for k in range(x.ndim) if k not in axes]
     count = 1
     for a in axes:

@@ -9,6 +9,7 @@ import numpy as np
 from ...ir.errors import UnsupportedError
 from ..array import implements, unsupported
 from .create import full, zeros
+from .decompose import complex_eigvals
 from .join import concatenate
 from .known import array_of, known, require
 from .rearrange import flip
@@ -172,7 +173,7 @@ def poly(seq_of_zeros: Any) -> Any:
         raise TypeError("np.poly takes a sequence of zeros or a matrix")
     is_real = roots.dtype.kind != "c"
     if roots.ndim == 2 and roots.shape[0] == roots.shape[1] != 0:
-        roots = np.linalg.eigvals(roots)
+        roots = complex_eigvals(roots) if is_real else np.linalg.eigvals(roots)
     elif roots.ndim != 1:
         raise ValueError("input must be 1d or non-empty square 2d array.")
     else:
