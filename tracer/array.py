@@ -7,18 +7,20 @@ conversion becomes an explicit `convert`.
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..ir.core import Atom, Literal, Value
+from ..ir.core import Atom, Literal
 from ..ir.dims import Dim
 from ..ir.errors import ConcretizationError, DTypeError, ShapeError, UnsupportedError
 from ..ir.op import ELEMENTWISE, Elementwise, Op
 from ..ir.ops.select import Convert
 from ..ir.types import DTYPE_NAMES, ArrayType, Kind, Layout
+from .refusals import refused
 from .report import expression_here
 from .state import Trace, escaped, locate, require
 from .storage import READ_ONLY, Storage, View, is_alias
@@ -486,8 +488,7 @@ class TracedArray:
     ) -> Any:
         function = FUNCTIONS.get(func)
         if function is None:
-            module = getattr(func, "__module__", "numpy").replace("numpy", "np", 1)
-            raise unsupported(f"{module}.{func.__name__}")
+            raise refused(f"{getattr(func, '__module__', 'numpy')}.{func.__name__}")
         return function(*args, **kwargs)
 
     def __pullback_apply__(self, op: Op, operands: Sequence[Any]) -> Any:
@@ -505,7 +506,7 @@ class TracedArray:
 
     def __getattr__(self, name: str) -> Any:
         if hasattr(np.ndarray, name) and not name.startswith("__"):
-            raise unsupported(f"the method or attribute `{name}` of a traced array")
+            raise refused(f"numpy.ndarray.{name}")
         raise AttributeError(f"'numpy.ndarray' object has no attribute '{name}'")
 
     def __matmul__(self, other: Any) -> Any:
@@ -549,6 +550,29 @@ for _name, _ufunc in {
     setattr(TracedArray, f"__{_name}__", _binary(_ufunc))
     setattr(TracedArray, f"__r{_name}__", _binary(_ufunc, reflected=True))
 TracedArray.__rpow__ = _binary(np.power, reflected=True)  # type: ignore[attr-defined]
+
+
+def _augmented(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    def method(self: TracedArray, other: Any) -> Any:
+        result = operation(self, other)
+        if self._kind is not Kind.ARRAY:
+            return result
+        from .functions.write import augment
+
+        return augment(self, result, symbol)
+
+    return method
+
+
+for _name, _symbol in {
+    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**",
+    "and": "&", "or": "|", "xor": "^", "lshift": "<<", "rshift": ">>", "matmul": "@",
+}.items():  # fmt: skip
+    setattr(
+        TracedArray,
+        f"__i{_name}__",
+        _augmented(f"{_symbol}=", getattr(operator, f"__{_name}__")),
+    )
 
 
 def _for_caller(value: Any, frame: Any) -> Any:

@@ -35,7 +35,6 @@ from .commits import (
 )
 from .functions.lazy import find, is_always
 from .functions.random import draw, generator_class
-from .functions.write import augment
 from .loads import (
     attribute,
     free,
@@ -137,10 +136,7 @@ def _augment(old: Any, value: Any, operator: str) -> Any:
         old = trace.root.inputs.lift(old)
     if extend(old, value, operator):
         return old
-    result = NEUTRAL["__pb_aug__"](old, value, operator)
-    if isinstance(old, TracedArray) and old._kind is Kind.ARRAY:
-        return augment(old, result, operator)
-    return result
+    return NEUTRAL["__pb_aug__"](old, value, operator)
 
 
 # ---- calls ---------------------------------------------------------------------------------------

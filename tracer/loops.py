@@ -24,6 +24,8 @@ from .tree import LEAF, Node, Structure, children_of, flatten, is_leaf, paths, u
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
     """Run `val = body_fun(i, val)` for i from `lower` to `upper` - 1, as one loop of the program.
 
+    The body may write into `val`; the arrays of `init_val` stay as they are.
+
     Parameters
     ----------
     lower, upper
@@ -40,7 +42,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
     """
     trace = current()
     if trace is None:
-        value = init_val
+        value = _own(init_val)
         for i in range(int(lower), int(upper)):
             value = body_fun(i, value)
         return value
@@ -69,7 +71,8 @@ def scan(
     Parameters
     ----------
     f
-        `f(carry, x) -> (carry, y)`; the carry keeps its structure, shapes and dtypes.
+        `f(carry, x) -> (carry, y)`; the carry keeps its structure, shapes and dtypes. It may write
+        into the carry, whose initial arrays stay as they are, and not into `x`.
     init
         The first carry, a container of arrays.
     xs
@@ -98,7 +101,7 @@ def scan(
     lifted = [TracedArray(*lift(r, trace), trace) for r in rows]
 
     def step(i: TracedArray, carried: list[Any]) -> tuple[list[Any], list[Any], Structure]:
-        x = unflatten(rows_structure, iter([r[i] for r in lifted]))
+        x = unflatten(rows_structure, iter([_row_at(r, i) for r in lifted]))
         output = inline_call(f, (unflatten(structure, iter(carried)), x), {})
         if not isinstance(output, tuple) or len(output) != 2:
             raise StructureError(
@@ -117,13 +120,20 @@ def scan(
     return unflatten(structure, iter(carried)), unflatten(ys_structure, iter(ys))
 
 
+def _row_at(xs: TracedArray, i: TracedArray) -> Any:
+    row = xs[i]
+    if row.shape:
+        row.set_read_only()
+    return row
+
+
 def _plain_scan(
     f: Any, init: Any, rows: Sequence[Any], structure: Structure, count: int, reverse: bool
 ) -> tuple[Any, Any]:
-    carry, collected = init, []
+    carry, collected = _own(init), []
     order = range(count)
     for k in reversed(order) if reverse else order:
-        carry, y = f(carry, unflatten(structure, iter([r[k] for r in rows])))
+        carry, y = f(carry, unflatten(structure, iter([_row(r, k) for r in rows])))
         collected.append(y)
     if not collected:
         raise ShapeError("scan over no rows outside of a traced function has no ys to show")
@@ -135,6 +145,22 @@ def _plain_scan(
         parts.append(leaves)
     assert shape is not None
     return carry, unflatten(shape, iter([np.stack(p) for p in zip(*parts, strict=True)]))
+
+
+def _own(init: Any) -> Any:
+    """Return a carry whose arrays the body may write into: the caller keeps the initial one."""
+    leaves: list[Any] = []
+    structure = flatten(init, leaves)
+    return unflatten(
+        structure, iter([a.copy() if isinstance(a, np.ndarray) else a for a in leaves])
+    )
+
+
+def _row(xs: Any, k: int) -> Any:
+    row = xs[k]
+    if isinstance(row, np.ndarray):
+        row.flags.writeable = False
+    return row
 
 
 class _Int(int):
