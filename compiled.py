@@ -142,7 +142,8 @@ class Entry:
             ):
                 raise DifferentiationError(
                     "the derivative with respect to an array that the function writes into is not "
-                    "defined where it overlaps with another argument.\n  Pass a copy of one of them."
+                    "defined where it overlaps with another argument.\n"
+                    "  Pass a copy of one of them."
                 )
 
     def inputs(self, leaves: Sequence[Any], objects: list[Any]) -> list[Any] | None:
@@ -395,7 +396,7 @@ class Compiled:
         """Compile for these arguments; anew where a written array turns out to overlap another."""
         entry = Entry(self, args, kwargs, objects)
         written = [p for p, _ in entry.traced.written]
-        if not written or entry.collect is not None and entry.collect(objects) is None:
+        if not written or (entry.collect is not None and entry.collect(objects) is None):
             return entry
         hidden = [] if entry.collect is None else entry.collect(objects) or []
         arrays = [*leaves, *hidden]

@@ -13,19 +13,20 @@ composed (a reshape, an index array within a slice) updates the part, and writes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Value
+from ..ir.dims import Size
 from ..ir.location import Location
 from ..ir.op import Op
 from ..ir.ops.index import AT, At, Index, Index_, IndexUpdate, Item, Span, index_shape
 from ..ir.ops.select import Imag, MakeComplex, Real, StopGradient
 from ..ir.ops.shape import BroadcastTo, Reshape, Transpose, reshaped_view
 from ..ir.ops.windows import Windows
-from ..ir.types import Layout
+from ..ir.types import ArrayType, Layout, c_strides
 from .state import Trace
 
 
@@ -82,7 +83,9 @@ class View(NamedTuple):
     def then(self, op: Op, operands: Sequence[Atom], whole: Atom, writeable: bool) -> View:
         """Return the view `op` of this one, whose content is `whole`."""
         layout = self.layout
-        if layout is not None or op.reorders or isinstance(op, Transpose | Index):
+        if isinstance(op, Real | Imag):
+            layout = layout or _spread(whole.type)
+        elif layout is not None or not isinstance(op, Reshape):
             made = op.layouts(
                 [a.type for a in (whole, *operands)], [layout, *[None] * len(operands)]
             )
@@ -193,6 +196,7 @@ class _Part(NamedTuple):
 def _through(builder: Builder, step: Step, part: _Part, whole: Atom, parent: Atom) -> _Part:
     """Return the part of `parent` that a part of its view `whole` is."""
     op = step.op
+    order: list[int] = []
     if isinstance(op, Transpose):
         lead = whole.type.ndim - len(op.axes)
         order = [*range(lead), *[a + whole.type.ndim for a in op.axes]]
@@ -265,10 +269,9 @@ def _composed(index: Index_, operands: Sequence[Atom], part: _Part, parent: Atom
         else:
             items.append(item)
     composed = tuple(items)
-    if any(p.type.shape for p in part.positions):
-        # Ints beside index arrays would be arrays too, and an axis dropped may be any.
-        if dropped or not _adjacent(composed):
-            return None
+    # Ints beside index arrays would be arrays too, and an axis dropped may be any.
+    if part.is_gather and (dropped or not _adjacent(composed)):
+        return None
     if dropped and part.value.type.shape:
         return None
     return _Part(composed, tuple(positions), part.value)
@@ -312,10 +315,16 @@ def _new_axes(index: Index_, ndims: Sequence[int]) -> set[int]:
     return found
 
 
-def _reshaped(builder: Builder, atom: Atom, shape: Sequence[object]) -> Atom:
+def _reshaped(builder: Builder, atom: Atom, shape: Sequence[Size]) -> Atom:
     if atom.type.shape == tuple(shape):
         return atom
-    return builder.one(Reshape(tuple(shape), atom.type.ndim), atom)  # type: ignore[arg-type]
+    return builder.one(Reshape(tuple(shape), atom.type.ndim), atom)
+
+
+def _spread(type: ArrayType) -> Layout:
+    """Return the strides of the parts of complex numbers in C order."""
+    is_strided = type.is_static and type.size > 1
+    return c_strides(type.dtype.itemsize, type.shape) if is_strided else None  # type: ignore[arg-type]
 
 
 def is_alias(op: Op, whole: Atom, layout: Layout) -> bool:
@@ -332,9 +341,9 @@ def reshapes_in_place(op: Reshape, whole: Atom, layout: Layout) -> bool:
     type = whole.type
     if not type.is_static or 0 in type.shape or layout is None:
         return True
-    shape: tuple[int, ...] = type.shape  # type: ignore[assignment]
+    shape: Any = type.shape
     dummy = np.lib.stride_tricks.as_strided(np.empty(1, type.dtype), shape, layout)
-    new: tuple[int, ...] = (*shape[: len(shape) - op.rank], *op.shape)  # type: ignore[assignment]
+    new: Any = (*shape[: len(shape) - op.rank], *op.shape)
     return reshaped_view(dummy, new) is not None
 
 
