@@ -16,6 +16,7 @@ import numpy as np
 
 from .array import TracedArray
 from .functions.positions import item_of
+from .functions.random import GENERATORS, refused
 from .state import current
 
 LIBRARIES = frozenset({"numpy", "scipy", "networkx", "jax", "torch", "autograd"})
@@ -74,6 +75,8 @@ def attribute(owner: Any, name: str) -> Any:
     inputs = trace.root.inputs
     if isinstance(owner, np.ndarray):
         return getattr(inputs.lift(owner), name)
+    if isinstance(owner, GENERATORS) and name == "bit_generator":
+        raise refused("the state of a generator")
     value = getattr(owner, name)
     if inputs.commits.has_set(owner, name):
         return inputs.lift(value)

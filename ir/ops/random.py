@@ -47,8 +47,8 @@ def _places(generator: Any, method: str, shape: tuple[int, ...], axis: int | Non
 class Draw(Op):
     """What a method of a generator draws: `method(**static, **dict(zip(names, operands)))`.
 
-    `shuffle`, `permutation` and `permuted` with a `shape` give the position that each element of an
-    array of that shape comes from. There is no derivative in the operands: the traced forms of the
+    `shuffle`, `permutation` and `permuted` with `of`, a shape, give the position that each element
+    of an array of that shape comes from. There is no derivative in the operands: the traced forms of the
     samplers draw from the standard distribution where one will do.
     """
 
@@ -71,8 +71,8 @@ class Draw(Op):
     def evaluate(self, *operands: Array) -> Any:
         generator, *rest = operands
         static = dict(self.static)
-        if "shape" in static:
-            drawn = _places(generator, self.method, static["shape"], static["axis"])
+        if "of" in static:
+            drawn = _places(generator, self.method, static["of"], static["axis"])
         else:
             named = dict(zip(self.names, rest, strict=True))
             drawn = getattr(generator, self.method)(**static, **named)
@@ -104,8 +104,8 @@ class Draw(Op):
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
         f64, i64 = np.dtype(np.float64), np.dtype(np.int64)
         normal = cls("normal", ArrayType(f64, (3,)), ("scale",), (("loc", 1.0), ("size", 3)))
-        shuffle = cls("shuffle", ArrayType(i64, (4,)), (), (("shape", (4, 2)), ("axis", 0)))
-        permuted = cls("permuted", ArrayType(i64, (2, 3)), (), (("shape", (2, 3)), ("axis", 1)))
+        shuffle = cls("shuffle", ArrayType(i64, (4,)), (), (("of", (4, 2)), ("axis", 0)))
+        permuted = cls("permuted", ArrayType(i64, (2, 3)), (), (("of", (2, 3)), ("axis", 1)))
         integer = cls("integers", ArrayType(i64, ()), (), (("low", 5),))
         scale = numbers(3, dtype=np.int64, low=1, high=4)
         return [

@@ -21,6 +21,7 @@ from ...ir.types import ArrayType, Kind
 from ..array import FUNCTIONS, TracedArray, check_dtype, lift
 from ..report import expression_here
 from ..state import Trace, locate, require
+from .known import array_of
 from .known import require as check
 from .lazy import implements_lazily
 from .shape import cast
@@ -48,7 +49,7 @@ class TracedGenerator:
         if not hasattr(self.cls, name):
             raise AttributeError(f"'{self.cls.__name__}' object has no attribute '{name}'")
         if not callable(getattr(self.cls, name)):
-            raise _refused(f"the attribute `{name}` of a generator")
+            raise refused(f"the attribute `{name}` of a generator")
 
         def method(*args: Any, **kwargs: Any) -> Any:
             return draw(self, name, args, kwargs)
@@ -56,7 +57,8 @@ class TracedGenerator:
         return method
 
 
-def _refused(what: str) -> UnsupportedError:
+def refused(what: str) -> UnsupportedError:
+    """Return the error for what a generator tells only when the program runs."""
     return UnsupportedError(
         f"{expression_here()}: {what} cannot be traced, since it is known only when the program "
         "runs.\n  Read it outside of the function, or draw arrays with the generator's samplers."
@@ -178,7 +180,7 @@ def _ranf(*args: Any, **kwargs: Any) -> Any:
 
 @implements_lazily("numpy.random.get_state", "numpy.random.set_state", always=True)
 def _state(*args: Any, **kwargs: Any) -> Any:
-    raise _refused("the state of a generator")
+    raise refused("the state of a generator")
 
 
 # ---- draws ---------------------------------------------------------------------------------------
@@ -197,7 +199,7 @@ def draw(owner: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> 
     cls = generator_class(owner)
     assert cls is not None
     if name in _REFUSED:
-        raise _refused(f"`{name}` of a generator")
+        raise refused(f"`{name}` of a generator")
     trace = require(name, args)
     trace.builder.provenance = locate(trace)
     if name == "seed":
@@ -240,13 +242,6 @@ def _is_computed(value: Any) -> bool:
     return isinstance(value, TracedArray) and not isinstance(value._atom, Literal)
 
 
-_DUMMIES: dict[str, float] = {
-    "left": 0.0, "right": 1.0, "ngood": 2, "nbad": 2, "nsample": 2, "n": 2, "nonc": 0.5,
-    "low": 0, "high": 2,
-}  # fmt: skip
-"""Parameters with which a sampler is tried, to see the type of what it gives."""
-
-
 def _split(given: dict[str, Any], trace: Trace) -> tuple[dict[str, TracedArray], dict[str, Any]]:
     """Return the arguments that are operands of the draw, and those known now."""
     operands: dict[str, TracedArray] = {}
@@ -255,9 +250,9 @@ def _split(given: dict[str, Any], trace: Trace) -> tuple[dict[str, TracedArray],
         if name == "size":
             static[name] = _size(value)
         elif name == "dtype":
-            static[name] = np.dtype(value)
+            static[name] = value
         elif isinstance(value, TracedArray | np.ndarray | list | tuple | np.generic):
-            made = FUNCTIONS[np.array](value) if isinstance(value, list | tuple) else value
+            made = array_of(value) if isinstance(value, list | tuple) else value
             operands[name] = TracedArray(*lift(made, trace), trace)
         elif value is None or isinstance(value, bool | int | float | str):
             static[name] = value
@@ -277,25 +272,39 @@ def _size(size: Any) -> Any:
 
 def _trial(cls: type, name: str, operands: dict[str, TracedArray], static: dict[str, Any]) -> Any:
     """Return what a generator that nobody uses gives for arguments of the same shapes."""
-    values = {}
+    known = {k: v for k, v in static.items() if isinstance(v, int | float)}
+    values: dict[str, Any] = {}
     for key, value in operands.items():
-        atom = value._atom
-        if isinstance(atom, Literal):
-            values[key] = np.asarray(atom.value)
-        elif key == "cov":
+        if isinstance(value._atom, Literal):
+            values[key] = known[key] = np.asarray(value._atom.value)
+    for key, value in operands.items():
+        if key == "cov":
             values[key] = np.eye(value.shape[0], value.shape[1])
-        elif key in ("p", "pvals") and value.shape:
-            values[key] = np.full(value.shape, 1.0 / max(value.shape[-1], 1))
-        elif key == "colors":
-            values[key] = np.full(value.shape, 1000, value.dtype)
-        else:
-            dummy = _DUMMIES.get(key, 2 if key == "a" else 0.5)
-            values[key] = np.full(
-                value.shape, dummy, value.dtype if value.dtype.kind in "iu" else float
-            )
+        elif key not in values:
+            dtype = value.dtype if value.dtype.kind in "iu" else np.dtype(float)
+            number = _dummy(name, key, known, value.shape)
+            values[key] = np.full(value.shape, number if dtype.kind == "f" else int(max(number, 0)))
+            values[key] = values[key].astype(dtype)
         if not value.shape:
             values[key] = values[key][()]
     return getattr(_scratch(cls), name)(**static, **values)
+
+
+def _dummy(name: str, key: str, known: dict[str, Any], shape: Sequence[int]) -> float:
+    """Return a value that a sampler takes for a parameter, beside those that are known."""
+    if key == "pvals" or (key == "p" and name == "choice"):
+        return 1.0 / max(shape[-1] if shape else 1, 1)
+    below = [np.max(known[k]) for k in ("low", "left", "mode") if k in known and k != key]
+    above = [np.min(known[k]) for k in ("high", "right", "mode") if k in known and k != key]
+    if key in ("high", "right"):
+        return float(max(below, default=0.0)) + 2
+    if key in ("low", "left"):
+        if key == "low" and name in ("integers", "randint") and "high" not in known:
+            return 2.0
+        return float(min(above)) - 1 if above else 0.0
+    if key == "mode":
+        return float((below or above or [1.0])[0])
+    return {"ngood": 2.0, "nbad": 2.0, "nsample": 1.0, "n": 2.0, "a": 2.0}.get(key, 0.5)
 
 
 def _typed(result: Any) -> tuple[ArrayType, Kind]:
@@ -314,6 +323,8 @@ def _drawn(owner: Any, name: str, given: dict[str, Any]) -> TracedArray:
     assert cls is not None
     operands, static = _split(given, trace)
     type, kind = _typed(_trial(cls, name, operands, static))
+    if "dtype" in static:
+        static["dtype"] = np.dtype(static["dtype"])
     return _emit(owner, Draw(name, type, tuple(operands), tuple(static.items())), operands, kind)
 
 
@@ -401,7 +412,7 @@ def _affine(owner: Any, name: str, given: dict[str, Any], form: _Form) -> Traced
 
 
 def _wide(value: Any) -> Any:
-    value = FUNCTIONS[np.array](value) if isinstance(value, list | tuple) else value
+    value = array_of(value) if isinstance(value, list | tuple) else value
     return cast(value, np.dtype(float)) if isinstance(value, TracedArray) else np.float64(value)
 
 
@@ -433,9 +444,11 @@ def _array(value: Any) -> Any:
     if isinstance(value, TracedArray) and not value.shape and value.dtype.kind in "iu":
         return None
     if isinstance(value, list | tuple | range):
-        value = FUNCTIONS[np.array](list(value))
+        if not _is_computed(list(value)) and np.asarray(value).dtype.kind not in "biufc":
+            raise refused("a choice among values that are no numbers")
+        value = array_of(list(value))
     if not isinstance(value, TracedArray | np.ndarray):
-        raise _refused(f"a choice among the elements of a {type(value).__name__}")
+        raise refused(f"a choice among the elements of a {type(value).__name__}")
     return value
 
 
@@ -479,7 +492,7 @@ def _permuted(owner: Any, name: str, given: dict[str, Any]) -> Any:
     array = _array(given["x"])
     axis = given.get("axis")
     type = ArrayType(np.dtype(np.int64), array.shape)
-    static = (("shape", array.shape), ("axis", None if axis is None else _axis(array, axis)))
+    static = (("of", array.shape), ("axis", None if axis is None else _axis(array, axis)))
     places = _emit(owner, Draw(name, type, (), static), {}, Kind.ARRAY)
     return FUNCTIONS[np.take](FUNCTIONS[np.ravel](array), places)
 
@@ -487,7 +500,7 @@ def _permuted(owner: Any, name: str, given: dict[str, Any]) -> Any:
 def _places(owner: Any, name: str, array: Any, axis: int) -> TracedArray:
     """Emit the draw of the position that each place along an axis gets its element from."""
     type = ArrayType(np.dtype(np.int64), (array.shape[axis],))
-    static = (("shape", tuple(array.shape)), ("axis", axis))
+    static = (("of", tuple(array.shape)), ("axis", axis))
     return _emit(owner, Draw(name, type, (), static), {}, Kind.ARRAY)
 
 
@@ -498,4 +511,4 @@ _SPECIAL: dict[str, Callable[[Any, str, dict[str, Any]], Any]] = {
     "permuted": _permuted,
 }
 
-__all__ = ["GENERATORS", "TracedGenerator", "draw", "generator_class"]
+__all__ = ["GENERATORS", "TracedGenerator", "draw", "generator_class", "refused"]
