@@ -6,17 +6,14 @@ builds the result's structure. Everything slow happens once for each signature, 
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
 import inspect
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .arguments import Argnums, Arguments, Wanted
+from .entries import CacheInfo, Call, GuardedEntry, Programs, uncollected
 from .inspection import Inspection
 from .ir.core import Function
 from .ir.errors import DifferentiationError, UnsupportedError
@@ -33,25 +30,10 @@ from .passes.pipeline import (
 from .passes.reverse import reverse
 from .runtime.program import Program
 from .tracer.nested import inline_call, inline_function, trace_apart
-from .tracer.overlap import Group, buffer, overlaps
 from .tracer.report import located
 from .tracer.state import current
-from .tracer.trace import Traced, trace
+from .tracer.trace import Traced
 from .tracer.tree import LEAF, Node, Structure, unflattener
-
-CACHE_SIZE = 128
-"""Signatures that one function keeps; the one unused for longest goes first."""
-GUARDED_SIZE = 8
-"""Programs kept for one signature whose guards differ; the oldest goes first."""
-
-
-class CacheInfo(NamedTuple):
-    """As `functools.lru_cache` reports it."""
-
-    hits: int
-    misses: int
-    maxsize: int
-    currsize: int
 
 
 class Options(NamedTuple):
@@ -67,40 +49,27 @@ class Options(NamedTuple):
     exact: bool = False
 
 
-class Entry:
+class Entry(GuardedEntry):
     """One compiled program with what a call needs around it."""
 
-    __slots__ = ("build", "collect", "plan", "program", "shared", "simple", "stages", "traced")
+    __slots__ = ("build", "plan", "program", "stages")
 
-    def __init__(
-        self,
-        owner: Compiled,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        objects: list[Any],
-        arrays: Sequence[Any] = (),
-        shared: Sequence[Group] = (),
-    ) -> None:
+    def __init__(self, owner: Compiled, call: Call) -> None:
         options, arguments = owner.options, owner.arguments
         self.stages: list[Stage] = []
         wanted = None
         if options.mode != "compile":
-            wanted = arguments.wanted(args, kwargs, options.argnums, options.allow_int)
+            wanted = arguments.wanted(call.args, call.kwargs, options.argnums, options.allow_int)
         started = time.perf_counter()
-        self.traced = trace(
+        super().__init__(
             owner.function,
-            arguments.describe(args, kwargs),
-            arguments.leaf_specs(args, kwargs),
-            objects,
+            arguments,
+            call,
             name=owner.name,
             has_aux=options.has_aux,
-            writes_back=options.mode == "compile",
-            arrays=arrays,
-            shared=shared,
+            writes_back=wanted is None,
+            wanted=wanted,
         )
-        self.shared = tuple(shared)
-        if wanted is not None:
-            self._check_separate(wanted)
         self._stage("trace", self.traced.function, started)
         function, owned = self._optimize(owner, wanted)
         started = time.perf_counter()
@@ -109,8 +78,6 @@ class Entry:
         fresh = {k: f for k, n in enumerate(kept) if (f := self.traced.fresh[n]) is not None}
         self.program = Program(self.plan, owned, fresh)
         self._stage("emit", function, started)
-        self.collect = self.traced.collect
-        self.simple = self.collect is None and not self.traced.written
         self.build = _builder(self.traced, wanted, options)
         if self.traced.commit is not None:
             self.build = committing(self.build, self.traced, len(kept))
@@ -133,63 +100,11 @@ class Entry:
         owned = frozenset(range(len(keep), len(joint.results)))
         return run(joint, after, self.stages, "joint "), owned
 
-    def _check_separate(self, wanted: Wanted) -> None:
-        """Raise where an argument to differentiate by is written, and overlaps with another."""
-        written = {p for p, _ in self.traced.written}
-        for group in self.shared:
-            if written.intersection(group.positions) and set(wanted.positions) & set(
-                group.positions
-            ):
-                raise DifferentiationError(
-                    "the derivative with respect to an array that the function writes into is not "
-                    "defined where it overlaps with another argument.\n"
-                    "  Pass a copy of one of them."
-                )
-
-    def inputs(self, leaves: Sequence[Any], objects: list[Any]) -> list[Any] | None:
-        """Return what the program takes, None where it is not for this call.
-
-        Raises
-        ------
-        ValueError
-            Where the function writes into an array that is read-only.
-        """
-        hidden = [] if self.collect is None else self.collect(objects)
-        if hidden is None:
-            return None
-        written = self.traced.written
-        if not written:
-            return [*leaves, *hidden]
-        arrays = [*leaves, *hidden]
-        if overlaps(arrays, [p for p, _ in written]) != self.shared:
-            return None
-        for position, location in written:
-            if not arrays[position].flags.writeable and not self.shared:
-                text = "assignment destination is read-only"
-                raise ValueError(text if location is None else located(text, location))
-        return [*leaves, *[buffer(arrays, g) for g in self.shared], *hidden]
-
     def _stage(
         self, name: str, function: Function, started: float, before: Function | None = None
     ) -> None:
         milliseconds = 1e3 * (time.perf_counter() - started)
         record(Stage(name, function, milliseconds), before, self.stages)
-
-
-@contextlib.contextmanager
-def uncollected() -> Generator[None]:
-    """Keep the garbage collector still: a compilation makes many small objects and no cycles.
-
-    It takes a third off the compilation of 10,000 equations.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def check_scalar(name: str, traced: Traced) -> None:
@@ -278,15 +193,6 @@ def gradient_structure(wanted: Wanted) -> Structure:
     return Node(tuple, len(wanted.structures), tuple(wanted.structures))
 
 
-def changed_what_it_reads(name: str) -> UnsupportedError:
-    """Return the error for a function whose guards fail right after it was traced."""
-    return UnsupportedError(
-        f"{name} changes something that it also reads from outside (a global, an attribute or a "
-        "container), which would happen while it is traced and not when it runs.\n"
-        "  Return the value instead, or pass what changes as an argument."
-    )
-
-
 def check_callable(what: str, function: Any) -> None:
     """Raise unless a function can be transformed.
 
@@ -326,10 +232,7 @@ class Compiled:
         self.options = options
         self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
         self.arguments = Arguments(function, static_argnums, static_argnames)
-        self._cache: OrderedDict[Any, list[Entry]] = OrderedDict()
-        self._lock = threading.RLock()
-        self._hits = 0
-        self._misses = 0
+        self.programs = Programs(self.name, lambda call: Entry(self, call))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -338,70 +241,17 @@ class Compiled:
         if current() is not None:
             return self._inline(args, kwargs)
         leaves, objects, key = self.arguments.scan(args, kwargs)
-        cache = self._cache
-        if len(cache) > CACHE_SIZE // 2 and key in cache:
-            self._keep(key)
-        for entry in cache.get(key, ()):
+        programs = self.programs
+        for entry in programs.entries.get(key, ()):
             if entry.simple:
-                self._hits += 1
+                programs.hits += 1
+                if len(programs.entries) > 1:
+                    programs.keep(key)
                 return entry.build(entry.program(*leaves))
-            stores = entry.traced.commit is not None  # in the arguments themselves, perhaps
-            inputs = entry.inputs(leaves, [*objects, args, kwargs] if stores else objects)
-            if inputs is not None:
-                self._hits += 1
-                return entry.build(entry.program(*inputs))
-        entry, inputs = self._compile(args, kwargs, leaves, objects, key)
+        # The last two objects are for what the function stores in its arguments themselves.
+        call = Call(args, kwargs, leaves, [*objects, args, kwargs])
+        entry, inputs = programs.find(key, call)
         return entry.build(entry.program(*inputs))
-
-    def _keep(self, key: Any) -> None:
-        """Note that a signature was used; only the order in which a full cache forgets needs it."""
-        with self._lock:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-
-    def _compile(
-        self,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        leaves: Sequence[Any],
-        objects: list[Any],
-        key: Any,
-    ) -> tuple[Entry, list[Any]]:
-        objects = [*objects, args, kwargs]
-        with self._lock:
-            for entry in self._cache.get(key, ()):  # another thread may have been first
-                inputs = entry.inputs(leaves, objects)
-                if inputs is not None:
-                    return entry, inputs
-            self._misses += 1
-            with uncollected():
-                entry = self._entry(args, kwargs, leaves, objects)
-            inputs = entry.inputs(leaves, objects)
-            if inputs is None:
-                raise changed_what_it_reads(self.name)
-            entries = [*self._cache.get(key, []), entry][-GUARDED_SIZE:]
-            self._cache[key] = entries
-            self._cache.move_to_end(key)
-            while len(self._cache) > CACHE_SIZE:
-                self._cache.popitem(last=False)
-            return entry, inputs
-
-    def _entry(
-        self,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        leaves: Sequence[Any],
-        objects: list[Any],
-    ) -> Entry:
-        """Compile for these arguments; anew where a written array turns out to overlap another."""
-        entry = Entry(self, args, kwargs, objects)
-        written = [p for p, _ in entry.traced.written]
-        if not written or (entry.collect is not None and entry.collect(objects) is None):
-            return entry
-        hidden = [] if entry.collect is None else entry.collect(objects) or []
-        arrays = [*leaves, *hidden]
-        shared = overlaps(arrays, written)
-        return Entry(self, args, kwargs, objects, arrays, shared) if shared else entry
 
     def _inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Write this function into the trace under way."""
@@ -428,20 +278,18 @@ class Compiled:
 
     def inspect(self, *args: Any, **kwargs: Any) -> Inspection:
         """Return the stages of the compilation for these arguments, arrays or `Spec`s."""
-        _, objects, _ = self.arguments.scan(args, kwargs)
+        leaves, objects, _ = self.arguments.scan(args, kwargs)
         with uncollected():
-            entry = Entry(self, args, kwargs, objects)
+            entry = Entry(self, Call(args, kwargs, leaves, [*objects, args, kwargs]))
         return Inspection(entry.stages, entry.program.source.text, entry.plan)
 
     def cache_info(self) -> CacheInfo:
         """Return hits, misses, the greatest number of signatures kept, and how many are."""
-        return CacheInfo(self._hits, self._misses, CACHE_SIZE, len(self._cache))
+        return self.programs.info()
 
     def cache_clear(self) -> None:
         """Forget every compiled program."""
-        with self._lock:
-            self._cache.clear()
-            self._hits = self._misses = 0
+        self.programs.clear()
 
     def __repr__(self) -> str:
         return f"<pullback.{self.options.mode} of {self.name}>"

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .arguments import Arguments, Wanted
-from .compiled import (
-    CACHE_SIZE,
-    GUARDED_SIZE,
-    changed_what_it_reads,
-    check_callable,
-    gradient_structure,
-)
+from .compiled import check_callable, gradient_structure
+from .entries import Call, GuardedEntry, Programs
 from .ir.binding import lone_symbol, mentioned, renewed, symbols_of
 from .ir.core import Atom, Eqn, Function, Provenance, Value
 from .ir.dims import Dim, Symbol
@@ -29,7 +23,7 @@ from .passes.reverse import reverse
 from .runtime.program import Program
 from .tracer.nested import inline_function, trace_apart
 from .tracer.state import current
-from .tracer.trace import Traced, trace
+from .tracer.trace import Traced
 from .tracer.tree import Structure, flatten, unflatten, unflattener
 
 
@@ -131,19 +125,21 @@ def _parameters(
     return params, [*binds, *checks], list(dims)
 
 
-class _Entry:
+class _Entry(GuardedEntry):
     """The two programs of one signature."""
 
-    def __init__(self, owner: VjpFunction, args: tuple[Any, ...], objects: list[Any]) -> None:
-        arguments = owner.arguments
-        self.wanted = owner.wanted(args)
-        self.traced: Traced = trace(
+    __slots__ = ("backward", "forward", "wanted")
+
+    def __init__(self, owner: VjpFunction, call: Call) -> None:
+        self.wanted = owner.wanted(call.args)
+        super().__init__(
             owner.function,
-            arguments.describe(args, {}),
-            arguments.leaf_specs(args, {}),
-            objects,
+            owner.arguments,
+            call,
             name=owner.name,
             has_aux=owner.has_aux,
+            writes_back=False,
+            wanted=self.wanted,
         )
         forward, backward = owner.derive(self.traced, self.wanted)
         total = len(self.traced.function.results)
@@ -167,7 +163,7 @@ class VjpFunction:
         self.has_aux = has_aux
         self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
         self.arguments = Arguments(function, (), ())
-        self._cache: OrderedDict[Any, list[_Entry]] = OrderedDict()
+        self.programs = Programs(self.name, lambda call: _Entry(self, call))
 
     def wanted(self, args: tuple[Any, ...]) -> Wanted:
         """Return the leaves of all arguments."""
@@ -185,8 +181,8 @@ class VjpFunction:
         if current() is not None:
             return self._inline(args)
         leaves, objects, key = self.arguments.scan(args, {})
-        entry, hidden = self._find(args, [*objects, args, {}], key)
-        flat = entry.forward(*leaves, *hidden)
+        entry, inputs = self.programs.find(key, Call(args, {}, leaves, [*objects, args, {}]))
+        flat = entry.forward(*inputs)
         total = len(entry.traced.function.results)
         residuals = flat[total:]
         if entry.traced.commit is not None:
@@ -197,24 +193,6 @@ class VjpFunction:
             flat[:total],
             lambda seeds: entry.backward(*residuals, *seeds),
         )
-
-    def _find(
-        self, args: tuple[Any, ...], objects: list[Any], key: Any
-    ) -> tuple[_Entry, list[Any]]:
-        for entry in self._cache.get(key, ()):
-            collect = entry.traced.collect
-            hidden = [] if collect is None else collect(objects)
-            if hidden is not None:
-                return entry, hidden
-        entry = _Entry(self, args, objects)
-        collect = entry.traced.collect
-        found = [] if collect is None else collect(objects)
-        if found is None:
-            raise changed_what_it_reads(self.name)
-        self._cache[key] = [*self._cache.get(key, []), entry][-GUARDED_SIZE:]
-        while len(self._cache) > CACHE_SIZE:
-            self._cache.popitem(last=False)
-        return entry, found
 
     def _inline(self, args: tuple[Any, ...]) -> Any:
         wanted = self.wanted(args)

@@ -284,7 +284,7 @@ def test_a_pullback_takes_cotangents_of_the_size_that_came_out(function: Case) -
         pull(np.ones(np.shape(y)[0] + 1))
     owner = VjpFunction(function)
     owner(X)
-    ((entry,),) = owner._cache.values()
+    ((entry,),) = owner.programs.entries.values()
     for program in (entry.forward, entry.backward):
         verify(program.plan.function)
         text = str(program.plan.function)

@@ -198,7 +198,7 @@ def test_results_share_no_memory_with_workspaces_arguments_or_each_other(program
     gradient = program.gradient
     inputs = inputs_of(gradient, arguments)
     gradient(*arguments)
-    ((entry,),) = gradient._cache.values()
+    ((entry,),) = gradient.programs.entries.values()
     before = [np.array(a) for a in inputs]
     results = [r for r in entry.program(*inputs) if isinstance(r, np.ndarray)]
     spaces = [ws for pool in entry.program._pools.values() for _, ws in pool]

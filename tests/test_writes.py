@@ -345,3 +345,13 @@ def test_a_loop_body_that_writes_into_an_array_of_outside() -> None:
 
     with pytest.raises(pb.UnsupportedError, match="carry of the loop"):
         pb.compile(f)(np.ones(3))
+
+
+def test_vjp_of_overlapping_arguments_is_refused_and_of_others_right() -> None:
+    with pytest.raises(pb.DifferentiationError, match="overlaps"):
+        pb.vjp(shift_and_double, *twice())
+    output, pull = pb.vjp(shift_and_double, *apart())
+    np.testing.assert_array_equal(output[0], [0.0, 1.0, 2.0, 3.0, 4.0])
+    dx, dy = pull((np.ones(5), 1.0))
+    np.testing.assert_array_equal(dx, [1.0, 0.0, 0.0, 0.0, 0.0])
+    np.testing.assert_array_equal(dy, [3.0, 3.0, 3.0, 3.0, 2.0])

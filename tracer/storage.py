@@ -324,7 +324,7 @@ def _reshaped(builder: Builder, atom: Atom, shape: Sequence[Size]) -> Atom:
 def _spread(type: ArrayType) -> Layout:
     """Return the strides of the parts of complex numbers in C order."""
     is_strided = type.is_static and type.size > 1
-    return c_strides(type.dtype.itemsize, type.shape) if is_strided else None  # type: ignore[arg-type]
+    return c_strides(type.dtype.itemsize, type.shape) if is_strided else None
 
 
 def is_alias(op: Op, whole: Atom, layout: Layout) -> bool:

@@ -93,7 +93,7 @@ def trace(
             value = builder.param(Value(leaf.type, leaf.hint, layout=leaf.layout))
             params.append(TracedArray(value, leaf.kind, state))
         members = _members(arrays, shared, state)
-        params = [members[k] if k in members else p for k, p in enumerate(params)]
+        params = [members.get(k, p) for k, p in enumerate(params)]
         inputs.members = {id(arrays[k]): m for k, m in members.items() if k >= len(params)}
         for k, value in enumerate(objects):
             inputs.hold(value, f"objects[{k}]")

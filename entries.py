@@ -1,0 +1,216 @@
+"""Compiled programs by signature: which one serves a call, and what it is called with.
+
+A signature has several entries where its function reads from outside, or writes into arrays that
+overlap in one call and not in another. Each entry says by its guards whether it is for a call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from .arguments import Arguments, Wanted
+from .ir.errors import DifferentiationError, UnsupportedError
+from .tracer.overlap import Group, buffer, overlaps
+from .tracer.report import located
+from .tracer.trace import trace
+
+CACHE_SIZE = 128
+"""Signatures that one function keeps; the one unused for longest goes first."""
+GUARDED_SIZE = 8
+"""Programs kept for one signature whose guards differ; the oldest goes first."""
+
+
+class CacheInfo(NamedTuple):
+    """As `functools.lru_cache` reports it."""
+
+    hits: int
+    misses: int
+    maxsize: int
+    currsize: int
+
+
+class Call(NamedTuple):
+    """One call of a transformed function: its arguments, flattened and as they came.
+
+    `objects` are what its guards read; `arrays` and `shared` are set where the call's arrays
+    overlap: the arguments and hidden inputs, and the groups of those that share memory.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    leaves: Sequence[Any]
+    objects: list[Any]
+    arrays: Sequence[Any] = ()
+    shared: tuple[Group, ...] = ()
+
+
+class GuardedEntry:
+    """A traced function with the guards that say which calls it is for."""
+
+    __slots__ = ("collect", "shared", "simple", "traced")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        arguments: Arguments,
+        call: Call,
+        *,
+        name: str,
+        has_aux: bool,
+        writes_back: bool,
+        wanted: Wanted | None,
+    ) -> None:
+        self.traced = trace(
+            function,
+            arguments.describe(call.args, call.kwargs),
+            arguments.leaf_specs(call.args, call.kwargs),
+            call.objects,
+            name=name,
+            has_aux=has_aux,
+            writes_back=writes_back,
+            arrays=call.arrays,
+            shared=call.shared,
+        )
+        self.shared = call.shared
+        self.collect = self.traced.collect
+        self.simple = self.collect is None and not self.traced.written
+        if wanted is not None and self.shared:
+            self._check_separate(set(wanted.positions))
+
+    def _check_separate(self, wanted: set[int]) -> None:
+        """Raise where an argument to differentiate by is written, and overlaps with another."""
+        written = {p for p, _ in self.traced.written}
+        for group in self.shared:
+            if written.intersection(group.positions) and wanted.intersection(group.positions):
+                raise DifferentiationError(
+                    "the derivative with respect to an array that the function writes into is not "
+                    "defined where it overlaps with another argument.\n"
+                    "  Pass a copy of one of them."
+                )
+
+    def inputs(self, leaves: Sequence[Any], objects: list[Any]) -> list[Any] | None:
+        """Return what the program takes, None where it is not for this call.
+
+        Raises
+        ------
+        ValueError
+            Where the function writes into an array that is read-only.
+        """
+        hidden = [] if self.collect is None else self.collect(objects)
+        if hidden is None:
+            return None
+        written = self.traced.written
+        if not written:
+            return [*leaves, *hidden]
+        arrays = [*leaves, *hidden]
+        if overlaps(arrays, [p for p, _ in written]) != self.shared:
+            return None
+        for position, location in written:
+            if not arrays[position].flags.writeable and not self.shared:
+                text = "assignment destination is read-only"
+                raise ValueError(text if location is None else located(text, location))
+        return [*leaves, *[buffer(arrays, g) for g in self.shared], *hidden]
+
+
+E = TypeVar("E", bound=GuardedEntry)
+
+
+class Programs(Generic[E]):
+    """The programs of one function.
+
+    `entries` may be read without the lock: an entry's list is replaced, never changed.
+    """
+
+    def __init__(self, name: str, make: Callable[[Call], E]) -> None:
+        self.name = name
+        self.make = make
+        self.entries: OrderedDict[Any, list[E]] = OrderedDict()
+        self.hits = 0
+        self.misses = 0
+        self._lock = threading.RLock()
+
+    def find(self, key: Any, call: Call) -> tuple[E, list[Any]]:
+        """Return the entry for a call with the inputs of its program, compiled if there is none."""
+        self.keep(key)
+        for entry in self.entries.get(key, ()):
+            inputs = entry.inputs(call.leaves, call.objects)
+            if inputs is not None:
+                self.hits += 1
+                return entry, inputs
+        with self._lock:
+            for entry in self.entries.get(key, ()):  # another thread may have been first
+                inputs = entry.inputs(call.leaves, call.objects)
+                if inputs is not None:
+                    return entry, inputs
+            self.misses += 1
+            with uncollected():
+                entry = self._made(call)
+            inputs = entry.inputs(call.leaves, call.objects)
+            if inputs is None:
+                raise _changes_what_it_reads(self.name)
+            self.entries[key] = [*self.entries.get(key, []), entry][-GUARDED_SIZE:]
+            self.entries.move_to_end(key)
+            while len(self.entries) > CACHE_SIZE:
+                self.entries.popitem(last=False)
+            return entry, inputs
+
+    def _made(self, call: Call) -> E:
+        """Compile for a call; anew where a written array turns out to overlap with another."""
+        entry = self.make(call)
+        written = [p for p, _ in entry.traced.written]
+        hidden = [] if not written or entry.collect is None else entry.collect(call.objects)
+        if not written or hidden is None:
+            return entry
+        arrays = [*call.leaves, *hidden]
+        shared = overlaps(arrays, written)
+        return self.make(call._replace(arrays=arrays, shared=shared)) if shared else entry
+
+    def keep(self, key: Any) -> None:
+        """Note that a signature was used; only the order in which a full cache forgets needs it."""
+        if len(self.entries) > CACHE_SIZE // 2:
+            with self._lock:
+                if key in self.entries:
+                    self.entries.move_to_end(key)
+
+    def info(self) -> CacheInfo:
+        """Return hits, misses, the greatest number of signatures kept, and how many are."""
+        return CacheInfo(self.hits, self.misses, CACHE_SIZE, len(self.entries))
+
+    def clear(self) -> None:
+        """Forget every program."""
+        with self._lock:
+            self.entries.clear()
+            self.hits = self.misses = 0
+
+
+@contextlib.contextmanager
+def uncollected() -> Generator[None]:
+    """Keep the garbage collector still: a compilation makes many small objects and no cycles.
+
+    It takes a third off the compilation of 10,000 equations.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _changes_what_it_reads(name: str) -> UnsupportedError:
+    """Return the error for a function whose guards fail right after it was traced."""
+    return UnsupportedError(
+        f"{name} changes something that it also reads from outside (a global, an attribute or a "
+        "container), which would happen while it is traced and not when it runs.\n"
+        "  Return the value instead, or pass what changes as an argument."
+    )
+
+
+__all__ = ["CacheInfo", "Call", "GuardedEntry", "Programs", "uncollected"]
