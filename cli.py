@@ -1,4 +1,4 @@
-"""The command line: ``pullback demo``, ``pullback inspect`` and ``pullback bench``.
+"""The command line: ``pullback demo``, ``inspect``, ``bench`` and ``coverage``.
 
 click, rich and scikit-learn come with an extra. They are imported where they are used, and where
 one is missing the command says which extra to install.
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EXTRAS = ("click", "rich", "sklearn")
 STAGES = ("forward", "joint", "optimized", "source")
+CLASSES = ("differentiable", "no gradient", "known while tracing", "refused")
 TRANSFORMS = ("grad", "value_and_grad", "compile")
 
 
@@ -101,7 +102,42 @@ def commands() -> click.Group:
         else:
             race(quick, names, json)
 
+    @group.command()
+    @click.option("--module", metavar="NAME", help="Only this module, such as numpy.linalg.")
+    @click.option("--class", "kind", type=click.Choice(CLASSES), help="List the names of a class.")
+    @click.option("--refused", is_flag=True, help="List what is refused, and why.")
+    @click.option("--peers", is_flag=True, help="Compare with autograd and JAX, where installed.")
+    @click.option("--markdown", type=click.Path(path_type=Path), help="Write the document.")
+    def coverage(
+        module: str | None, kind: str | None, refused: bool, peers: bool, markdown: Path | None
+    ) -> None:
+        """Count what of NumPy is differentiated, traced, known while tracing, and refused."""
+        cover(module, "refused" if refused else kind, peers, markdown)
+
     return group
+
+
+def cover(module: str | None, kind: str | None, peers: bool, markdown: Path | None) -> None:
+    """Print counts, names or a comparison, or write the document."""
+    import click
+    from rich.console import Console
+
+    from . import coverage
+
+    found = coverage.surface()
+    if markdown is not None:
+        _write(markdown, coverage.markdown(found))
+        return
+    modules = coverage.counts(found)
+    if module is not None and module not in modules:
+        raise click.UsageError(f"No module {module!r}. The modules: {', '.join(modules)}.")
+    wanted = None if kind is None else coverage.Class(kind)
+    part = coverage.chosen(found, module, wanted)
+    console = Console()
+    listing = module is not None or wanted is not None
+    console.print(coverage.names_table(part) if listing else coverage.counts_table(found))
+    if peers:
+        console.print(coverage.comparisons(found), markup=False, highlight=False)
 
 
 def show(

@@ -1,6 +1,7 @@
 """NumPy functions as compositions of ops, one file a family; importing registers them all."""
 
 from . import (
+    attributes,
     choose,
     covariance,
     create,
@@ -41,6 +42,7 @@ from . import (
 )
 
 __all__ = [
+    "attributes",
     "choose",
     "covariance",
     "create",

@@ -28,6 +28,9 @@ _WAITING: dict[str, list[Setup]] = {}
 _FOUND: dict[Any, Implementation] = {}
 """Function, bound method, class or other callable -> its traced form."""
 
+NAMES: dict[str, str] = {}
+"""All names that are registered -> why one is refused; empty for those that are traced."""
+
 _ALWAYS: set[Any] = set()
 """Those that have no plain form while tracing, even where no argument is traced."""
 
@@ -61,6 +64,7 @@ def implements_lazily(
 
     def register(implementation: Implementation) -> Implementation:
         for name in names:
+            NAMES.setdefault(name, "")
             top, part, *path = name.split(".")
             if top == "numpy" and not isinstance(getattr(np, part, None), types.ModuleType):
                 when_imported(top)(_entry([part, *path], implementation, always))
@@ -121,10 +125,12 @@ def refuse(*names: str, instead: str, why: str) -> None:
         return implementation
 
     for name in names:
+        NAMES[name] = f"{why} {instead}"
         implements_lazily(name, always=True)(refused(name))
 
 
 __all__ = [
+    "NAMES",
     "find",
     "implements_lazily",
     "is_always",

@@ -250,18 +250,3 @@ def item_of(owner: Any, key: Any) -> TracedArray | Any:
     """Return `owner[key]` for an index expression of NumPy's with traced values, else None."""
     special = _ITEMS.get(type(owner))
     return special(owner, key) if special is not None and _is_traced_key(key) else None
-
-
-def _refused(name: str, instead: str) -> Callable[..., Any]:
-    def implementation(*args: Any, **kwargs: Any) -> Any:
-        raise unsupported(name, instead)
-
-    return implementation
-
-
-implements_lazily("numpy.nditer", "numpy.nested_iters")(
-    _refused("np.nditer", "Loop over np.ndindex(*x.shape), or x.flat, or np.ndenumerate(x).")
-)
-implements_lazily("numpy.broadcast")(
-    _refused("np.broadcast", "Write np.broadcast_shapes(x.shape, y.shape) or np.broadcast_arrays.")
-)

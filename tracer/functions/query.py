@@ -49,12 +49,6 @@ def isscalar(element: Any) -> bool:
     return element._kind is not Kind.ARRAY
 
 
-@implements(np.array_repr, np.array_str, np.array2string)
-def text(a: Any, *args: Any, **kwargs: Any) -> str:
-    """As `np.array_repr`: not known while tracing."""
-    return str(a._concrete("the value as text", "Format the value outside of the function."))
-
-
 @implements(np.einsum_path)
 def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
     """As `np.einsum_path`, which looks at shapes alone."""
