@@ -26,10 +26,13 @@ from types import MappingProxyType
 
 from ..ir.binding import instantiated
 from ..ir.core import Atom, Eqn, Function, Value
+from ..ir.op import Effect
 from ..ir.ops.control import Fused, Loop
+from ..ir.ops.effects import WriteBack
+from ..ir.ops.index import AT, Index, IndexAdd, IndexUpdate, Span
 from ..ir.plan import Cell, Home, LoopPlan, Plan
-
-FOREVER = 1 << 60
+from ..ir.types import c_strides
+from .protect import FOREVER, protect, shares_memory
 
 
 def flatten(function: Function) -> Function:
@@ -65,12 +68,15 @@ def flatten(function: Function) -> Function:
 
 def plan_memory(function: Function) -> Plan:
     """Return the plan of a function, its fused regions flattened."""
-    function = flatten(function)
+    function = protect(flatten(function))
     planner = _Planner()
     for p in function.params:
         planner.cells[p] = Cell(Home.CALLER, p, FOREVER)
+    planner.donated = _donated(function)
     leaving = _leaving(function.eqns, function.results)
-    planner.block(function.eqns, function.results, leaving)
+    block = _Block(planner, _ends(function.eqns, function.results), leaving, {}, {})
+    block.lend(set(planner.donated.values()))
+    block.run(function.eqns)
     return Plan(
         function,
         planner.cells,
@@ -87,13 +93,74 @@ def _ends(eqns: Sequence[Eqn], results: Sequence[Atom]) -> dict[Value, int]:
     ends: dict[Value, int] = {r: FOREVER for r in results if isinstance(r, Value)}
     for index in range(len(eqns) - 1, -1, -1):
         eqn = eqns[index]
+        if isinstance(eqn.op, WriteBack):  # its argument is overwritten, not read
+            content = eqn.operands[1]
+            if isinstance(content, Value):
+                ends.setdefault(content, index)
+            continue
         for operand in eqn.operands:
             if isinstance(operand, Value) and ends.get(operand, -1) < index:
                 ends[operand] = index
-        if eqn.op.is_view and isinstance(eqn.operands[0], Value):
+        if shares_memory(eqn) and isinstance(eqn.operands[0], Value):
             base, view = eqn.operands[0], eqn.results[0]
             ends[base] = max(ends[base], ends.get(view, -1))
     return ends
+
+
+def _donated(function: Function) -> dict[Value, Value]:
+    """Return the values that may be computed in the memory of an argument, with the argument.
+
+    They lie between an argument and the content that is written back into it, and from the first of
+    them on nothing can raise: a call that fails leaves its arguments as they were.
+    """
+    backs = {e.operands[1]: e.operands[0] for e in function.eqns if isinstance(e.op, WriteBack)}
+    if not backs:
+        return {}
+    found: dict[Value, Value] = {}
+    for eqn in reversed(function.eqns):
+        if _may_raise(eqn):
+            break
+        for result in eqn.results:
+            param = backs.get(result)
+            if not isinstance(param, Value) or eqn.op.is_view:
+                continue
+            for position, operand in enumerate(eqn.operands):
+                within = eqn.op.is_elementwise or eqn.op.updates == position
+                if within and isinstance(operand, Value) and operand.type == result.type:
+                    found[result] = param
+                    backs[operand] = param
+    return found
+
+
+def _may_raise(eqn: Eqn) -> bool:
+    if isinstance(eqn.op, WriteBack):
+        return False
+    if isinstance(eqn.op, Index | IndexUpdate | IndexAdd) and AT in eqn.op.index:
+        return True
+    return eqn.op.effect is not Effect.PURE
+
+
+def _assigns_safely(eqn: Eqn) -> bool:
+    """Whether NumPy's assignment looks after a value that overlaps with what it is assigned to.
+
+    It does not where one axis is read and written in different steps of the same direction:
+    `x[::2] = x[:3]` reads what it has written before.
+    """
+    if not isinstance(eqn.op, IndexUpdate):
+        return False
+    target, value = eqn.operands[:2]
+    lead = target.type.ndim - eqn.op.axes
+    items = [Span(0, d, 1) for d in target.type.shape[:lead]]
+    items += [i for i in eqn.op.index if i is not None]  # type: ignore[misc]
+    kept = [(k, i) for k, i in enumerate(items) if isinstance(i, Span)]
+    if len(kept) != 1 or AT in items or not value.type.shape:
+        return True
+    ((axis, span),) = kept
+    strides, read = [
+        a.layout or c_strides(a.type.dtype.itemsize, a.type.shape) for a in (target, value)
+    ]
+    written = strides[axis] * span.step
+    return written == read[-1] or written * read[-1] < 0
 
 
 def _leaving(eqns: Sequence[Eqn], results: Sequence[Atom]) -> set[Value]:
@@ -120,6 +187,7 @@ class _Planner:
         self.slots: list[int] = []
         self.free: dict[int, list[int]] = {}
         self.loops: dict[Value, LoopPlan] = {}
+        self.donated: dict[Value, Value] = {}
         self.copied = 0
         self.fresh_bytes = 0
         self.numpy_bytes = 0
@@ -177,6 +245,13 @@ class _Block:
         self.ending: dict[int, list[Cell]] = {}
         self.at = 0
 
+    def lend(self, params: set[Value]) -> None:
+        """Let values be computed in the memory of parameters that are written back."""
+        for param in params:
+            cell = self.planner.cells[param]
+            self.live.add(cell)
+            self.ends_at(cell, self.ends.get(param, -1))
+
     def ends_at(self, cell: Cell, end: int) -> None:
         """Note when a cell is read for the last time."""
         cell.end = end
@@ -212,7 +287,11 @@ class _Block:
         op = eqn.op
         if op.updates is not None:
             cell = self.planner.cell_of(eqn.operands[op.updates])
-            others = [a for k, a in enumerate(eqn.operands) if k != op.updates]
+            others = [
+                a
+                for k, a in enumerate(eqn.operands)
+                if k != op.updates and not (k == 1 and _assigns_safely(eqn))
+            ]
             if (
                 cell is not None
                 and cell.owner is eqn.operands[op.updates]
@@ -264,6 +343,9 @@ class _Block:
     def can_take(self, cell: Cell, result: Value) -> bool:
         if cell not in self.live or cell.end != self.at or cell.layout != result.layout:
             return False
+        if cell.home is Home.CALLER:
+            param = self.planner.donated.get(result)
+            return param is not None and self.planner.cells[param] is cell
         if result in self.leaving:
             return cell.home in (Home.FRESH, Home.NUMPY)
         return cell.home in (Home.SLOT, Home.FRESH, Home.NUMPY)

@@ -313,7 +313,10 @@ class _Writer:
         return text
 
     def _is_of_caller(self, value: Atom) -> bool:
-        """Whether a value is a parameter or a view of one."""
+        """Whether a value is a parameter or a view of one, or is computed in such memory."""
+        cell = self.plan.cells.get(value) if isinstance(value, Value) else None
+        if cell is not None and cell.home is Home.CALLER:
+            return True
         while isinstance(value, Value):
             eqn = self.producers.get(value)
             if eqn is None:
