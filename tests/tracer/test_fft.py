@@ -165,8 +165,19 @@ def test_the_energy_of_a_spectrum_has_a_known_gradient() -> None:
     assert np.allclose(gradient, 2 * x, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["fft", "ifft2", "rfftn", "hfft"])
-def test_out_is_refused(name: str) -> None:
-    out = np.zeros((3, 3), complex)
-    with pytest.raises(UnsupportedError, match="out="):
-        pb.compile(lambda x: getattr(np.fft, name)(x, out=out))(numbers(3, 3))
+@pytest.mark.parametrize("name", ["fft", "fft2", "ifft2", "rfftn", "hfft"])
+def test_out_gets_the_result_where_numpy_writes_it(name: str) -> None:
+    def function(x: Any) -> Any:
+        given = np.zeros((3, 4), float if name == "hfft" else complex)
+        out = given[:, :2] if name == "rfftn" else given if name == "hfft" else given[:, :3]
+        result = getattr(np.fft, name)(x, out=out)
+        return result, given, result is out
+
+    results = pb.compile(function)(numbers(3, 3)), function(numbers(3, 3))
+    for found, expected in zip(*results, strict=True):
+        assert np.allclose(found, expected)
+
+
+def test_out_of_another_dtype_is_refused_where_steps_are_computed_in_it() -> None:
+    with pytest.raises(UnsupportedError, match="complex64"):
+        pb.compile(lambda x: np.fft.fftn(x, out=np.zeros((3, 3), "c8")))(numbers(3, 3))

@@ -339,8 +339,7 @@ def test_fresh_arrays_of_static_arguments() -> None:
     [
         (lambda x: x.item(), ConcretizationError, "known only when the program runs"),
         (lambda x: x.tolist(), ConcretizationError, "known only when the program runs"),
-        (lambda x: np.add.at(x, 0, 1), UnsupportedError, "np.add.at"),
-        (lambda x: np.sum(x, out=np.zeros(())), UnsupportedError, "out="),
+        (lambda x: np.sum(x, out=np.zeros(())), UnsupportedError, "does not see into"),
         (lambda x: np.pad(x, 1, mode="mean"), UnsupportedError, "Traced modes"),
         (lambda x: np.min_scalar_type(x[0]), ConcretizationError, "scalar"),
         (lambda x: bool(x[0] > 0), ConcretizationError, "np.where"),

@@ -22,6 +22,8 @@ from .shape import (
     constant,
     emit_reshape,
     expand_dims,
+    read_only,
+    shares,
     traced,
     transpose,
 )
@@ -168,7 +170,7 @@ def in_order(a: Any, dtype: Any, order: Any, copy: bool | None) -> Any:
         order = "K"  # as NumPy, which casts into the order of the source
     axes = memory_axes(a.ndim, order, a._layout, a.shape)
     there = order in (None, "K") or _is_order(a, axes)
-    if dtype == a.dtype and there and not copy:
+    if dtype == a.dtype and (there or order == "A") and not copy:
         return a
     if copy is False:
         raise ShapeError("Unable to avoid copy while creating an array as requested.")
@@ -224,7 +226,7 @@ def require_array(a: Any, dtype: Any = None, requirements: Any = None, **_: Any)
         raise ShapeError('Cannot specify both "C" and "F" order')
     if wanted & {"O", "W"}:
         raise unsupported("np.require of owned or writeable memory", "Write x.copy() instead.")
-    order = "F" if "F" in wanted else "C" if "C" in wanted else "A"
+    order = "F" if "F" in wanted else "C" if "C" in wanted else "A" if wanted else None
     return in_order(traced(a), dtype, order, None)
 
 
@@ -237,7 +239,9 @@ def asarray_chkfinite(a: Any, dtype: Any = None, order: Any = None) -> Any:
     if result.dtype.kind not in "fc":
         return result
     message = "array must not contain infs or NaNs"
-    return checked(result, np.all(np.isfinite(result)), ValueError, message)
+    found = checked(result, np.all(np.isfinite(result)), ValueError, message)
+    # A write into what is checked would not reach the array that it is of.
+    return found if found is result or not shares(result, a) else read_only(found)
 
 
 @implements(np.astype)

@@ -88,9 +88,11 @@ def irfft(a: Any, n: Any = None, axis: Any = -1, norm: Any = None, out: Any = No
 
 
 @implements(np.fft.hfft)
-@with_out(same_kind)
 def hfft(a: Any, n: Any = None, axis: Any = -1, norm: Any = None, out: Any = None) -> Any:
-    """As `np.fft.hfft`: the other direction of `irfft`, of the conjugate."""
+    """As `np.fft.hfft`: the other direction of `irfft`, of the conjugate.
+
+    NumPy leaves `out` as it is, so this does too.
+    """
     a = _array(a)
     n = (a.shape[axis] - 1) * 2 if n is None else n
     return irfft(np.conjugate(a), n, axis, _swapped(norm))
@@ -185,19 +187,21 @@ def irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any =
     return irfft(a, sizes[-1], axes[-1], norm)
 
 
-def _of_plane(several: Transform) -> Transform:
+def _of_plane(several: Transform, writes: bool) -> Transform:
+    """Return a transform of two axes; those of NumPy that are given `out` do not all write it."""
+
     def transform(
         a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None, out: Any = None
     ) -> Any:
-        return several(a, s, axes, norm, out)
+        return several(a, s, axes, norm, out if writes else None)
 
     return transform
 
 
-implements(np.fft.fft2)(_of_plane(fftn))
-implements(np.fft.ifft2)(_of_plane(ifftn))
-implements(np.fft.rfft2)(_of_plane(rfftn))
-implements(np.fft.irfft2)(_of_plane(irfftn))
+implements(np.fft.fft2)(_of_plane(fftn, writes=True))
+implements(np.fft.ifft2)(_of_plane(ifftn, writes=False))
+implements(np.fft.rfft2)(_of_plane(rfftn, writes=True))
+implements(np.fft.irfft2)(_of_plane(irfftn, writes=False))
 
 
 # ---- the order of frequencies --------------------------------------------------------------------

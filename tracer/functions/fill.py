@@ -258,6 +258,26 @@ def _property(name: str, setter: Any) -> None:
     method(name, property(getattr(TracedArray, name).fget, setter))
 
 
+def _copied(self: TracedArray, memo: Any = None) -> Any:
+    if self._kind is not Kind.ARRAY:
+        return self
+    return np.copy(self)
+
+
+def _view(self: TracedArray, dtype: Any = None, type: Any = None) -> TracedArray:
+    if type is not None or (dtype is not None and np.dtype(dtype) != self.dtype):
+        raise UnsupportedError(
+            f"{expression_here()}: a view of the bytes as another type is not traced.\n"
+            "  Write x.astype(dtype) where a conversion is meant."
+        )
+    if self._kind is not Kind.ARRAY:
+        return self
+    return TracedArray(self._atom, Kind.ARRAY, self._trace, self._as_view())
+
+
+method("__copy__", _copied)
+method("__deepcopy__", _copied)
+method("view", _view)
 method("fill", _fill)
 method("put", put_at)
 method("sort", _sort)

@@ -239,6 +239,8 @@ def read(a: TracedArray, index: Any) -> Any:
         return as_array(a)
     result = emit(Index(place.spec, place.gather), (place.array, *place.operands))
     if result.shape or place.keeps_array or place.gather:
+        if not place.gather and any(map(_is_0d, index if isinstance(index, tuple) else (index,))):
+            return as_array(result.copy())  # as NumPy
         return result
     return TracedArray(result._atom, Kind.SCALAR, result._trace)
 
@@ -257,6 +259,13 @@ def _flattened(a: TracedArray, index: Any) -> tuple[TracedArray, Any] | None:
     mask = _fitted(mask, a.shape[:axes], 0)
     many = prod(a.shape[:axes])
     return emit_reshape(a, [many, *a.shape[axes:]]), emit_reshape(mask, [many])
+
+
+def _is_0d(item: Any) -> bool:
+    """Whether an item of an index is an array of no axes."""
+    if isinstance(item, TracedArray):
+        return item._kind is Kind.ARRAY and not item.shape
+    return isinstance(item, np.ndarray) and not item.ndim
 
 
 def _is_array(item: Any) -> bool:
@@ -407,7 +416,10 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
         indices = indices % size if mode == "wrap" else np.clip(indices, 0, size - 1)
     elif not isinstance(indices, TracedArray):
         indices = np.asarray(indices)
-    return read(a, (*[slice(None)] * axis, indices))
+    result = read(a, (*[slice(None)] * axis, indices))
+    if np.ndim(indices) or not result.shape or not isinstance(indices, TracedArray):
+        return result
+    return result.copy()
 
 
 method("take", take)

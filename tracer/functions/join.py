@@ -277,6 +277,8 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
         widths = [(int(i), int(j)) for i, j in np.broadcast_to(given, (a.ndim, 2))]
     if any(w < 0 for pair in widths for w in pair):
         raise ShapeError("index can't contain negative values")
+    if not a.shape:
+        return a.copy()
     if mode == "constant":
         return _pad_constant(a, widths, kwargs.pop("constant_values", 0))
     if mode not in _GATHERED or kwargs.get("reflect_type", "even") != "even":
@@ -351,7 +353,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
         grids = [emit_reshape(g, [g.shape[k] for k in swapped]) for g in grids]
     if not sparse:
         shape = broadcast([g.shape for g in grids]) if grids else ()
-        grids = [broadcast_to(g, shape) for g in grids]
+        grids = [as_array(g) if g.shape == shape else broadcast_to(g, shape) for g in grids]
     return tuple(g.copy() for g in grids) if copy else tuple(grids)
 
 

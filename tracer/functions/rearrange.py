@@ -156,6 +156,8 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     if first == second:
         raise ShapeError("axis1 and axis2 cannot be the same")
     a = moveaxis(a, (first, second), (-2, -1))
+    if a._layout is not None and abs(a._layout[-1]) > abs(a._layout[-2]):
+        a, offset = swapaxes(a, -2, -1), -offset  # which lie in one stretch of memory
     *lead, rows, columns = a.shape
     start, length = _diagonal_span(rows, columns, offset)
     flat = emit(Reshape((*lead, rows * columns), a.ndim), (a,), aliases=True)
@@ -230,6 +232,10 @@ def sliding_window_view(
     x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
 ) -> Any:
     """As `np.lib.stride_tricks.sliding_window_view`."""
+    if writeable:
+        raise unsupported(
+            "sliding_window_view with writeable=True", "Write into the array itself by an index."
+        )
     x = traced(x)
     sizes = tuple(window_shape) if np.iterable(window_shape) else (window_shape,)
     sizes = tuple(int(s) for s in sizes)

@@ -80,6 +80,8 @@ def normalize_axis(axis: Any, ndim: int) -> int:
 def reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: bool | None = None) -> Any:
     """As `np.reshape`."""
     a = traced(a)
+    if copy:
+        a = as_array(emit(Copy("K"), (a,)))
     sizes = list(shape_of(shape))
     shape = tuple(sizes)
     if -1 in sizes:
@@ -91,8 +93,19 @@ def reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: bool | None
     if order not in ("C", "F", "A"):
         raise ShapeError(f"order must be one of 'C', 'F', 'A' (got {order!r})")
     if order == "F" or (order == "A" and _is_fortran(a)):
-        return transpose(emit_reshape(transpose(a), sizes[::-1]))
-    return emit_reshape(a, sizes)
+        result = transpose(emit_reshape(transpose(a), sizes[::-1]))
+    else:
+        result = emit_reshape(a, sizes)
+    if copy is False and not (a._kind is Kind.ARRAY and shares(result, a)):
+        raise ShapeError("Unable to avoid creating a copy while reshaping.")
+    return result
+
+
+def shares(a: Any, b: Any) -> bool:
+    """Whether a value is of the memory of another array."""
+    if a is b or not isinstance(b, TracedArray):
+        return a is b
+    return a._view is not None and a._view.storage is b._as_view().storage
 
 
 def _is_fortran(a: Any) -> bool:
@@ -164,10 +177,16 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
 def ravel(a: Any, order: str = "C") -> Any:
     """As `np.ravel`; `order="K"` follows the strides that NumPy's array would have."""
     a = traced(a)
-    layout = a._atom.layout
+    layout = a._layout
     if order == "K" and layout is not None and 0 not in layout:
         a = transpose(a, sorted(range(a.ndim), key=lambda k: -abs(layout[k])))
-    return reshape(a, -1, "C" if order == "K" else order)
+    elif order == "F" or (order == "A" and _is_fortran(a)):
+        a = transpose(a)
+    elif order not in ("C", "A", "K"):
+        return reshape(a, -1, order)  # which says what is wrong
+    if a._layout is not None and a.ndim:
+        a = emit(Copy("C"), (a,))  # as NumPy, also where the shape alone could change
+    return reshape(a, -1)
 
 
 def _at_least(ndim: int, arrays: Sequence[Any]) -> Any:
@@ -235,9 +254,15 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     a = traced(array)
     shape = shape_of(shape)
     if shape == a.shape:
-        return as_array(a)
+        return read_only(a)
     a = broadcastable(a, shape)
     return emit(BroadcastTo(shape, a.ndim), (a,))
+
+
+def read_only(a: Any) -> Any:
+    """Return a view of an array that may not be written into."""
+    a = as_array(a)
+    return TracedArray(a._atom, Kind.ARRAY, a._trace, a._as_view()._replace(writeable=False))
 
 
 def broadcastable(a: Any, shape: Sequence[Any]) -> Any:
@@ -273,7 +298,7 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
     """As `np.broadcast_arrays`."""
     arrays = [traced(a) for a in args]
     shape = broadcast([a.shape for a in arrays])
-    return tuple(broadcast_to(a, shape) for a in arrays)
+    return tuple(as_array(a) if a.shape == shape else broadcast_to(a, shape) for a in arrays)
 
 
 def common_dtype(arrays: Sequence[Any], weak: bool = True) -> np.dtype:
@@ -315,7 +340,7 @@ def imag(val: Any) -> Any:
     if a.dtype.kind == "c":
         return emit(Imag(), (a,))
     zero = emit(Full(a.shape), (TracedArray(Literal(a.dtype.type(0)), Kind.SCALAR, a._trace),))
-    return as_array(zero) if a._kind is Kind.ARRAY else zero
+    return read_only(zero) if a._kind is Kind.ARRAY else zero
 
 
 def _astype(
@@ -332,6 +357,10 @@ def _astype(
             f"Cannot cast array data from {self.dtype!r} to {dtype!r} according to the rule "
             f"{casting!r}"
         )
+    if order != "K" and self.shape:
+        from .create import in_order
+
+        return in_order(self, dtype, order, copy or None)
     if self.dtype == dtype:
         result = emit(Copy(), (self,)) if copy else self
     else:
@@ -341,7 +370,7 @@ def _astype(
 
 def _reshape(self: Any, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
     sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
-    return reshape(self, sizes, order)
+    return reshape(self, sizes, order, copy=copy)
 
 
 def _transpose(self: Any, *axes: Any) -> Any:
