@@ -90,16 +90,19 @@ class Provenance:
     `frames` are the user's call sites, innermost first; `derived` says how the equation was made:
     `primal`, `vjp` (the adjoint of the primal at those frames), `jvp`, `recompute`, or the name of
     the pass; `merged` are the provenances of equal equations that were folded into this one.
+    `errors` is how NumPy treats floating-point errors here, where the function itself sets it.
     """
 
-    __slots__ = ("derived", "frames", "merged")
+    __slots__ = ("derived", "errors", "frames", "merged")
 
     def __init__(
         self,
         frames: tuple[Location, ...] = (),
         derived: str = "primal",
         merged: tuple[Provenance, ...] = (),
+        errors: Mapping[str, str] | None = None,
     ) -> None:
+        self.errors = errors
         self.frames = frames
         self.derived = derived
         self.merged = merged
@@ -116,13 +119,13 @@ class Provenance:
 
     def as_derived(self, derived: str) -> Provenance:
         """Return the same call sites with another derivation."""
-        return Provenance(self.frames, derived)
+        return Provenance(self.frames, derived, errors=self.errors)
 
     def merge(self, other: Provenance) -> Provenance:
         """Return this provenance with another equation's origin added."""
         if other is self or len(self.merged) >= 8:
             return self
-        return Provenance(self.frames, self.derived, (*self.merged, other))
+        return Provenance(self.frames, self.derived, (*self.merged, other), self.errors)
 
 
 UNKNOWN = Provenance()

@@ -68,6 +68,7 @@ class Commits:
         self._set: set[tuple[int, str]] = set()
         self._changed: set[int] = set()
         self._kept: dict[int, tuple[Any, str | None]] = {}
+        self._added: dict[int, tuple[Any, list[tuple[str, tuple[Any, ...]]]]] = {}
 
     # -- what is known of an object ----------------------------------------------------------------
 
@@ -107,6 +108,37 @@ class Commits:
         """Whether a container of outside was changed in this trace."""
         return bool(self._changed) and id(owner) in self._changed
 
+    # -- containers that are only added to ---------------------------------------------------------
+
+    def add_to(self, path: str, value: Any, inputs: Any) -> bool:
+        """Note that a container of outside is added to; say whether nothing of it has been read.
+
+        Its content is then no concern of the program: a growing list is no reason to trace anew.
+        """
+        if type(value) not in _CONTAINERS or inputs.has_loaded(path) or self.has_changed(value):
+            return id(value) in self._added and self._added[id(value)][0] is value
+        if inputs.path_of(value) is None:
+            inputs.register(value, path)
+            inputs.expect(path, type(value))
+            self._added[id(value)] = (value, [])
+        return id(value) in self._added
+
+    def add(self, owner: Any, name: str, args: tuple[Any, ...]) -> bool:
+        """Keep an addition to a container of which nothing has been read; say whether it is one."""
+        found = self._added.get(id(owner))
+        if found is None or found[0] is not owner:
+            return False
+        found[1].append((name, args))
+        return True
+
+    def read(self, owner: Any, read: Any) -> None:
+        """Do what was added to a container before it was read."""
+        found = self._added.pop(id(owner), None)
+        for name, args in found[1] if found is not None else ():
+            _change(self, read)
+            self._changed.add(id(read))
+            getattr(read, name)(*args)
+
     # -- stores ------------------------------------------------------------------------------------
 
     def on_undo(self, undo: Callable[[], None]) -> None:
@@ -119,14 +151,19 @@ class Commits:
             self._undo.pop()()
 
     def record(
-        self, apply: Callable[..., Any], owner: Any, *values: Any, name: str | None = None
+        self,
+        apply: Callable[..., Any],
+        owner: Any,
+        *values: Any,
+        name: str | None = None,
+        is_unread: bool = False,
     ) -> None:
-        """Record a store, of the attribute `name` or in a container."""
+        """Record a store, of the attribute `name` or in a container, of which nothing was read."""
         for value in values:
             _check(value)
-        if name is None:
+        if name is None and not is_unread:
             self._changed.add(id(owner))
-        else:
+        elif name is not None:
             self._set.add((id(owner), name))
         self._steps.append(_Step(apply, owner, values))
 
@@ -410,10 +447,14 @@ def mutate(owner: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any])
     """Call a method that changes a container."""
     commits = _commits(owner)
     if commits is not None:
+        args = tuple([list(a) if isinstance(a, Iterator | zip | map | filter) else a for a in args])
+        if not kwargs and commits.add(owner, name, args):
+            apply = functools.partial(_call_method, name, {})
+            commits.record(apply, owner, *args, is_unread=True)
+            return None
         _change(commits, owner)
         if kwargs.get("key") is not None:
             raise _refused("by a key function an order")
-        args = tuple([list(a) if isinstance(a, Iterator | zip | map | filter) else a for a in args])
         commits.record(functools.partial(_call_method, name, dict(kwargs)), owner, *args)
         for value in kwargs.values():
             if isinstance(value, TracedArray):

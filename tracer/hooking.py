@@ -30,6 +30,9 @@ _OPERATORS: dict[type[ast.operator], str] = {
     ast.BitAnd: "&=",
 }
 
+# Methods that put something into a container without a look at what is there.
+_ADDING = frozenset({"append", "appendleft", "extend", "extendleft", "add"})
+
 _STORE_HOOKS = {Kind.GLOBAL: "__pb_setglobal__", Kind.FREE: "__pb_setfree__"}
 
 # Fields that hold no expression to visit: operators and contexts, texts, annotations, patterns.
@@ -160,8 +163,23 @@ class Hooking:
         ):
             _start_at_attribute(node, function)
         node.func = ast.Name("__pb_call__", _LOAD, **_at(node))
-        node.args.insert(0, self._visit(function))
+        node.args.insert(0, self._method(function))
         return node
+
+    def _method(self, node: ast.expr) -> ast.expr:
+        """Visit a function that is called; what `append` and its like change is not read."""
+        if not isinstance(node, ast.Attribute) or node.attr not in _ADDING:
+            return self._expression(node)
+        owner = node.value
+        if isinstance(owner, ast.Attribute):
+            name = ast.Constant(self._mangled(owner.attr), **_at(owner))
+            container = _hook("__pb_container__", owner, self._expression(owner.value), name)
+        else:
+            container = self._expression(owner)
+            if isinstance(container, ast.Call) and isinstance(owner, ast.Name):
+                container.args.append(ast.Constant(True, **_at(owner)))
+        _start_at_attribute(node, node)
+        return _hook("__pb_attr__", node, container, ast.Constant(node.attr, **_at(node)))
 
     def _attribute(self, node: ast.Attribute) -> ast.expr:
         name = self._mangled(node.attr)
@@ -394,6 +412,20 @@ class Hooking:
         node.body = told + self._block(node.body)
         return [node]
 
+    def _try(self, node: ast.Try | ast.TryStar) -> list[ast.stmt]:
+        """Let a hook look at what the body of a `try` emits, and at what its handlers catch."""
+        self._children(node)
+        if node.handlers:
+            caught = [h.type for h in node.handlers]
+            names = "" if None in caught else ", ".join(ast.unparse(t) for t in caught if t)
+            first = node.body[0]
+            guard = _hook("__pb_try__", first, ast.Constant(names, **_at(first)))
+            node.body[:] = [ast.With([ast.withitem(guard, None)], [*node.body], **_at(first))]
+        for handler in node.handlers:
+            first = handler.body[0]
+            handler.body.insert(0, ast.Expr(_hook("__pb_caught__", first), **_at(first)))
+        return [node]
+
     def _match(self, node: ast.Match) -> list[ast.stmt]:
         node.subject = self._visit(node.subject)
         for case in node.cases:
@@ -458,6 +490,8 @@ class Hooking:
         ast.With: _with,
         ast.AsyncWith: _with,
         ast.Match: _match,
+        ast.Try: _try,
+        ast.TryStar: _try,
         ast.FunctionDef: _function,
         ast.AsyncFunctionDef: _function,
         ast.ClassDef: _class,

@@ -19,6 +19,7 @@ import numpy as np
 from ..ir.errors import UnsupportedError
 from ..ir.types import Kind
 from .array import FUNCTIONS, TracedArray
+from .blocks import caught, tried
 from .builtins import BUILTINS, dotted, getter
 from .commits import (
     MUTATORS,
@@ -37,6 +38,7 @@ from .functions.lazy import find, is_always
 from .functions.random import draw, generator_class
 from .loads import (
     attribute,
+    container,
     free,
     global_name,
     holds_array,
@@ -291,5 +293,8 @@ HOOKS: dict[str, Callable[..., Any]] = {
     "__pb_delattr__": delete_attribute,
     "__pb_text__": f_string,
     "__pb_percent__": percent,
+    "__pb_container__": container,
+    "__pb_try__": tried,
+    "__pb_caught__": caught,
     "__pb_name__": _name,
 }

@@ -86,6 +86,7 @@ class Inputs:
         """By id the arrays that share memory with others."""
         self.commits = Commits()
         self.print_options: dict[str, Any] = {}
+        self.errors: dict[str, str] = {}
 
     @property
     def kinds(self) -> list[Kind]:
@@ -133,7 +134,9 @@ class Inputs:
         if isinstance(value, np.ndarray):
             return self._load_array(variable, value, hint)
         if isinstance(value, list | tuple | dict | deque | set):
-            return self._container(path, variable, value)
+            read = self._container(path, variable, value)
+            self.commits.read(value, read)
+            return read
         if isinstance(value, bool | int | float | complex | str | bytes | np.generic):
             name = self.constant(value)
             kind = self.constant(type(value))
@@ -234,7 +237,21 @@ class Inputs:
         path = self.path_of(owner)
         if path is None:
             return self.lift(value)
-        return self.load(f"{self._variable(path)}.{name}", value, name)
+        return self.load(self.path_to(owner, name), value, name)
+
+    def path_to(self, owner: Any, name: str) -> str:
+        """Return the path to an attribute of an object that has one."""
+        path = self.path_of(owner)
+        assert path is not None
+        return f"{self._variable(path)}.{name}"
+
+    def has_loaded(self, path: str) -> bool:
+        """Whether what stands at a path has been read."""
+        return path in self._loaded
+
+    def expect(self, path: str, kind: type) -> None:
+        """Guard the type of what stands at a path."""
+        self.check(f"type({self._variable(path)}) is not {self.constant(kind)}")
 
     def opaque(self, value: Any, path: str | None = None) -> Value:
         """Return the parameter for an object that the program is given as it is, at every call."""

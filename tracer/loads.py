@@ -34,7 +34,7 @@ def is_library(function: Any) -> bool:
 # ---- loads ---------------------------------------------------------------------------------------
 
 
-def free(function: types.FunctionType, name: str, value: Any) -> Any:
+def free(function: types.FunctionType, name: str, value: Any, is_added_to: bool = False) -> Any:
     """Read a variable of an enclosing function."""
     trace = current()
     if trace is None or isinstance(value, TracedArray):
@@ -48,7 +48,7 @@ def free(function: types.FunctionType, name: str, value: Any) -> Any:
         owner = f"{path}.__closure__[{position}]"
     else:
         owner = inputs.constant((function.__closure__ or ())[position])
-    return inputs.load(f"{owner}.cell_contents", value, name)
+    return _load(f"{owner}.cell_contents", value, name, inputs, is_added_to)
 
 
 def cell_of(function: types.FunctionType, name: str) -> types.CellType:
@@ -56,7 +56,30 @@ def cell_of(function: types.FunctionType, name: str) -> types.CellType:
     return (function.__closure__ or ())[function.__code__.co_freevars.index(name)]
 
 
-def global_name(namespace: dict[str, Any], name: str, value: Any) -> Any:
+def _load(path: str, value: Any, name: str, inputs: Any, is_added_to: bool) -> Any:
+    """Read what stands at a path; a container that is only added to is not looked into."""
+    if is_added_to and inputs.commits.add_to(path, value, inputs):
+        return value
+    return inputs.load(path, value, name)
+
+
+def container(owner: Any, name: str) -> Any:
+    """Read an attribute that is added to."""
+    trace = current()
+    if trace is None or isinstance(owner, TracedArray):
+        return getattr(owner, name)
+    inputs = trace.root.inputs
+    path = inputs.path_of(owner)
+    if path is not None and not isinstance(owner, types.ModuleType):
+        value = getattr(owner, name)
+        if inputs.commits.add_to(inputs.path_to(owner, name), value, inputs):
+            return value
+    return attribute(owner, name)
+
+
+def global_name(
+    namespace: dict[str, Any], name: str, value: Any, is_added_to: bool = False
+) -> Any:
     """Read a global variable."""
     trace = current()
     if trace is None or isinstance(value, TracedArray):
@@ -64,7 +87,8 @@ def global_name(namespace: dict[str, Any], name: str, value: Any) -> Any:
     inputs = trace.root.inputs
     if inputs.commits.has_set(namespace, name):
         return inputs.lift(value)
-    return inputs.load(f"{inputs.constant(namespace)}[{name!r}]", value, name)
+    path = f"{inputs.constant(namespace)}[{name!r}]"
+    return _load(path, value, name, inputs, is_added_to)
 
 
 def attribute(owner: Any, name: str) -> Any:

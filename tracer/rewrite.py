@@ -30,6 +30,7 @@ with (o, i, old, v, '+='): Python loads the old element before it evaluates `v`.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import operator
 import threading
 import types
@@ -78,8 +79,8 @@ def f_string(*parts: Any) -> str:
 # What each hook receives, and what Python itself would do: the specification of the hooks.
 NEUTRAL: Mapping[str, Hook] = {
     "__pb_call__": lambda function, /, *args, **kwargs: function(*args, **kwargs),
-    "__pb_global__": lambda name, value, /: value,
-    "__pb_free__": lambda name, value, /: value,
+    "__pb_global__": lambda name, value, is_added_to=False, /: value,
+    "__pb_free__": lambda name, value, is_added_to=False, /: value,
     "__pb_name__": lambda name, value, /: value,
     "__pb_setglobal__": lambda name, value, /: value,
     "__pb_setfree__": lambda name, value, /: value,
@@ -95,6 +96,9 @@ NEUTRAL: Mapping[str, Hook] = {
     "__pb_delattr__": delattr,
     "__pb_text__": f_string,
     "__pb_percent__": operator.mod,
+    "__pb_container__": getattr,
+    "__pb_try__": lambda names, /: contextlib.nullcontext(),
+    "__pb_caught__": lambda: None,
 }
 
 _DERIVED = ("__pb_augitem__", "__pb_augattr__", "__pb_store__", "__pb_loaditem__")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from types import CodeType
+from collections.abc import Mapping, Sequence
+from types import CodeType, MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,8 @@ ENTRY: list[CodeType] = []
 
 class LiteralInputs:
     """The inputs of a trace of library code: an array met there is a constant."""
+
+    errors: Mapping[str, str] = MappingProxyType({})
 
     def array(self, value: np.ndarray) -> Atom:
         """Return a constant."""
@@ -123,7 +125,8 @@ def locate(trace: Trace) -> Provenance:
     """Return the provenance of what the user's code does now."""
     if trace.fixed is not None:
         return trace.fixed
-    return Provenance(current_stack(ENTRY[0] if ENTRY else None))
+    errors = trace.root.inputs.errors
+    return Provenance(current_stack(ENTRY[0] if ENTRY else None), errors=errors or None)
 
 
 def constant(value: Any, dtype: np.dtype) -> Literal:

@@ -446,6 +446,8 @@ def _array(value: Any) -> Any:
     if isinstance(value, list | tuple | range):
         if not _is_computed(list(value)) and np.asarray(value).dtype.kind not in "biufc":
             raise refused("a choice among values that are no numbers")
+        if not _is_computed(list(value)) and np.asarray(value).dtype.kind not in "biufc":
+            raise refused("a choice among values that are no numbers")
         value = array_of(list(value))
     if not isinstance(value, TracedArray | np.ndarray):
         raise refused(f"a choice among the elements of a {type(value).__name__}")
