@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.core import walk
+from ..ir.ops.effects import Print
 from ..ir.plan import Fresh, Plan
 from .emit import Source, emit
 
@@ -26,7 +28,7 @@ class Program:
     back. `release` drops the workspaces kept.
     """
 
-    __slots__ = ("_heard", "_make", "_pools", "_run", "filename", "plan", "source")
+    __slots__ = ("_heard", "_make", "_pools", "_run", "_shows", "filename", "plan", "source")
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Program:
         code = compile(self.source.text, self.filename, "exec")
         namespace: dict[str, Any] = dict(self.source.constants)
         exec(code, namespace)  # our own text: see emit.py
+        self._shows = any(isinstance(e.op, Print) for e in walk(plan.function))
         self._run: Callable[..., tuple[Any, ...]] = namespace["run"]
         self._make: Callable[[], tuple[Any, ...]] = namespace["workspace"]
         self._pools: dict[tuple[str, ...], list[tuple[contextvars.Context, Any]]] = {}
@@ -63,6 +66,9 @@ class Program:
             context, ws = pool.pop()
         except IndexError:
             context, ws = self._context(state), self._make()
+        else:
+            if self._shows:  # as the print options, or what a logger reads, are now
+                context = self._context(state)
         try:
             return context.run(self._run, ws, *arrays)
         finally:

@@ -12,7 +12,7 @@ import numpy as np
 from ..ir.errors import EscapedError, UnsupportedError
 from ..ir.location import excerpt
 from ..ir.op import Effect
-from .functions.lazy import implements_lazily, refuse
+from .functions.lazy import implements_lazily
 from .report import expression_here
 from .state import current, require
 
@@ -60,15 +60,6 @@ def _printoptions(**given: Any) -> Generator[None]:
             inputs.print_options = outer
 
 
-refuse(
-    "numpy.seterr",
-    "numpy.seterrcall",
-    "numpy.set_printoptions",
-    why="It would set what is outside of the function while the function is traced.",
-    instead="Call it outside, or write `with np.errstate(...)` or `with np.printoptions(...)`.",
-)
-
-
 # ---- try -----------------------------------------------------------------------------------------
 
 _KNOWN_WHILE_TRACED = frozenset(
@@ -104,8 +95,8 @@ def tried(names: str) -> Generator[None]:
             location = eqn.provenance.location
             where = f"\n\n{excerpt(location)}" if location is not None else ""
             raise UnsupportedError(
-                f"{eqn.op.name} in a `try` may raise when the program runs, where `except` does not "
-                f"catch it.{where}\n  Call it outside of `try`, or test before what makes it raise."
+                f"{eqn.op.name} in a `try` may raise when the program runs, where no `except` "
+                f"catches it.{where}\n  Call it outside of `try`, or test before what makes it raise."
             )
 
 

@@ -33,10 +33,11 @@ _MARK = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
 
 
 class Shown(NamedTuple):
-    """A value in a text, and how it is shown: an entry of `Print.forms`."""
+    """A value in a text, and how it is shown: entries of `Print.forms` and `Print.options`."""
 
     atom: Atom
     form: str
+    options: tuple[tuple[str, Any], ...]
 
 
 class _Marks(threading.local):
@@ -51,14 +52,11 @@ _marks = _Marks()
 class TracedText:
     """Text whose values are known when the program runs: `pieces` with `values` between them."""
 
-    __slots__ = ("options", "pieces", "values")
+    __slots__ = ("pieces", "values")
 
-    def __init__(
-        self, pieces: Sequence[str], values: Sequence[Shown], options: tuple[tuple[str, Any], ...]
-    ) -> None:
+    def __init__(self, pieces: Sequence[str], values: Sequence[Shown]) -> None:
         self.pieces = tuple(pieces)
         self.values = tuple(values)
-        self.options = options
 
     def __str__(self) -> str:
         found = _marks.found
@@ -142,7 +140,7 @@ def _mark(value: Shown) -> str:
 def _shown(value: TracedArray, how: str) -> Shown:
     trace = current()
     assert trace is not None
-    return Shown(lift(value, trace)[0], f"{value._kind.value}{how}")
+    return Shown(lift(value, trace)[0], f"{value._kind.value}{how}", _options())
 
 
 def _str(self: TracedArray) -> str:
@@ -197,7 +195,7 @@ def make(build: Callable[[], str]) -> Any:
         return text
     parts = _MARK.split(text)
     values = [found[int(number)] for number in parts[1::2]]
-    made = TracedText(parts[::2], values, _options())
+    made = TracedText(parts[::2], values)
     return made if outer is None else str(made)
 
 
@@ -381,7 +379,7 @@ def _operand(value: Any) -> Any:
     inputs = trace.root.inputs
     if inputs.path_of(value) is None or callable(value):
         return None
-    return Shown(inputs.opaque(value), "object")
+    return Shown(inputs.opaque(value), "object", _options())
 
 
 def _piece(value: Any) -> str:
@@ -395,11 +393,11 @@ def _write(text: Any, target: Atom | None = None, **fields: Any) -> None:
     trace = require("text")
     trace.builder.provenance = locate(trace)
     if isinstance(text, str):
-        pieces, values, options = (text,), (), ()
-    else:
-        pieces, values, options = text.pieces, text.values, text.options
+        text = TracedText((text,), ())
+    values = text.values
     forms = tuple([v.form for v in values])
-    op = Print(pieces, forms, options=options, **fields)
+    options = tuple([v.options for v in values]) if any(v.options for v in values) else ()
+    op = Print(text.pieces, forms, options=options, **fields)
     operands = [*([target] if target is not None else []), *[v.atom for v in values]]
     trace.builder.emit(op, operands)
 

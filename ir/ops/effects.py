@@ -79,8 +79,8 @@ class Print(Op):
 
     The text is `pieces[0] + value 0 + pieces[1] + ... + pieces[-1]`, each value shown as its entry
     of `forms` says. It goes to the stream `to`; of "file", "log" and "warn" the first operand is
-    the file, the logger, or the category of the warning. `options` are print options of NumPy that
-    differ from the caller's.
+    the file, the logger, or the category of the warning. `options` are for each value the print
+    options of NumPy that the function itself has set there, or () for none at all.
     """
 
     name = "print"
@@ -91,7 +91,7 @@ class Print(Op):
     flush: bool = False
     level: int = 0
     place: tuple[str, int] = ("", 0)
-    options: tuple[tuple[str, Any], ...] = ()
+    options: tuple[tuple[tuple[str, Any], ...], ...] = ()
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         given = len(types) - (self.to in STREAMS[2:])
@@ -106,12 +106,7 @@ class Print(Op):
         target = None
         if self.to in STREAMS[2:]:
             target, *operands = operands  # type: ignore[assignment]
-        if self.options:
-            given: dict[str, Any] = dict(self.options)
-            with np.printoptions(**given):
-                text = self.text(*operands)
-        else:
-            text = self.text(*operands)
+        text = self.text(*operands)
         if self.to == "log":
             self._log(target, text)
         elif self.to == "warn":
@@ -125,8 +120,16 @@ class Print(Op):
     def text(self, *operands: Array) -> str:
         """Return the text that is written."""
         parts = [self.pieces[0]]
-        for form, value, piece in zip(self.forms, operands, self.pieces[1:], strict=True):
-            parts += (show(form, value), piece)
+        options = self.options or ((),) * len(self.forms)
+        for form, given, value, piece in zip(
+            self.forms, options, operands, self.pieces[1:], strict=True
+        ):
+            if given:
+                named: dict[str, Any] = dict(given)
+                with np.printoptions(**named):
+                    parts += (show(form, value), piece)
+            else:
+                parts += (show(form, value), piece)
         return "".join(parts)
 
     def _log(self, logger: Any, text: str) -> None:
@@ -142,7 +145,7 @@ class Print(Op):
             (cls(("x is ", "\n"), ("array",)), (numbers(2, 3),)),
             (cls(("", " ", ""), ("scalar!r", "python:.3f"), "stderr"), (numbers(), numbers())),
             (cls(("", ""), ("scalar%.3f",), "file", True), (sink, numbers())),
-            (cls(("", ""), ("array",), options=(("precision", 3),)), (numbers(2),)),
+            (cls(("", ""), ("array",), options=((("precision", 3),),)), (numbers(2),)),
         ]
 
 
