@@ -122,22 +122,24 @@ def cover(module: str | None, kind: str | None, peers: bool, markdown: Path | No
     import click
     from rich.console import Console
 
-    from . import coverage
+    from . import coverage_report
 
-    found = coverage.surface()
+    found = coverage_report.surface()
     if markdown is not None:
-        _write(markdown, coverage.markdown(found))
+        _write(markdown, coverage_report.markdown(found))
         return
-    modules = coverage.counts(found)
+    modules = coverage_report.counts(found)
     if module is not None and module not in modules:
         raise click.UsageError(f"No module {module!r}. The modules: {', '.join(modules)}.")
-    wanted = None if kind is None else coverage.Class(kind)
-    part = coverage.chosen(found, module, wanted)
+    wanted = None if kind is None else coverage_report.Class(kind)
+    part = coverage_report.chosen(found, module, wanted)
     console = Console()
     listing = module is not None or wanted is not None
-    console.print(coverage.names_table(part) if listing else coverage.counts_table(found))
+    console.print(
+        coverage_report.names_table(part) if listing else coverage_report.counts_table(found)
+    )
     if peers:
-        console.print(coverage.comparisons(found), markup=False, highlight=False)
+        console.print(coverage_report.comparisons(found), markup=False, highlight=False)
 
 
 def show(

@@ -35,9 +35,13 @@ EFFECTS = {
         "Return the array, and write it outside of the function.",
     ),
     **_each(
-        "printoptions set_printoptions setbufsize seterr seterrcall",
-        "It changes a setting of NumPy, which would happen while the function is traced, not when "
-        "it runs.",
+        "set_printoptions seterr seterrcall",
+        "It would set what is outside of the function while the function is traced.",
+        "Call it outside, or write `with np.errstate(...)` or `with np.printoptions(...)`.",
+    ),
+    **_each(
+        "setbufsize",
+        "It would set what is outside of the function while the function is traced.",
         "Call it outside of the function.",
     ),
     **_each(
@@ -104,7 +108,7 @@ _DATA = {
 
 _METHODS = {
     **_each(
-        "dump dumps tobytes tofile __reduce__ __reduce_ex__ __getstate__",
+        "dump dumps tobytes tofile __reduce__ __reduce_ex__",
         "The bytes are known only when the program runs.",
         "Return the array, and write it outside of the function.",
         "numpy.ndarray.",

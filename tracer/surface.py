@@ -35,8 +35,8 @@ MEANING = {
     Class.DIFFERENTIABLE: "The value is NumPy's, and derivatives of any order flow through.",
     Class.CONSTANT: (
         "The value is NumPy's. The derivative is zero wherever there is one: comparisons, "
-        "rounding, integer results, positions. (Draws from distributions whose parameters have "
-        "no simple derivative raise DifferentiationError where one is asked for.)"
+        "rounding, integer results, positions. Where it is undefined (draws whose distribution has "
+        "no simple derivative, elements that two arrays share) DifferentiationError is raised."
     ),
     Class.KNOWN: (
         "Answered while the function is traced: questions about shapes and types, arrays made of "
@@ -62,10 +62,11 @@ def _words(text: str) -> frozenset[str]:
 _CONSTANT = _words(
     """
     all allclose any argmax in1d argmin argpartition argsort argwhere around array_equal
-    array_equiv count_nonzero digitize fix flatnonzero isclose iscomplex isin isneginf isposinf
-    isreal lexsort nanargmax nanargmin nonzero ones_like packbits ravel_multi_index round
-    searchsorted unpackbits unravel_index zeros_like linalg.matrix_rank ndarray.__str__
-    ndarray.__repr__ ndarray.__format__ special.comb special.factorial special.perm
+    array_equiv count_nonzero digitize fix flatnonzero intersect1d isclose iscomplex isin
+    isneginf isposinf isreal lexsort nanargmax nanargmin nonzero ones_like packbits
+    ravel_multi_index round searchsorted unpackbits unravel_index zeros_like linalg.matrix_rank
+    ndarray.__str__ ndarray.__repr__ ndarray.__format__ special.comb special.factorial
+    special.perm
     """
 )
 """Functions that are composed or have an op of their own, and no gradient."""
@@ -86,19 +87,19 @@ _STATIC = _words(
     arange bartlett blackman broadcast_shapes diag_indices empty eye hamming hanning identity
     indices isdtype issubdtype iterable mask_indices mintypecode ndarray ndindex ones
     promote_types s_ index_exp tri tril_indices triu_indices typename zeros base_repr
-    binary_repr busday_count busday_offset busdaycalendar datetime_as_string datetime_data
-    is_busday isnat dtype finfo flatiter iinfo ufunc complexfloating floating generic inexact
-    integer number signedinteger unsignedinteger get_include get_printoptions getbufsize geterr
-    geterrcall show_config show_runtime test linalg.LinAlgError linalg.test fft.test
+    binary_repr busday_count busday_offset busdaycalendar errstate printoptions
+    datetime_as_string datetime_data is_busday isnat dtype finfo flatiter iinfo ufunc
+    complexfloating floating generic inexact integer number signedinteger unsignedinteger
+    get_include get_printoptions getbufsize geterr geterrcall show_config show_runtime test
+    linalg.LinAlgError linalg.test fft.test
     """
 )
 """Take sizes, types or nothing; called as they are while the function is traced."""
 
 _NOTES = {
-    "numpy.errstate": (
-        "It holds while the function is traced, not when it runs; put it around the call."
-    ),
-    "numpy.zeros": "Uses of it are traced: writing traced values into it differentiates.",
+    "numpy.errstate": "`with np.errstate(...)` holds for its block when the program runs.",
+    "numpy.printoptions": "`with np.printoptions(...)` holds for its block when the program runs.",
+    "numpy.zeros": "Writing traced values into it differentiates.",
 }
 
 _INDEX_TOOLS = ("c_", "index_exp", "mgrid", "ogrid", "r_", "s_")
@@ -192,7 +193,7 @@ def _function(qualified: str, value: Any) -> Class:
     name = qualified.partition(".")[2]
     if name in _CONSTANT:
         return Class.CONSTANT
-    if name in _QUERIES or name in _STATIC or name == "errstate":
+    if name in _QUERIES or name in _STATIC:
         return Class.KNOWN
     if isinstance(value, np.ufunc):
         return _ufunc(value)

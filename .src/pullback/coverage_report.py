@@ -1,0 +1,1 @@
+../../coverage_report.py
