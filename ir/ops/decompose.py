@@ -228,7 +228,7 @@ class Svd(Lapack):
         ]
 
 
-def _split(u: Array, g: Array | None, k: Any) -> tuple[Array, Array, Array]:
+def _split(u: Array, g: Array, k: Any) -> tuple[Array, Array, Array]:
     """Return the first k columns, their gradient, and what it gains from the other columns."""
     if g is None:
         g = np.zeros_like(u)

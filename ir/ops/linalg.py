@@ -132,15 +132,7 @@ class Solve(Lapack):
         into_b = apply(self, transposed(a), cts[0])
         if not needs[0]:
             return [None, into_b]
-        lead = batch_labels(max(a.ndim - 2, b.ndim - self.right))
-        column = "n" * (self.right - 1)
-        into_a = -adjoint(
-            (into_b, f"{lead}m{column}"),
-            [(results[0], f"{lead}k{column}")],
-            a.shape,
-            f"{batch_labels(a.ndim - 2)}mk",
-        )
-        return [into_a, into_b]
+        return [-products(into_b, results[0], self.right, a, b), into_b]
 
     def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
         a, x = operands[0], results[0]
@@ -160,6 +152,14 @@ class Solve(Lapack):
             (Solve(1), (matrix(3, 2), numbers(3))),
             (Solve(), (matrix(2, dtype=np.complex128), numbers(2, 2, dtype=np.complex128))),
         ]
+
+
+def products(y: Array, x: Array, right: int, a: Array, b: Array) -> Array:
+    """Return `y @ x.T` summed to the shape of the matrices `a`, of the sides `b` of a system."""
+    lead = batch_labels(max(a.ndim - 2, b.ndim - right))
+    column = "n" * (right - 1)
+    terms = (y, f"{lead}m{column}"), [(x, f"{lead}k{column}")]
+    return adjoint(*terms, a.shape, f"{batch_labels(a.ndim - 2)}mk")
 
 
 def _columns(shape: Sequence[Size], right: int) -> int:
@@ -349,4 +349,5 @@ __all__ = [
     "MatrixShapeError",
     "SLogDet",
     "Solve",
+    "products",
 ]
