@@ -31,10 +31,13 @@ MUTATORS = frozenset(
     {
         *("append", "appendleft", "extend", "extendleft", "insert", "rotate", "sort", "reverse"),
         *("pop", "popleft", "popitem", "remove", "discard", "clear"),
-        *("update", "setdefault", "add"),
+        *("update", "setdefault", "add", "__setitem__", "__delitem__", "__iadd__", "__ior__"),
+        *("intersection_update", "difference_update", "symmetric_difference_update"),
     }
 )
 """Methods of Python's containers that change them."""
+
+_TAKING_ALL = frozenset(n for n in MUTATORS if n.endswith("update") or n.startswith("extend"))
 
 _CONTAINERS = (list, dict, set, deque)
 _CONSTANTS = (
@@ -447,7 +450,10 @@ def mutate(owner: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any])
     """Call a method that changes a container."""
     commits = _commits(owner)
     if commits is not None:
-        args = tuple([list(a) if isinstance(a, Iterator | zip | map | filter) else a for a in args])
+        if name in _TAKING_ALL:  # what is iterated over is read once, and now
+            args = tuple(
+                [list(a) if isinstance(a, Iterator | set | frozenset) else a for a in args]
+            )
         if not kwargs and commits.add(owner, name, args):
             apply = functools.partial(_call_method, name, {})
             commits.record(apply, owner, *args, is_unread=True)

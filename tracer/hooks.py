@@ -176,7 +176,7 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
             return special(function.__self__, *args, **kwargs)
         target = traced_function(function.__func__)
         return target(function.__self__, *args, **kwargs)
-    if kind is types.BuiltinMethodType:
+    if kind in (types.BuiltinMethodType, types.MethodWrapperType):
         if type(owner) is str and function.__name__ in STR_METHODS:
             return str_method(function.__name__, owner, args, kwargs)
         if function.__name__ in MUTATORS and is_kept(owner):

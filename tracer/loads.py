@@ -70,16 +70,15 @@ def container(owner: Any, name: str) -> Any:
         return getattr(owner, name)
     inputs = trace.root.inputs
     path = inputs.path_of(owner)
-    if path is not None and not isinstance(owner, types.ModuleType):
+    is_stored = inputs.commits.has_set(owner, name)
+    if path is not None and not is_stored and not isinstance(owner, types.ModuleType):
         value = getattr(owner, name)
         if inputs.commits.add_to(inputs.path_to(owner, name), value, inputs):
             return value
     return attribute(owner, name)
 
 
-def global_name(
-    namespace: dict[str, Any], name: str, value: Any, is_added_to: bool = False
-) -> Any:
+def global_name(namespace: dict[str, Any], name: str, value: Any, is_added_to: bool = False) -> Any:
     """Read a global variable."""
     trace = current()
     if trace is None or isinstance(value, TracedArray):
