@@ -277,8 +277,8 @@ def _all_real(name: str) -> UnsupportedError:
     return UnsupportedError(
         f"np.linalg.{name}: all eigenvalues of this real matrix are real, so that NumPy returns "
         "real arrays; for other values it returns complex ones, and a traced program has one "
-        f"dtype.\n  Write np.linalg.{name}(a.astype(complex)), which is complex always, or use "
-        "eigh and eigvalsh for symmetric matrices."
+        f"dtype.\n  Write np.linalg.{name}(a.astype(complex)), which is complex always (so is "
+        "np.roots of complex coefficients), or use eigh and eigvalsh for symmetric matrices."
     )
 
 
