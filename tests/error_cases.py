@@ -200,12 +200,12 @@ def print_to_a_file_made_inside(x):
 
 @case(pb.ConcretizationError, VECTOR)
 def item_of_a_value(x):
-    return x[0].item() * 2
+    return x * sum(range(x.astype(int)[0].item()))
 
 
 @case(pb.ConcretizationError, VECTOR)
 def list_of_a_value(x):
-    return x.tolist()
+    return x[x > 1].tolist()
 
 
 @case(pb.ConcretizationError, np.int64(1), good=(1,))
@@ -235,21 +235,20 @@ def function_of_scipy_special(x):
     return interp1d(x, x)(1.5)
 
 
-@case(pb.UnsupportedError, VECTOR)
-def write_into_an_array(x):
-    x[0] = 0.0
+@case(ValueError, VECTOR)
+def write_into_a_read_only_view(x):
+    np.broadcast_to(x, (2, 3))[0] = 0.0
     return x
 
 
 @case(pb.UnsupportedError, VECTOR)
-def add_in_place(x):
-    x += 1.0
-    return x
+def where_without_out(x):
+    return np.sqrt(x, where=x > 0)
 
 
 @case(pb.UnsupportedError, VECTOR)
-def out_argument(x):
-    return np.add(x, x, out=np.zeros(3))
+def out_of_another_dtype(x):
+    return np.var(x, out=np.zeros((), np.float32))
 
 
 @case(pb.UnsupportedError, VECTOR)

@@ -21,6 +21,7 @@ from ..array import (
     unsupported,
 )
 from ..state import require
+from .core_dims import call_with_core_dims
 from .create import in_order, where
 from .shape import as_array, broadcast_to, cast, traced
 from .write import check_cast, destination, put
@@ -61,9 +62,9 @@ def call_ufunc(ufunc: np.ufunc, inputs: Sequence[Any], keywords: dict[str, Any])
         return _into(out, result, ufunc)
     if out is None:
         raise unsupported(
-            f"{ufunc_name(ufunc)} with where= and without out=, which leaves elements without a "
-            "value",
-            "Give out= an array that holds what stays, or write np.where(mask, result, other).",
+            f"{ufunc_name(ufunc)} with where= and without out=",
+            "The elements left out would have no value. Give out= an array that holds what stays, "
+            "or write np.where(mask, result, other).",
         )
     return _masked(op, values, dtypes[:-1], mask, out)
 
@@ -152,6 +153,13 @@ def _composed(
     function = UFUNCS.get(ufunc)
     if function is None:
         raise unsupported(ufunc_name(ufunc))
+    if ufunc.signature is not None:
+        result = call_with_core_dims(ufunc, function, inputs, options)
+        (out,) = outs
+        if out is None:
+            return result
+        check_cast(result.dtype, out.dtype, options.get("casting", "same_kind"), ufunc.__name__)
+        return _into(out, result, ufunc)
     mask, casting = options.pop("where", True), options.pop("casting", "same_kind")
     if mask is not True:
         raise unsupported(f"{ufunc_name(ufunc)} with where=", "Write np.where of the results.")
@@ -167,7 +175,7 @@ def _composed(
     for out, result in zip(outs, found, strict=True):
         if out is not None:
             check_cast(result.dtype, out.dtype, casting, ufunc.__name__)
-    if ufunc.signature is None and len(found) > 1:
+    if len(found) > 1:
         shape = broadcast([found[0].shape, *[o.shape for o in outs if o is not None]])
         if shape != found[0].shape:
             found = tuple([broadcast_to(r, shape).copy() for r in found])

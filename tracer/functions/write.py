@@ -332,7 +332,7 @@ def same_dtype(out: TracedArray, result: Any) -> TracedArray:
     if out.dtype != result.dtype:
         raise unsupported(
             f"out= of dtype {out.dtype} for a result of dtype {result.dtype}",
-            "Write out[...] = result instead.",
+            "NumPy computes some of the steps in the dtype of out=. Write out[...] = result.",
         )
     return deliver(out, result)
 
