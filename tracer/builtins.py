@@ -167,7 +167,9 @@ def _chosen(values: list[Any], exceeds: Callable[[Any, Any], Any]) -> Any:
                 return None
             if np.asarray(value).dtype.kind not in ("iuf" if dtype.kind == "f" else "iu"):
                 return None
-            if dtype.type(value) != value:
+            if isinstance(value, np.generic) and value.dtype != dtype:
+                return None
+            if dtype.type(value).item() != value:
                 return None
             kinds.add(Kind.SCALAR if isinstance(value, np.generic) else Kind.PYTHON)
     constants = [v if _is_number(v) else dtype.type(v) for v in values]

@@ -144,15 +144,9 @@ _METHODS = {
         "numpy.ndarray.",
     ),
     **_each(
-        "item __int__ __index__",
+        "__int__ __index__",
         "A Python int is known only when the program runs.",
         "Write x.astype(int) or the array itself, or make the argument static (static_argnums).",
-        "numpy.ndarray.",
-    ),
-    **_each(
-        "tolist",
-        "Python numbers are known only when the program runs.",
-        "Use the array itself, or iterate over it.",
         "numpy.ndarray.",
     ),
     **_each(

@@ -1,4 +1,5 @@
 """Stores outside of the function: after the run, in order, as plain Python would have done them."""
+# ruff: noqa: PLW0603
 
 from __future__ import annotations
 
@@ -208,7 +209,7 @@ def test_objects_hold_what_plain_python_stores(method: Any, exact: bool) -> None
     plain, traced = Layer(), Layer()
     program = pb.compile(method, exact=exact)
     for k in range(4):
-        if method in (drops,):
+        if method is drops:
             plain.cache["old"] = traced.cache["old"] = np.ones(3) * k
         x = X * (k + 1)
         expected, found = method(plain, x), program(traced, x)
@@ -224,7 +225,7 @@ def test_gradients_store_too(method: Any) -> None:
     both = pb.value_and_grad(method, argnums=1)
     for k in range(3):
         x = X * (k + 1)
-        if method in (drops,):
+        if method is drops:
             for layer in (plain, traced, valued, pulled):
                 layer.cache["old"] = np.ones(3) * k
         expected = method(plain, x)

@@ -395,11 +395,29 @@ def _conjugate(self: Any) -> Any:
 
 
 def _item(self: Any, *args: Any) -> Any:
-    return self._concrete("a Python number", "Use the array itself, or x[()] for a scalar.")
+    if len(args) == 1 and isinstance(args[0], tuple):
+        (args,) = args
+    if not args and self.size != 1:
+        raise ValueError("can only convert an array of size 1 to a Python scalar")
+    if len(args) == 1 and self.ndim != 1:
+        return _item(ravel(self)[args[0]])
+    if args:
+        if len(args) != self.ndim:
+            raise ValueError("incorrect number of indices for array")
+        return _item(self[args])
+    kind = "i" if self.dtype.kind == "u" else self.dtype.kind
+    if self.dtype == np.uint64 or self.dtype.itemsize > 16 or self.dtype in _LONG:
+        return self._concrete("a Python number", "Use the array itself, or x[()] for a scalar.")
+    scalar = self if not self.shape else emit(Reshape((), self.ndim), (self,))
+    made = cast(scalar, np.dtype(PYTHON_TYPES[kind]))
+    return TracedArray(made._atom, Kind.PYTHON, made._trace)
+
+
+_LONG = (np.dtype(np.longdouble), np.dtype(np.clongdouble))
 
 
 def _tolist(self: Any) -> Any:
-    return self._concrete("a list of Python numbers", "Use the array itself, or iterate over it.")
+    return [_tolist(row) for row in self] if self.shape else _item(self)
 
 
 def _strides(self: Any) -> tuple[int, ...]:
