@@ -28,6 +28,7 @@ from .passes.pipeline import (
     run,
 )
 from .passes.reverse import reverse
+from .passes.separate import separate
 from .runtime.program import Program
 from .tracer.nested import inline_call, inline_function, trace_apart
 from .tracer.report import located
@@ -73,9 +74,9 @@ class Entry(GuardedEntry):
         self._stage("trace", self.traced.function, started)
         function, owned = self._optimize(owner, wanted)
         started = time.perf_counter()
-        self.plan = plan_memory(function)
         kept = range(self.traced.results if options.mode == "grad" else 0, len(self.traced.fresh))
         fresh = {k: f for k, n in enumerate(kept) if (f := self.traced.fresh[n]) is not None}
+        self.plan = plan_memory(separate(function, fresh))
         self.program = Program(self.plan, owned, fresh)
         self._stage("emit", function, started)
         self.build = _builder(self.traced, wanted, options)

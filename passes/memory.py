@@ -110,12 +110,16 @@ def _ends(eqns: Sequence[Eqn], results: Sequence[Atom]) -> dict[Value, int]:
 def _donated(function: Function) -> dict[Value, Value]:
     """Return the values that may be computed in the memory of an argument, with the argument.
 
-    They lie between an argument and the content that is written back into it, and from the first of
-    them on nothing can raise: a call that fails leaves its arguments as they were.
+    They lie between an argument and the content that is written back into it, are not read after
+    that, and from the first of them on nothing can raise: a call that fails leaves its arguments as
+    they were.
     """
     backs = {e.operands[1]: e.operands[0] for e in function.eqns if isinstance(e.op, WriteBack)}
     if not backs:
         return {}
+    contents = frozenset(backs)
+    ends = _ends(function.eqns, function.results)
+    first = next(k for k, e in enumerate(function.eqns) if isinstance(e.op, WriteBack))
     found: dict[Value, Value] = {}
     for eqn in reversed(function.eqns):
         if _may_raise(eqn):
@@ -123,6 +127,8 @@ def _donated(function: Function) -> dict[Value, Value]:
         for result in eqn.results:
             param = backs.get(result)
             if not isinstance(param, Value) or eqn.op.is_view:
+                continue
+            if result not in contents and ends.get(result, -1) >= first:
                 continue
             for position, operand in enumerate(eqn.operands):
                 within = eqn.op.is_elementwise or eqn.op.updates == position

@@ -20,6 +20,7 @@ from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
 from ..ir.dims import Dim, Size, Symbol, substitute
 from ..ir.op import Elementwise
 from ..ir.ops.control import Loop
+from ..ir.ops.effects import WriteBack
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.ops.shape import BroadcastTo, Reshape
 from ..ir.plan import Fresh, Home, Plan
@@ -282,7 +283,7 @@ class _Writer:
             if kind is Kind.PYTHON:
                 return f"{text}.item()"
             if kind is Kind.ARRAY:
-                if result in self.plan.function.params and k not in self.owned:
+                if self._is_argument(result) and k not in self.owned:
                     return text
                 return f"{self.bind(np.array, 'array')}({text})"
             return f"{text}[()]"
@@ -311,6 +312,13 @@ class _Writer:
             # With the strides that a ufunc's result has.
             return f"{self.bind(np.positive, 'positive')}({text})"
         return text
+
+    def _is_argument(self, value: Atom) -> bool:
+        """Whether a value is a parameter, or what it is after it was written into."""
+        if not isinstance(value, Value):
+            return False
+        eqn = self.producers.get(value)
+        return value in self.plan.function.params if eqn is None else isinstance(eqn.op, WriteBack)
 
     def _is_of_caller(self, value: Atom) -> bool:
         """Whether a value is a parameter or a view of one, or is computed in such memory."""

@@ -92,3 +92,111 @@ def test_the_gradient_of_an_extreme_that_is_nan_is_nan() -> None:
         for extreme in (np.max, np.min):
             gradient = pb.grad(extreme)(np.array([1.0, np.nan]))
             assert np.all(np.isnan(gradient))
+
+
+# -- writes and memory -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_copy_of_an_argument_that_was_written_is_not_the_argument(exact: bool) -> None:
+    def f(a: Any) -> Any:
+        a[0:] = 0.5
+        return a.copy()
+
+    a = np.zeros(3)
+    found = pb.compile(f, exact=exact)(a)
+    assert not np.shares_memory(found, a)
+    np.testing.assert_array_equal(found, 0.5)
+    np.testing.assert_array_equal(a, 0.5)
+
+
+def test_what_is_copied_between_two_writes_to_an_argument_keeps_its_values() -> None:
+    """It was computed in the argument's memory, and written over with the last content."""
+
+    def f(b: Any) -> Any:
+        b[1] += b[0]
+        kept = b.copy()
+        first = np.sin(kept[:, 0])
+        b += 0.5
+        return kept, first
+
+    b, expected = np.ones((2, 3)), np.ones((2, 3))
+    for one, two in zip(pb.compile(f, exact=True)(b), f(expected), strict=True):
+        np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(b, expected)
+
+
+def test_an_axis_read_and_written_in_different_steps_is_read_first() -> None:
+    """NumPy's own assignment of one axis does not look after such an overlap."""
+
+    def f(x: Any) -> Any:
+        y = 1.0 * x
+        y += x
+        y[::2] = y[:3].copy()
+        y[3:] = y[:6:2].copy()
+        return y
+
+    x = np.arange(6.0)
+    np.testing.assert_array_equal(pb.compile(f)(x), f(x))
+    np.testing.assert_array_equal(pb.compile(f)(x[::-1]), f(x[::-1]))
+
+
+def test_a_complex_numpy_scalar_can_be_written_into_a_real_array() -> None:
+    def f(z: Any) -> Any:
+        v = np.zeros(3)
+        v[1:] = np.sum(z)
+        return v
+
+    with pytest.warns(np.exceptions.ComplexWarning):
+        found = pb.compile(f)(np.array([1.0 + 2.0j]))
+    np.testing.assert_array_equal(found, [0.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0)])
+def test_masks_of_no_elements_select_none(shape: tuple[int, ...]) -> None:
+    def f(a: Any, b: Any) -> Any:
+        a[b > 0] += 1
+        return a, b[a > 2]
+
+    a, part = pb.compile(f)(np.zeros(shape), np.zeros(shape))
+    assert a.shape == shape
+    assert part.shape == (0,)
+
+
+def test_equal_arrays_and_views_of_each_share_what_numpys_share() -> None:
+    def f(x: Any) -> tuple[Any, ...]:
+        y, z = np.tanh(x), np.tanh(x)
+        scaled = y * 1.0
+        return y, y[1:], z, z[1:], scaled, scaled.reshape(1, -1), x
+
+    x = np.ones(3)
+    found, expected = (*pb.compile(f)(x), x), (*f(x), x)
+    for i, j in np.ndindex(8, 8):
+        assert np.shares_memory(found[i], found[j]) == np.shares_memory(expected[i], expected[j])
+
+
+@pytest.mark.parametrize("offset", [-1, 0, 1])
+def test_the_diagonal_of_an_array_in_fortran_order_is_a_view(offset: int) -> None:
+    a = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    found = pb.compile(lambda a: np.diagonal(a, offset))(a)
+    np.testing.assert_array_equal(found, np.diagonal(a, offset))
+    assert np.shares_memory(found, a)
+
+
+def test_an_array_without_axes_that_is_written_and_returned_is_the_argument() -> None:
+    def f(a: Any) -> Any:
+        a[...] *= 2.0
+        return a
+
+    a = np.array(1.5)
+    assert pb.compile(f)(a) is a
+    assert a == 3.0
+
+
+def test_a_product_of_single_elements_has_the_sign_of_numpys_zero() -> None:
+    def f(a: Any, b: Any) -> tuple[Any, ...]:
+        return a @ b, a[None] @ b, a[None] @ b[:, None]
+
+    a, b = np.array([0.0]), np.array([-1.0])
+    for one, two in zip(pb.compile(f, exact=True)(a, b), f(a, b), strict=True):
+        np.testing.assert_array_equal(np.signbit(one), np.signbit(two))

@@ -129,9 +129,11 @@ def same_bits_as_dot(atoms: Sequence[Atom]) -> bool:
     """Whether `np.dot` and `np.matmul` of plain operands call the same BLAS routine.
 
     They do for contiguous (C or F) real floating-point operands. They differ for complex numbers
-    (other routines) and for strided operands, which one copies and the other multiplies without
-    BLAS.
+    (other routines), for strided operands, which one copies and the other multiplies without BLAS,
+    and for a single element: `0 * -1` is -0, and a sum of that alone is 0.
     """
+    if not all(a.type.is_static and a.type.size != 1 for a in atoms):
+        return False
     return all(a.type.dtype.char in "fd" and is_contiguous(a) for a in atoms)
 
 
