@@ -65,6 +65,7 @@ UFUNCS: dict[str, Case] = {
     "into itself": lambda x, o: (np.add(o, x, out=o), o)[1],
     "shifted": lambda x, o: np.add(o[1:], o[:-1], out=o[:-1]),
     "matmul": lambda x, o: np.matmul(x, x, out=o),
+    "matmul of one": lambda x, o: np.matmul(x, x[None], out=o),
     "matmul row": lambda x, o: np.matmul(x, x[0], out=o[0]),
     "divmod": lambda x, o: np.divmod(x, 2, out=(o, np.zeros((4, 4)))),
     "divmod half": lambda x, o: np.divmod(x, 2, out=(None, o)),

@@ -232,6 +232,7 @@ def test_repeats_without_a_derivative_are_refused() -> None:
         (lambda x: setattr(x, "shape", (3, 4)), "reshape"),
         (lambda x: setattr(x, "dtype", np.float32), "astype"),
         (lambda x: setattr(x, "strides", (8, 8)), "strides"),
+        (lambda x: np.place(x, x > 0, x[::-1]), "just written"),
     ],
 )
 def test_refusals(function: Case, message: str) -> None:

@@ -17,8 +17,8 @@ from .lazy import implements_lazily
 from .linalg import strong
 from .order import partition
 from .rearrange import sort
-from .shape import as_array, broadcast_to, cast, imag, normalize_axis, real, traced
-from .write import check_cast, destination, put, store
+from .shape import as_array, broadcast_to, cast, imag, normalize_axis, real, shares, traced
+from .write import check_cast, destination, put, shorter, store
 
 
 def elements(a: TracedArray) -> TracedArray:
@@ -85,6 +85,11 @@ def put_at(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
 @implements(np.place)
 def place(arr: Any, mask: Any, vals: Any) -> None:
     """As `np.place`: the first values go to the first places where the mask is true."""
+    if is_traced(vals) and is_traced(arr) and shares(vals, arr):
+        raise UnsupportedError(
+            f"{expression_here()}: np.place with values of the same array reads what it has just "
+            "written.\n  Write vals.copy()."
+        )
     flat, chosen, values = _masked("place", arr, mask, vals)
     if 0 in values.shape:
         if 0 in chosen.shape:
@@ -136,15 +141,7 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
     mask = as_array(traced(where if is_traced(where) else np.asarray(where)))
     check_cast(mask.dtype, np.dtype(bool), "safe")
     mask = broadcast_to(mask, target.shape)
-    put(target, np.where(mask, broadcast_to(_shorter(value, target.ndim), target.shape), target))
-
-
-def _shorter(value: Any, ndim: int) -> Any:
-    """Return an assigned value without leading axes of size 1 that the target does not have."""
-    extra = value.ndim - ndim
-    if extra > 0 and all(d == 1 for d in value.shape[:extra]):
-        return value.reshape(value.shape[extra:])
-    return value
+    put(target, np.where(mask, broadcast_to(shorter(value, target.ndim), target.shape), target))
 
 
 @implements(np.fill_diagonal)

@@ -24,7 +24,7 @@ from ..state import require
 from .core_dims import call_with_core_dims
 from .create import in_order, where
 from .shape import as_array, broadcast_to, cast, traced
-from .write import check_cast, destination, put
+from .write import check_cast, destination, put, shorter
 
 
 def call_ufunc(ufunc: np.ufunc, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:
@@ -159,7 +159,7 @@ def _composed(
         if out is None:
             return result
         check_cast(result.dtype, out.dtype, options.get("casting", "same_kind"), ufunc.__name__)
-        return _into(out, result, ufunc)
+        return _into(out, shorter(result, out.ndim), ufunc)
     mask, casting = options.pop("where", True), options.pop("casting", "same_kind")
     if mask is not True:
         raise unsupported(f"{ufunc_name(ufunc)} with where=", "Write np.where of the results.")

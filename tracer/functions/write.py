@@ -170,6 +170,14 @@ def _fitting(a: TracedArray, place: Place, atom: Atom, trace: Trace) -> Atom:
     return atom
 
 
+def shorter(value: Any, ndim: int) -> Any:
+    """Return a value without leading axes of size 1 that its target of `ndim` axes lacks."""
+    extra = value.ndim - ndim
+    if extra > 0 and all(d == 1 for d in value.shape[:extra]):
+        return value.reshape(value.shape[extra:])
+    return value
+
+
 def fitted(place: Place, value: Any, trace: Trace) -> TracedArray:
     """Return a value in a shape that broadcasts to that of a selection, or raise as NumPy."""
     atom = _fitting(place.array, place, lift(value, trace)[0], trace)
@@ -388,6 +396,7 @@ __all__ = [
     "reduce_into",
     "same_dtype",
     "same_kind",
+    "shorter",
     "store",
     "with_out",
     "write",
