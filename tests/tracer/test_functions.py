@@ -337,8 +337,6 @@ def test_fresh_arrays_of_static_arguments() -> None:
 @pytest.mark.parametrize(
     ("function", "error", "message"),
     [
-        (lambda x: x.item(), ConcretizationError, "known only when the program runs"),
-        (lambda x: x.tolist(), ConcretizationError, "known only when the program runs"),
         (lambda x: np.sum(x, out=np.zeros(())), UnsupportedError, "does not see into"),
         (lambda x: np.pad(x, 1, mode="mean"), UnsupportedError, "Traced modes"),
         (lambda x: np.min_scalar_type(x[0]), ConcretizationError, "scalar"),

@@ -33,23 +33,16 @@ class Flags:
             return np.zeros((), a.dtype)[()].flags
         if any(isinstance(d, Dim) for d in a.type.shape):
             raise refused("numpy.ndarray.flags", _UNKNOWN_SIZE)
-        layout = a._layout
-        strides = c_strides(a.itemsize, a.type.shape) if layout is None else layout
-        return np.lib.stride_tricks.as_strided(np.empty(1, a.dtype), a.shape, strides).flags
+        strides = a._layout or c_strides(a.itemsize, a.type.shape)
+        writeable = a._view is None or a._view.writeable
+        return np.lib.stride_tricks.as_strided(
+            np.empty(1, a.dtype), a.shape, strides, writeable=writeable
+        ).flags
 
     def __getattr__(self, name: str) -> Any:
         if name in ("owndata", "writebackifcopy", "num"):
             raise refused("numpy.ndarray.flags", REFUSALS["numpy.ndarray.base"])
-        found = self._known()
-        view = self._array._view
-        writeable = found.writeable and (view is None or view.writeable)
-        if name in ("behaved", "writeable"):
-            return writeable
-        if name == "carray":
-            return writeable and found.c_contiguous
-        if name == "farray":
-            return writeable and found.f_contiguous and not found.c_contiguous
-        return getattr(found, name)
+        return getattr(self._known(), name)
 
     def __setattr__(self, name: str, value: bool) -> None:
         if name != "writeable":
@@ -114,6 +107,9 @@ def _scalar_type(dtype: np.dtype) -> Callable[..., Any]:
             raise TypeError(f"{name}() argument must be a string or a real number, not 'complex'")
         if value._kind is Kind.PYTHON and dtype.kind in "iu" and value.dtype.kind != "b":
             limits = np.iinfo(dtype)
+            if value.dtype.kind == "f":
+                message = "cannot convert float NaN to integer"
+                value = require(value, ~np.isnan(value), ValueError, message)
             whole = np.trunc(value)
             fits = (whole >= float(limits.min)) & (whole < float(limits.max) + 1)
             message = f"Python integer out of bounds for {dtype}"

@@ -11,6 +11,7 @@ from ...ir.ops.segments import UfuncReduceAt
 from ...ir.ops.select import Frexp, Modf
 from ...ir.ops.ufunc import loop_dtype
 from ..array import UFUNC_METHODS, UFUNCS, emit, is_traced, unsupported
+from .create import in_order
 from .reduce import binary, one_axis, ufunc_accumulate, ufunc_reduce
 from .shape import cast, emit_reshape, traced
 from .write import reduce_into
@@ -71,12 +72,17 @@ def _parts(op: Any) -> Any:
     ufunc = op.ufunc
 
     def function(x: Any, /, dtype: Any = None, **kwargs: Any) -> Any:
-        if not all(kwargs[k] in (None, True, (None, None), "K", "same_kind") for k in kwargs):
-            raise unsupported(f"np.{ufunc.__name__} with {', '.join(kwargs)}=")
         a = traced(x)
+        casting, order = kwargs.pop("casting", "same_kind"), kwargs.pop("order", "K")
         signature = None if dtype is None else (None, np.dtype(dtype), np.dtype(dtype))
         loop: Any = {} if signature is None else {"signature": signature}
-        return emit(op, (cast(a, ufunc.resolve_dtypes((a.dtype, None, None), **loop)[0]),))
+        if any(kwargs[k] not in (None, True, (None, None)) for k in kwargs):
+            raise unsupported(f"np.{ufunc.__name__} with {', '.join(kwargs)}=")
+        wanted = ufunc.resolve_dtypes((a.dtype, None, None), casting=casting, **loop)[0]
+        results = emit(op, (cast(a, wanted),))
+        if order == "K" or not a.shape:
+            return results
+        return tuple(in_order(r, None, order, None) for r in results)
 
     return function
 
