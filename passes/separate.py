@@ -44,7 +44,10 @@ def separate(function: Function, fresh: Mapping[int, Fresh]) -> Function:
     if not shared:
         return function
     producers = {e.results[0]: e for e in function.eqns if shares_memory(e)}
-    claimed: dict[Value, int | None] = dict.fromkeys(function.params)
+    # The last content of an argument may be computed in the argument's memory.
+    contents = [e.operands[1] for e in function.eqns if isinstance(e.op, WriteBack)]
+    callers = [v for v in (*function.params, *contents) if isinstance(v, Value)]
+    claimed: dict[Value, int | None] = dict.fromkeys(callers)
     results = list(function.results)
     copies: dict[tuple[int, Value], Value] = {}
     made: list[Eqn] = []

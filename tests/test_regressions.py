@@ -200,3 +200,39 @@ def test_a_product_of_single_elements_has_the_sign_of_numpys_zero() -> None:
     a, b = np.array([0.0]), np.array([-1.0])
     for one, two in zip(pb.compile(f, exact=True)(a, b), f(a, b), strict=True):
         np.testing.assert_array_equal(np.signbit(one), np.signbit(two))
+
+
+def test_one_array_without_axes_given_twice_is_written_once_for_both() -> None:
+    def f(a: Any, b: Any) -> Any:
+        b[...] = 0.5
+        return a + b
+
+    a = np.array(2.0)
+    assert pb.compile(f)(a, a) == 1.0
+    assert a == 0.5
+
+
+def test_a_copy_of_a_written_argument_and_a_view_of_the_copy_share_memory() -> None:
+    def f(a: Any) -> tuple[Any, ...]:
+        a += 0.5
+        kept = a.copy()
+        return kept, kept[1:], a
+
+    a = np.zeros(3)
+    kept, part, same = pb.compile(f)(a)
+    assert np.shares_memory(kept, part)
+    assert not np.shares_memory(kept, a)
+    assert same is a
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_an_array_filled_with_an_argument_is_not_the_argument(exact: bool) -> None:
+    def f(a: Any) -> tuple[Any, ...]:
+        made = a + a
+        made[...] = a
+        return made, made[1:]
+
+    a = np.ones(3)
+    made, part = pb.compile(f, exact=exact)(a)
+    assert not np.shares_memory(made, a)
+    assert np.shares_memory(made, part)

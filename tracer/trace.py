@@ -26,6 +26,7 @@ from .inputs import Collect, Inputs
 from .overlap import Group, check_group, member
 from .report import explain
 from .state import ENTRY, Trace
+from .storage import Storage
 from .tree import Node, Static, Structure, flatten, unflatten
 
 
@@ -197,7 +198,10 @@ def _fresh(function: Function, memories: Sequence[Any]) -> list[Fresh | None]:
             spread = spread or isinstance(views[atom].op, BroadcastTo)
             atom = views[atom].operands[0]
         owner = owners.setdefault(id(memory), len(owners))
-        found.append(None if atom in function.params else Fresh(owner, spread))
+        # An array that was filled with an argument holds the argument, and is not it.
+        is_own = isinstance(memory, Storage) and memory.param not in function.params
+        callers = atom in function.params and not is_own
+        found.append(None if callers else Fresh(owner, spread))
     return found
 
 

@@ -30,6 +30,7 @@ CONSTANTS = {
     "f": ["0.5", "-1.5", "2.0", "3"],
     "c": ["(1+2j)", "0.5j", "2.0"],
     "i": ["2", "-1", "3"],
+    "b": ["True"],
 }
 ERRORS = (ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError, AttributeError)
 

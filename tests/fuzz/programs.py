@@ -313,6 +313,44 @@ def masked(w: Writer) -> None:
     w.names.pop("m", None)
 
 
+def write_by_function(w: Writer) -> None:
+    name = w.target(lambda v: v.size > 0)
+    if name is None:
+        return
+    array = w.names[name]
+    other = w.array(lambda v: v.shape == array.shape) or name
+    third = w.partner(array.shape) or name
+    value = w.value((), array.dtype, name)
+    places = [w.int(-array.size, array.size - 1) for _ in range(w.int(1, 3))]
+    forms = [
+        f"np.add({other}, {third}, out={{0}})", f"np.multiply({{0}}, {third}, {{0}})",
+        f"np.sin({other}, out={{0}}, where={other} > 0)", f"np.put({{0}}, {places}, {value})",
+        f"np.put({{0}}, {places}, {other})", f"np.putmask({{0}}, {other} > 0, {value})",
+        f"np.place({{0}}, {{0}} > 0, {other}.copy())", "{0}.sort()",
+        f"np.copyto({{0}}, {third}, where={other} > 0)", "np.clip({0}, -1, 1, out={0})",
+        f"np.cumsum({other}, axis=0, out={{0}})", f"np.fill_diagonal({{0}}, {value})",
+        f"{{0}}.flat[{places[0]}] = {value}", f"np.matmul({other}, {other}, out={{0}})",
+    ]  # fmt: skip
+    w.add(w.one(forms).format(name))
+
+
+def helper(w: Writer) -> None:
+    """Write through a function of the user's own, and through a name that is bound again."""
+    name = w.target(lambda v: v.dtype.kind in "fc")
+    if name is None:
+        return
+    made = f"v{next(w.numbers)}"
+    bodies = [
+        f"def change(x):\n    x += 1\n    return x[..., None]\n{made} = change({name})",
+        f"{made} = {name}\n{made} *= 2\n{made} = {made} + 1",
+        f"{made}, w = {name}, {name}.copy()\n{made} -= w * 0.5",
+        f"{made} = [{name}, {name} + 1][0]\n{made}[...] = 0.5",
+    ]
+    w.add(w.one(bodies))
+    for left in ("change", "w"):
+        w.names.pop(left, None)
+
+
 def loop(w: Writer) -> None:
     name = w.target(lambda v: v.ndim > 0 and v.shape[0] > 1 and v.dtype.kind in "fc")
     if name is None:
@@ -333,5 +371,5 @@ def loop(w: Writer) -> None:
 STATEMENTS: list[Callable[[Writer], None]] = [
     assign, assign, assign, view, view, view, view, augment_whole, augment_part, augment_part,
     write_all, write_all, unary, unary, binary, binary, create, create, copy, copy, reduction,
-    masked, add_at, join, product, loop,
+    masked, add_at, join, product, loop, write_by_function, write_by_function, helper,
 ]  # fmt: skip
