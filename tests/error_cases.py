@@ -218,7 +218,7 @@ def list_index(k):
 
 @case(pb.UnsupportedError, VECTOR)
 def function_not_traced(x):
-    return np.polyfit(x, x, 1)
+    return x * np.shares_memory(x, x[1:])
 
 
 @case(pb.UnsupportedError, VECTOR)

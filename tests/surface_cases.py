@@ -431,7 +431,54 @@ RANDOM = {
     "RandomState": "np.random.RandomState(3).random(5) > x",
 }  # fmt: skip
 
-CALLS = {
+_POLYNOMIALS = {
+    "2poly": "{}2poly(x)",
+    "add": "{}add(x, y[:2])",
+    "companion": "{}companion(x)",
+    "der": "{}der(x)",
+    "div": "{}div(x, y[:2])",
+    "fit": "{}fit(x, y, 1)",
+    "fromroots": "{}fromroots(x)",
+    "gauss": "{}gauss(5)[0] * x",
+    "grid2d": "{}grid2d(x, y, [[1.0, 2.0], [3.0, 4.0]])",
+    "grid3d": "{}grid3d(x, y, x, [[[1.0, 2.0], [3.0, 4.0]]])",
+    "int": "{}int(x)",
+    "interpolate": "{}interpolate(lambda t: np.sin(t * x[0]), 3)",
+    "line": "{}line(x[0], 2.0)",
+    "mul": "{}mul(x, y)",
+    "mulx": "{}mulx(x)",
+    "pow": "{}pow(x, 2)",
+    "pts1": "{}pts1(5) * x",
+    "pts2": "{}pts2(5) * x",
+    "roots": "{}roots(x[:3] + np.array([5.0, 0.0, 1.0]))",
+    "sub": "{}sub(x, y[:2])",
+    "trim": "{}trim(x)",
+    "val": "{}val(x, y)",
+    "val2d": "{}val2d(x, y, [[1.0, 2.0], [3.0, 4.0]])",
+    "val3d": "{}val3d(x, y, x, [[[1.0, 2.0], [3.0, 4.0]]])",
+    "valfromroots": "{}valfromroots(x, y)",
+    "vander": "{}vander(x, 3)",
+    "vander2d": "{}vander2d(x, y, [1, 2])",
+    "vander3d": "{}vander3d(x, y, x, [1, 2, 1])",
+    "weight": "{}weight(x)",
+}
+_FAMILIES = {
+    "polynomial": ("poly", "Polynomial"),
+    "chebyshev": ("cheb", "Chebyshev"),
+    "legendre": ("leg", "Legendre"),
+    "hermite": ("herm", "Hermite"),
+    "hermite_e": ("herme", "HermiteE"),
+    "laguerre": ("lag", "Laguerre"),
+}
+POLYNOMIALS = {
+    f"numpy.polynomial.{family}": {
+        **{p + n: c.format(f"np.polynomial.{family}.{p}") for n, c in _POLYNOMIALS.items()},
+        name: f"np.polynomial.{name}([1.0, 2.0, 3.0])(x)",
+    }
+    for family, (p, name) in _FAMILIES.items()
+}
+
+CALLS: dict[str, dict[str, str]] = {
     "numpy": NUMPY,
     "numpy.linalg": LINALG,
     "numpy.fft": FFT,
@@ -439,6 +486,7 @@ CALLS = {
     "numpy.random.Generator": {
         n: call.replace("np.random.", "np.random.default_rng(3).") for n, call in RANDOM.items()
     },
+    **POLYNOMIALS,
     "numpy.ufunc": UFUNC,
     "numpy.ndarray": METHODS,
 }

@@ -158,6 +158,8 @@ def test_what_is_refused_says_why(entry: Entry) -> None:
     with pytest.raises(pb.UnsupportedError) as caught:
         pb.compile(case)(*arguments)
     assert entry.note
+    if entry.module.startswith("numpy.polynomial"):
+        assert entry.note.split(". ")[0] in str(caught.value)
     refusal = REFUSALS.get(full(entry))
     if refusal is not None and type(caught.value) is pb.UnsupportedError:
         assert refusal.why in str(caught.value) or entry.name == "__array__"

@@ -408,6 +408,8 @@ class TracedArray:
     def __bool__(self) -> bool:
         if not self._trace.active:
             raise escaped(self)
+        if isinstance(self._atom, Literal):
+            return bool(self._atom.value)
         raise ConcretizationError(
             f"{expression_here()} decides a branch, a loop or an assertion, but its value is known "
             "only when the program runs.\n"
@@ -424,6 +426,8 @@ class TracedArray:
         )
 
     def __int__(self) -> int:
+        if isinstance(self._atom, Literal):
+            return int(self._atom.value)
         return int(
             self._concrete("a Python int", "Write x.astype(int), or make the argument static.")
         )

@@ -19,6 +19,7 @@ import numpy as np
 from ..ir.op import ELEMENTWISE
 from .array import FUNCTIONS, UFUNC_METHODS, UFUNCS, TracedArray
 from .functions import lazy, random
+from .functions.polynomial_package import FAMILIES
 from .refusals import REFUSALS
 
 
@@ -66,7 +67,7 @@ _CONSTANT = _words(
     isneginf isposinf isreal lexsort nanargmax nanargmin nonzero ones_like packbits
     ravel_multi_index round searchsorted unpackbits unravel_index zeros_like linalg.matrix_rank
     ndarray.__str__ ndarray.__repr__ ndarray.__format__ special.comb special.factorial
-    special.perm
+    special.perm polynomial.legendre.legweight
     """
 )
 """Functions that are composed or have an op of their own, and no gradient."""
@@ -125,6 +126,7 @@ MODULES: dict[str, Any] = {
     "numpy": np,
     "numpy.linalg": np.linalg,
     "numpy.fft": np.fft,
+    **{f"numpy.polynomial.{f}": getattr(np.polynomial, f) for f in FAMILIES},
     "numpy.random": np.random,
     "numpy.random.Generator": np.random.Generator,
     "numpy.ufunc": np.ufunc,
@@ -154,7 +156,7 @@ def entries() -> list[Entry]:
 
 
 def _names(module: str, owner: Any) -> Iterator[str]:
-    for name in sorted(dir(owner)):
+    for name in sorted(getattr(owner, "__all__", dir(owner)) if "poly" in module else dir(owner)):
         if module == "numpy.ndarray":
             if name not in _MACHINERY:
                 yield name
@@ -178,6 +180,11 @@ def _entry(module: str, name: str, value: Any) -> Entry:
     refusal = REFUSALS.get(qualified)
     if refusal is not None:
         return Entry(module, name, Class.REFUSED, " ".join(refusal))
+    if lazy.NAMES.get(qualified):
+        return Entry(module, name, Class.REFUSED, lazy.NAMES[qualified])
+    if module.startswith("numpy.polynomial") and inspect.isclass(value):
+        note = "Its coefficients are static. A call of it is traced."
+        return Entry(module, name, Class.KNOWN, note)
     if module == "numpy.ndarray":
         return Entry(module, name, _method(name), note)
     if module == "numpy.ufunc":
@@ -193,7 +200,7 @@ def _function(qualified: str, value: Any) -> Class:
     name = qualified.partition(".")[2]
     if name in _CONSTANT:
         return Class.CONSTANT
-    if name in _QUERIES or name in _STATIC:
+    if name in _QUERIES or name in _STATIC or name.endswith(("gauss", "pts1", "pts2")):
         return Class.KNOWN
     if isinstance(value, np.ufunc):
         return _ufunc(value)

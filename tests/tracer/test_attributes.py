@@ -171,3 +171,14 @@ def test_copies_are_arrays_of_their_own() -> None:
         return x * 1, y, z
 
     against.compare(copied, [numbers(3)])
+
+
+def test_constants_decide_branches_while_tracing() -> None:
+    def counted(x: Any) -> Any:
+        n = np.array(0)
+        while n < 3:
+            x, n = x * 2, n + 1
+        k = np.asarray(2)
+        return x * int(k) if k > 1 else x
+
+    against.compare(counted, [numbers(3)])

@@ -92,6 +92,21 @@ def _entry(path: list[str], implementation: Implementation, always: bool) -> Set
     return setup
 
 
+def register(
+    name: str,
+    target: Any,
+    implementation: Implementation,
+    *,
+    refusal: str = "",
+    always: bool = False,
+) -> None:
+    """Register the traced form of a callable that is there already, or why it has none."""
+    NAMES[name] = refusal
+    _FOUND[target] = implementation
+    if always:
+        _ALWAYS.add(target)
+
+
 def register_loaded() -> None:
     """Do what waits for modules that have been imported meanwhile."""
     for name in [name for name in _WAITING if name in sys.modules]:
@@ -135,6 +150,7 @@ __all__ = [
     "implements_lazily",
     "is_always",
     "refuse",
+    "register",
     "register_loaded",
     "when_imported",
 ]
