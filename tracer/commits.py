@@ -501,10 +501,8 @@ def _change(commits: Commits, owner: Any) -> None:
 
     def undo() -> None:
         owner.clear()
-        if isinstance(owner, list | deque):
-            owner.extend(before)
-        else:
-            owner.update(before)
+        restored: Any = owner
+        getattr(restored, "extend" if isinstance(before, list | deque) else "update")(before)
 
     commits.on_undo(undo)
 

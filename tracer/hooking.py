@@ -171,6 +171,7 @@ class Hooking:
         if not isinstance(node, ast.Attribute) or node.attr not in _ADDING:
             return self._expression(node)
         owner = node.value
+        container: ast.expr
         if isinstance(owner, ast.Attribute):
             name = ast.Constant(self._mangled(owner.attr), **_at(owner))
             container = _hook("__pb_container__", owner, self._expression(owner.value), name)

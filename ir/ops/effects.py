@@ -113,8 +113,8 @@ class Print(Op):
             file, line = self.place
             warnings.warn_explicit(text, cast(Any, target), file, line)
         else:
-            file = target if self.to == "file" else getattr(sys, self.to)
-            print(text, end="", file=file, flush=self.flush)
+            stream: Any = target if self.to == "file" else getattr(sys, self.to)
+            print(text, end="", file=stream, flush=self.flush)
         return ()
 
     def text(self, *operands: Array) -> str:

@@ -272,7 +272,7 @@ def _size(size: Any) -> Any:
 
 def _trial(cls: type, name: str, operands: dict[str, TracedArray], static: dict[str, Any]) -> Any:
     """Return what a generator that nobody uses gives for arguments of the same shapes."""
-    known = {k: v for k, v in static.items() if isinstance(v, int | float)}
+    known: dict[str, Any] = {k: v for k, v in static.items() if isinstance(v, int | float)}
     values: dict[str, Any] = {}
     for key, value in operands.items():
         if isinstance(value._atom, Literal):
@@ -375,13 +375,13 @@ def _affine(owner: Any, name: str, given: dict[str, Any], form: _Form) -> Traced
     assert cls is not None
     operands, static = _split(given, trace)
     type, kind = _typed(_trial(cls, name, operands, static))  # NumPy's errors for these shapes
-    parameters = {
+    parameters: dict[str, Any] = {
         key: _wide(given.get(key, _DEFAULTS.get(key)))
         for key in (form.shift, form.scale)
         if key is not None
     }
-    shift = parameters.get(form.shift or "")
-    scale = parameters.get(form.scale or "")
+    shift: Any = parameters.get(form.shift or "")
+    scale: Any = parameters.get(form.scale or "")
     rest: dict[str, Any] = {k: given[k] for k in form.rest if k in given}
     if name == "multivariate_normal":
         rest["mean"] = np.zeros(np.shape(shift))

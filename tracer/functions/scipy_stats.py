@@ -269,7 +269,8 @@ def _frozen(owner: str, method: str, driver: Driver) -> None:
 
     @implements_lazily(f"scipy.stats._distn_infrastructure.{owner}.{method}")
     def implementation(frozen: Any, x: Any) -> Any:
-        from ..hooks import attribute, constant, iterate
+        from ..hooks import constant
+        from ..loads import attribute, iterate
 
         args = tuple(iterate(attribute(frozen, "args")))
         kwds = {k: attribute(frozen, "kwds")[k] for k in frozen.kwds}
