@@ -25,6 +25,7 @@ from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.ops.shape import BroadcastTo, Reshape
 from ..ir.plan import Fresh, Home, Plan
 from ..ir.types import ArrayType, Kind, Layout
+from .emit_loop import emit_loop
 
 _NAME = re.compile(r"\W")
 
@@ -54,7 +55,7 @@ def emit(
         By position the results that NumPy makes anew: where a rewrite turned one into an argument,
         a view of one, a broadcast view, or memory of another result, it is copied.
     """
-    return _Writer(plan, owned, fresh).write()
+    return Writer(plan, owned, fresh).write()
 
 
 def make_array(
@@ -68,7 +69,7 @@ def make_array(
     return np.ndarray(shape, dtype, buffer, 0, strides)
 
 
-class _Writer:
+class Writer:
     """Implements `ir.op.Emitter`."""
 
     def __init__(self, plan: Plan, owned: frozenset[int], fresh: Mapping[int, Fresh]) -> None:
@@ -90,6 +91,7 @@ class _Writer:
         self.indices: set[Value] = set()
         self.producers: dict[Value, Eqn] = {}
         self.texts: dict[str, Atom] = {}
+        self.counter = "k"
 
     # -- names -------------------------------------------------------------------------------------
 
@@ -350,7 +352,7 @@ class _Writer:
                 self.producers[result] = eqn
         for eqn in eqns:
             if isinstance(eqn.op, Loop):
-                self.loop(eqn, eqn.op)
+                emit_loop(self, eqn, eqn.op)
             else:
                 self.equation(eqn)
                 if eqn.op.binds:
@@ -370,7 +372,7 @@ class _Writer:
         operands = [
             self.operand(a, in_array_op=in_array_op)
             if not isinstance(op, Index | IndexUpdate | IndexAdd)
-            else self._position(a)
+            else self.position(a)
             for a in eqn.operands
         ]
         if not isinstance(op, Index | IndexUpdate | IndexAdd):
@@ -388,7 +390,7 @@ class _Writer:
         else:
             self._compute(eqn, result, operands)
 
-    def _position(self, atom: Atom) -> str:
+    def position(self, atom: Atom) -> str:
         if isinstance(atom, Literal) and atom.is_scalar and atom.type.dtype.kind in "iu":
             return str(int(atom.value))
         return self.operand(atom)
@@ -416,7 +418,7 @@ class _Writer:
             if cell.home is Home.SLOT:
                 self.line(f"copyto({name}, {operands[position]})", eqn.provenance, eqn.op.name)
             elif cell.home is Home.STACK:
-                self._row(cell.stack, name)
+                self.row(cell.stack, name)
                 self.line(f"copyto({name}, {operands[position]})", eqn.provenance, eqn.op.name)
             else:
                 order = "" if result.layout is None else "'K'"
@@ -426,7 +428,7 @@ class _Writer:
         operands = [name if k == position else o for k, o in enumerate(operands)]
         self.line(eqn.op.emit(self, operands, name), eqn.provenance, eqn.op.name)
 
-    def _row(self, stack: Value | None, name: str) -> None:
+    def row(self, stack: Value | None, name: str) -> None:
         assert stack is not None
         self.line(f"{name} = {self.name(stack)}[{self.counter}]")
 
@@ -438,7 +440,7 @@ class _Writer:
             self.line(f"{name} = {op.emit(self, operands, None)}", eqn.provenance, op.name)
             return
         if cell.home is Home.STACK:
-            self._row(cell.stack, name)
+            self.row(cell.stack, name)
         elif cell.home is not Home.SLOT and not self._exists(eqn, cell):
             self.line(f"{name} = {op.emit(self, operands, None)}", eqn.provenance, op.name)
             return
@@ -449,202 +451,6 @@ class _Writer:
         if cell.pinned:
             return True
         return any(isinstance(a, Value) and self.plan.cells.get(a) is cell for a in eqn.operands)
-
-    # -- loops -------------------------------------------------------------------------------------
-
-    counter = "k"
-
-    def loop(self, eqn: Eqn, op: Loop) -> None:
-        """Write a loop: memory of carries and stacks, the header, the body, the moves."""
-        plan = self.plan.loops[eqn.results[0]] if eqn.results else None
-        assert plan is not None
-        head = 1 if op.ranged else 0
-        inits = eqn.operands[op.head : op.head + op.carries]
-        count = self.fresh("count")
-        indices = ""
-        if op.ranged:
-            indices = f"range({', '.join(self._position(a) for a in eqn.operands[:3])})"
-            self.line(f"{count} = len({indices})", eqn.provenance, op.name)
-        elif isinstance(op.trips, int):
-            self.line(f"{count} = {op.trips}")
-        if isinstance(op.trips, Symbol) and op.ranged and op.test is None:
-            self.dims[op.trips] = count
-        # The body's own dims stand for sizes outside, also where these have other symbols.
-        inside = dict(zip(op.body.dims[head:], map(self.size, op.dims), strict=True))
-        hidden = {s: self.dims[s] for s in inside if s in self.dims}
-        self.dims.update(inside)
-        self._loop_memory(eqn, op, inits, plan.adopted, count)
-        for region in op.regions:
-            operands = eqn.operands[op.head :]
-            for k, (param, value) in enumerate(zip(region.params[head:], operands, strict=True)):
-                self._enter(param, eqn.results[k] if k < op.carries else value)
-        counter, outer = self.fresh("k"), self.counter
-        self.counter = counter
-        listed = op.outputs > 0 and (op.test is not None or not op.ranged)
-        self._loop_header(eqn, op, indices, count, counter, listed)
-        self.indent += 1
-        before = len(self.body)
-        self._loop_body(eqn, op, plan, counter, listed)
-        if len(self.body) == before:  # nothing changes in the iterations
-            self.line("pass")
-        self.indent -= 1
-        self.counter = outer
-        if op.test is not None or not op.ranged:
-            self.line(f"{count} = {counter}")
-            if isinstance(op.trips, Symbol):
-                self.dims[op.trips] = count
-        if listed:
-            self._stack_lists(eqn, op)
-        self.dims.update(hidden)
-        if op.counts:
-            self.names[eqn.results[-1]] = count
-            self.indices.add(eqn.results[-1])
-
-    def _loop_memory(
-        self, eqn: Eqn, op: Loop, inits: Sequence[Atom], adopted: frozenset[int], count: str
-    ) -> None:
-        for k, init in enumerate(inits):
-            result = eqn.results[k]
-            name, start = self.name(result), self.operand(init)
-            if not result.type.shape:
-                self.line(f"{name} = {start}")
-            elif k not in adopted:
-                cell = self.plan.cells[result]
-                if cell.home is Home.STACK:
-                    self._row(cell.stack, name)
-                if cell.home in (Home.SLOT, Home.STACK):
-                    self.line(f"copyto({name}, {start})")
-                else:
-                    self.line(f"{name} = {start}.copy()")
-        for result, inner in zip(
-            eqn.results[op.carries :], op.body.results[op.carries :], strict=False
-        ):
-            if op.test is None and op.ranged:
-                cell = self.plan.cells[result]
-                if cell.home is Home.STACK:
-                    self._row(cell.stack, self.name(result))
-                elif cell.home is not Home.SLOT:
-                    shape = ", ".join([count, *[self.size(d) for d in inner.type.shape]])
-                    dtype = self.bind(result.type.dtype, str(result.type.dtype))
-                    self.line(f"{self.name(result)} = empty(({shape},), {dtype})")
-                else:
-                    self.name(result)
-
-    def _enter(self, param: Value, outer: Atom) -> None:
-        text = self.operand(outer)
-        self.names[param] = text
-        cell = self.plan.cells.get(param)
-        if cell is not None:
-            self.cells.setdefault(cell, text)
-        if isinstance(outer, Value) and outer in self.indices:
-            self.indices.add(param)
-
-    def _loop_header(
-        self, eqn: Eqn, op: Loop, indices: str, count: str, counter: str, listed: bool
-    ) -> None:
-        if listed:
-            for result in eqn.results[op.carries : op.carries + op.outputs]:
-                self.line(f"{self.name(result)}_rows = []")
-        if not op.ranged:
-            if op.test is not None:
-                self.line(f"{counter} = 0")
-                self.line("while True:", eqn.provenance, op.name)
-            else:
-                self.line(f"for {counter} in range({count}):", eqn.provenance, op.name)
-            return
-        index = op.body.params[0]
-        name = self.fresh(index.hint or "i")
-        for region in op.regions:
-            self.names[region.params[0]] = name
-            self.indices.add(region.params[0])
-        if op.body.dims:
-            self.dims[op.body.dims[0]] = name
-        if op.test is not None:
-            self.line(f"{counter} = 0")
-            order = f"{indices}[::-1]" if op.backward else indices
-            self.line(f"for {name} in {order}:", eqn.provenance, op.name)
-        elif op.backward:
-            positions = f"range({count} - 1, -1, -1)"
-            self.line(
-                f"for {counter}, {name} in zip({positions}, {indices}[::-1]):",
-                eqn.provenance,
-                op.name,
-            )
-        else:
-            self.line(f"for {counter}, {name} in enumerate({indices}):", eqn.provenance, op.name)
-
-    def _loop_body(self, eqn: Eqn, op: Loop, plan: Any, counter: str, listed: bool) -> None:
-        if op.test is not None:
-            self.block(op.test.eqns)
-            self.line(f"if not {self.operand(op.test.results[0])}:")
-            self.line("    break")
-        after = op.body.results
-        head = 1 if op.ranged else 0
-        incoming = set(op.body.params[head : head + op.carries])
-        outputs = list(enumerate(after[op.carries :]))
-        self._store([o for o in outputs if o[1] in incoming], eqn, op, plan, counter, listed)
-        self.block(op.body.eqns)
-        self._store([o for o in outputs if o[1] not in incoming], eqn, op, plan, counter, listed)
-        self._moves(eqn, op, plan.moves)
-        if op.test is not None:
-            self.line(f"{counter} += 1")
-
-    def _store(
-        self,
-        outputs: Sequence[tuple[int, Atom]],
-        eqn: Eqn,
-        op: Loop,
-        plan: Any,
-        counter: str,
-        listed: bool,
-    ) -> None:
-        """Write outputs of the body into their stacks."""
-        for k, value in outputs:
-            stack = self.name(eqn.results[op.carries + k])
-            if listed:
-                array = self.bind(np.array, "array")
-                self.line(f"{stack}_rows.append({array}({self.operand(value)}))")
-            elif k not in plan.direct:
-                self.line(f"{stack}[{counter}] = {self.operand(value)}")
-
-    def _moves(self, eqn: Eqn, op: Loop, moves: frozenset[int]) -> None:
-        """Make the next carries the current ones, all at once."""
-        head = 1 if op.ranged else 0
-        pairs = [(self.name(op.body.params[head + k]), op.body.results[k]) for k in sorted(moves)]
-        scalars = [(n, self.operand(v)) for n, v in pairs if not v.type.shape]
-        arrays = [(n, v) for n, v in pairs if v.type.shape]
-        carried = {self.plan.cells.get(op.body.params[head + k]) for k in range(op.carries)}
-        temporaries = []
-        for name, value in arrays:
-            cell = self.plan.cells.get(value) if isinstance(value, Value) else None
-            text = self.operand(value)
-            if cell is not None and cell in carried:
-                text = self.fresh("t")
-                self.line(f"{text} = {self.operand(value)}.copy()")
-            temporaries.append((name, text))
-        if scalars:
-            left, right = zip(*scalars, strict=True)
-            if left != right:
-                self.line(f"{', '.join(left)} = {', '.join(right)}")
-        for name, text in temporaries:
-            self.line(f"copyto({name}, {text})")
-
-    def _stack_lists(self, eqn: Eqn, op: Loop) -> None:
-        for result, inner in zip(
-            eqn.results[op.carries :], op.body.results[op.carries :], strict=False
-        ):
-            name = self.name(result)
-            shape = ", ".join(["0", *[self.size(d) for d in inner.type.shape]])
-            dtype = self.bind(result.type.dtype, str(result.type.dtype))
-            stack = self.bind(np.stack, "stack")
-            value = f"{stack}({name}_rows) if {name}_rows else empty(({shape},), {dtype})"
-            cell = self.plan.cells[result]
-            if cell.home is Home.STACK:
-                self._row(cell.stack, name)
-            if cell.home in (Home.SLOT, Home.STACK):
-                self.line(f"copyto({name}, {value})")
-            else:
-                self.line(f"{name} = {value}")
 
 
 __all__ = ["Source", "emit", "make_array"]
