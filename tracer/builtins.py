@@ -16,14 +16,15 @@ from ..ir.op import ELEMENTWISE
 from ..ir.ops.shape import Reshape
 from ..ir.types import Kind
 from .array import TracedArray, apply_elementwise, emit
-from .commits import delete_attribute, set_attribute
 from .functions.create import where
-from .functions.random import TracedGenerator
+from .functions.generators import TracedGenerator
 from .functions.shape import cast
 from .loads import attribute, lifted
 from .size import TracedSize, size_of, user_size
 from .state import current
-from .text import TEXT_FUNCTIONS, TracedText
+from .stores import delete_attribute, set_attribute
+from .text import TracedText
+from .writing import TEXT_FUNCTIONS
 
 
 def _scalar(value: TracedArray, dtype: Any, what: str) -> TracedArray:

@@ -21,21 +21,9 @@ from ..ir.types import Kind
 from .array import FUNCTIONS, TracedArray
 from .blocks import caught, tried
 from .builtins import BUILTINS, dotted, getter
-from .commits import (
-    MUTATORS,
-    delete_attribute,
-    delete_item,
-    extend,
-    is_kept,
-    mutate,
-    remember_variables,
-    set_attribute,
-    set_free,
-    set_global,
-    set_item,
-)
+from .functions.generators import generator_class
 from .functions.lazy import find, is_always
-from .functions.random import draw, generator_class
+from .functions.random import draw
 from .loads import (
     attribute,
     container,
@@ -51,7 +39,21 @@ from .loads import (
 from .report import NO_SOURCE, expression_here
 from .rewrite import NEUTRAL, is_rewritten, rewrite, why_not
 from .state import current, named
-from .text import STR_METHODS, TEXT_FUNCTIONS, TEXT_METHODS, f_string, percent, str_method
+from .stores import (
+    MUTATORS,
+    delete_attribute,
+    delete_item,
+    extend,
+    is_kept,
+    mutate,
+    remember_variables,
+    set_attribute,
+    set_free,
+    set_global,
+    set_item,
+)
+from .text import STR_METHODS, f_string, percent, str_method
+from .writing import TEXT_FUNCTIONS, TEXT_METHODS
 
 CREATORS: frozenset[Any] = frozenset({np.zeros, np.ones, np.full, np.empty, np.array})
 """NumPy functions that make fresh arrays of static arguments: always traced."""

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from .array import TracedArray
+from .functions.generators import GENERATORS, refused
 from .functions.positions import item_of
-from .functions.random import GENERATORS, refused
 from .state import current
 
 LIBRARIES = frozenset({"numpy", "scipy", "networkx", "jax", "torch", "autograd"})

@@ -8,12 +8,8 @@ written when the program runs; anything that needs its characters earlier is an 
 
 from __future__ import annotations
 
-import builtins
-import logging
 import re
-import sys
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,12 +17,10 @@ import numpy as np
 
 from ..ir.core import Atom, Value
 from ..ir.errors import ConcretizationError, UnsupportedError
-from ..ir.ops.effects import Print
 from ..ir.types import Kind
 from .array import TracedArray, lift, method
 from .report import expression_here
-from .source import current_location
-from .state import current, locate, require
+from .state import current
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARK = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
@@ -64,17 +58,17 @@ class TracedText:
             return self.outline()
         parts = [self.pieces[0]]
         for value, piece in zip(self.values, self.pieces[1:], strict=True):
-            parts += (_mark(value), piece)
+            parts += (mark(value), piece)
         return "".join(parts)
 
     def __repr__(self) -> str:
         if _marks.found is not None:
-            raise _needed("its repr, or a container's that holds it")
+            raise needed("its repr, or a container's that holds it")
         return repr(self.outline())
 
     def __format__(self, spec: str) -> str:
         if spec:
-            raise _needed("its length")
+            raise needed("its length")
         return str(self)
 
     def outline(self) -> str:
@@ -94,33 +88,34 @@ class TracedText:
     def __bool__(self) -> bool:
         if any(self.pieces):
             return True
-        raise _needed("whether it is empty")
+        raise needed("whether it is empty")
 
     def __getattr__(self, name: str) -> Any:
         if hasattr(str, name):
-            raise _needed(f"its `{name}`")
+            raise needed(f"its `{name}`")
         raise AttributeError(f"'str' object has no attribute '{name}'")
 
     def __len__(self) -> int:
-        raise _needed("its length")
+        raise needed("its length")
 
     def __iter__(self) -> Any:
-        raise _needed("its characters")
+        raise needed("its characters")
 
     def __getitem__(self, index: Any) -> Any:
-        raise _needed("its characters")
+        raise needed("its characters")
 
     def __contains__(self, item: Any) -> bool:
-        raise _needed("its characters")
+        raise needed("its characters")
 
     def __eq__(self, other: object) -> bool:
-        raise _needed("its characters")
+        raise needed("its characters")
 
     def __hash__(self) -> int:
-        raise _needed("its characters")
+        raise needed("its characters")
 
 
-def _needed(what: str) -> ConcretizationError:
+def needed(what: str) -> ConcretizationError:
+    """Return the error for what needs the characters of a text now."""
     return ConcretizationError(
         f"{expression_here()} needs text of a traced value, {what}, but the value is known only "
         "when the program runs.\n  Such text can be printed, logged, warned with or raised; return "
@@ -131,7 +126,8 @@ def _needed(what: str) -> ConcretizationError:
 # ---- marks ---------------------------------------------------------------------------------------
 
 
-def _mark(value: Shown) -> str:
+def mark(value: Shown) -> str:
+    """Return what stands for a value in a text that is being made."""
     assert _marks.found is not None
     _marks.found.append(value)
     return f"{_OPEN}{len(_marks.found) - 1}{_CLOSE}"
@@ -140,12 +136,12 @@ def _mark(value: Shown) -> str:
 def _shown(value: TracedArray, how: str) -> Shown:
     trace = current()
     assert trace is not None
-    return Shown(lift(value, trace)[0], f"{value._kind.value}{how}", _options())
+    return Shown(lift(value, trace)[0], f"{value._kind.value}{how}", options_here())
 
 
 def _str(self: TracedArray) -> str:
     if _marks.found is not None:
-        return _mark(_shown(self, ""))
+        return mark(_shown(self, ""))
     if self._trace.active:
         self._concrete(
             "the value as text",
@@ -155,7 +151,7 @@ def _str(self: TracedArray) -> str:
 
 
 def _repr(self: TracedArray) -> str:
-    return _outline(self) if _marks.found is None else _mark(_shown(self, "!r"))
+    return _outline(self) if _marks.found is None else mark(_shown(self, "!r"))
 
 
 def _outline(self: TracedArray) -> str:
@@ -169,7 +165,7 @@ def _format(self: TracedArray, spec: str) -> str:
     if self._kind is Kind.ARRAY and self.shape:
         raise TypeError("unsupported format string passed to numpy.ndarray.__format__")
     _check_format(self, spec)
-    return _mark(_shown(self, f":{spec}"))
+    return mark(_shown(self, f":{spec}"))
 
 
 def _check_format(value: TracedArray, spec: str) -> None:
@@ -199,7 +195,7 @@ def make(build: Callable[[], str]) -> Any:
     return made if outer is None else str(made)
 
 
-def _options() -> tuple[tuple[str, Any], ...]:
+def options_here() -> tuple[tuple[str, Any], ...]:
     """Return the print options that the function itself has set."""
     trace = current()
     set_here = {} if trace is None else trace.root.inputs.print_options
@@ -224,7 +220,7 @@ def f_string(*parts: Any) -> Any:
                 continue
             value, conversion, spec = part
             if isinstance(spec, TracedText):
-                raise _needed("a format")
+                raise needed("a format")
             if conversion == "r":
                 value = _repr_of(value)
             elif conversion == "s":
@@ -256,9 +252,9 @@ def _with_spec(text: str, spec: str) -> str:
     assert _marks.found is not None
     shown = _marks.found[int(found[1])] if found is not None else None
     if shown is None or ":" in shown.form or "%" in shown.form:
-        raise _needed("its length")
+        raise needed("its length")
     conversion = "" if "!" in shown.form else "!s"
-    return _mark(shown._replace(form=f"{shown.form}{conversion}:{spec}"))
+    return mark(shown._replace(form=f"{shown.form}{conversion}:{spec}"))
 
 
 _PERCENT = re.compile(
@@ -306,7 +302,7 @@ def _percent(template: str, values: Any, items: list[Any] | None) -> str:
                     if value.shape != (1,)
                     else "only 0-dimensional arrays can be converted to Python scalars"
                 )
-            parts.append(_mark(_shown(value, how)))
+            parts.append(mark(_shown(value, how)))
         elif _holds(value):
             text = repr(value) if found["type"] == "r" else str(value)
             parts.append(text if not found["how"] else _with_spec(text, _as_spec(found["how"])))
@@ -364,140 +360,13 @@ def str_method(name: str, template: str, args: Any, kwargs: Any) -> Any:
 
 STR_METHODS = frozenset({"join", "format", "format_map"})
 
-
-# ---- where text goes -----------------------------------------------------------------------------
-
-
-def _operand(value: Any) -> Any:
-    """Return an object of outside that shows itself at every run, None for any other value."""
-    trace = current()
-    assert trace is not None
-    if isinstance(value, TracedArray | TracedText | str | type | tuple | list | dict | set):
-        return None
-    if value is None or isinstance(value, int | float | complex | np.generic | np.ndarray):
-        return None
-    inputs = trace.root.inputs
-    if inputs.path_of(value) is None or callable(value):
-        return None
-    return Shown(inputs.opaque(value), "object", _options())
-
-
-def _piece(value: Any) -> str:
-    """Return the text of an argument of print, with marks."""
-    shown = _operand(value)
-    return str(value) if shown is None else _mark(shown)
-
-
-def _write(text: Any, target: Atom | None = None, **fields: Any) -> None:
-    """Emit the op that writes a text."""
-    trace = require("text")
-    trace.builder.provenance = locate(trace)
-    if isinstance(text, str):
-        text = TracedText((text,), ())
-    values = text.values
-    forms = tuple([v.form for v in values])
-    options = tuple([v.options for v in values]) if any(v.options for v in values) else ()
-    op = Print(text.pieces, forms, options=options, **fields)
-    operands = [*([target] if target is not None else []), *[v.atom for v in values]]
-    trace.builder.emit(op, operands)
-
-
-def traced_print(
-    *args: Any,
-    sep: Any = None,
-    end: Any = None,
-    file: Any = None,
-    flush: Any = False,
-) -> None:
-    """Print at every run what `print` would print then."""
-    for name, value in (("sep", sep), ("end", end)):
-        if not isinstance(value, str | TracedText | None):
-            raise TypeError(f"{name} must be None or a string, not {type(value).__name__}")
-    between = " " if sep is None else sep
-    last = "\n" if end is None else end
-    text = make(lambda: str(between).join(map(_piece, args)) + str(last))
-    stream = _stream(file)
-    _write(text, stream[1], to=stream[0], flush=bool(flush))
-
-
-def _stream(file: Any) -> tuple[str, Atom | None]:
-    if file is None or file is sys.stdout:
-        return "stdout", None
-    if file is sys.stderr:
-        return "stderr", None
-    trace = require("print")
-    if trace.root.inputs.path_of(file) is None:
-        raise UnsupportedError(
-            f"{expression_here()} prints to a file that the function itself makes, which would be "
-            "made while the function is traced.\n  Make it outside of the function, and pass it as "
-            "an argument."
-        )
-    return "file", trace.root.inputs.opaque(file)
-
-
-def _place() -> tuple[str, int]:
-    location = current_location()
-    return ("", 0) if location is None else (location.file, location.line)
-
-
-def traced_warn(message: Any, category: Any = None, stacklevel: int = 1, **kwargs: Any) -> None:
-    """Warn at every run."""
-    if isinstance(message, Warning):
-        category, message = type(message), message.args[0] if message.args else ""
-    category = UserWarning if category is None else category
-    trace = require("a warning")
-    text = message if isinstance(message, TracedText) else make(lambda: str(message))
-    _write(text, trace.root.inputs.opaque(category), to="warn", place=_place())
-
-
-def _log(level: int) -> Callable[..., None]:
-    def function(logger: Any, message: Any, *args: Any, **kwargs: Any) -> None:
-        log(logger, level, message, *args, **kwargs)
-
-    return function
-
-
-def log(logger: Any, level: int, message: Any, *args: Any, **kwargs: Any) -> None:
-    """Log at every run."""
-    if kwargs:
-        raise UnsupportedError(
-            f"{expression_here()}: logging with {', '.join(kwargs)}= is not traced.\n"
-            "  Log the text alone."
-        )
-    trace = require("logging")
-    if args:
-        values = args[0] if len(args) == 1 and isinstance(args[0], dict) else args
-        text = percent(str(message), values)
-    else:
-        text = message if isinstance(message, TracedText) else make(lambda: str(message))
-    _write(text, trace.root.inputs.opaque(logger), to="log", level=level, place=_place())
-
-
-LEVELS = {
-    "debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING,
-    "error": logging.ERROR, "critical": logging.CRITICAL,
-}  # fmt: skip
-
-
-def _root(level: int) -> Callable[..., None]:
-    return lambda message, *args, **kwargs: log(logging.root, level, message, *args, **kwargs)
-
-
-TEXT_FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    str: text_of(str),
-    repr: text_of(repr),
-    ascii: text_of(ascii),
-    format: text_of(format),
-    builtins.print: traced_print,
-    warnings.warn: traced_warn,
-    **{getattr(logging, name): _root(level) for name, level in LEVELS.items()},
-}
-"""Functions that make text or write it -> their traced form."""
-
-TEXT_METHODS: dict[Any, Callable[..., Any]] = {
-    logging.Logger.log: log,
-    **{getattr(logging.Logger, name): _log(level) for name, level in LEVELS.items()},
-}
-"""Methods, as functions of their class -> their traced form, called with the object first."""
-
-__all__ = ["STR_METHODS", "TEXT_FUNCTIONS", "TEXT_METHODS", "TracedText", "f_string", "percent"]
+__all__ = [
+    "STR_METHODS",
+    "Shown",
+    "TracedText",
+    "f_string",
+    "make",
+    "mark",
+    "options_here",
+    "percent",
+]

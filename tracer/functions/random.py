@@ -14,173 +14,30 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.core import Atom, Literal
+from ...ir.core import Literal
 from ...ir.errors import UnsupportedError
-from ...ir.ops.random import MAKERS, Draw, MakeGenerator, Seed
+from ...ir.ops.random import Draw, Seed
 from ...ir.types import ArrayType, Kind
 from ..array import FUNCTIONS, TracedArray, check_dtype, lift
 from ..report import expression_here
 from ..state import Trace, locate, require
+from .generators import (
+    GENERATORS,
+    RAND,
+    atom_of,
+    generator_class,
+    refused,
+    static_seed,
+)
 from .known import array_of
 from .known import require as check
 from .lazy import implements_lazily
 from .shape import cast
 from .write import put
 
-GENERATORS = (np.random.Generator, np.random.RandomState)
-
-_RAND: Any = vars(np.random.mtrand)["_rand"]
-
 _REFUSED = frozenset({"bytes", "spawn", "get_state", "set_state", "random_integers"})
 
 _ALIASES = {"rand": "random_sample", "randn": "standard_normal"}
-
-
-class TracedGenerator:
-    """Stands for a generator that the traced function makes itself."""
-
-    __slots__ = ("_atom", "cls")
-
-    def __init__(self, atom: Atom, cls: type) -> None:
-        self._atom = atom
-        self.cls = cls
-
-    def __getattr__(self, name: str) -> Any:
-        if not hasattr(self.cls, name):
-            raise AttributeError(f"'{self.cls.__name__}' object has no attribute '{name}'")
-        if not callable(getattr(self.cls, name)):
-            raise refused(f"the attribute `{name}` of a generator")
-
-        def method(*args: Any, **kwargs: Any) -> Any:
-            return draw(self, name, args, kwargs)
-
-        return method
-
-
-def refused(what: str) -> UnsupportedError:
-    """Return the error for what a generator tells only when the program runs."""
-    return UnsupportedError(
-        f"{expression_here()}: {what} cannot be traced, since it is known only when the program "
-        "runs.\n  Read it outside of the function, or draw arrays with the generator's samplers."
-    )
-
-
-# ---- generators ----------------------------------------------------------------------------------
-
-
-def generator_class(owner: Any) -> type | None:
-    """Return the class of a generator, traced or not; None for anything else."""
-    if isinstance(owner, TracedGenerator):
-        return owner.cls
-    return type(owner) if isinstance(owner, GENERATORS) else None
-
-
-def _atom_of(owner: Any, trace: Trace) -> Atom:
-    """Return what stands for a generator in the program.
-
-    Raises
-    ------
-    UnsupportedError
-        For one made in the run by code that is not traced: a later run would go on with it.
-    """
-    if isinstance(owner, TracedGenerator):
-        return owner._atom
-    inputs = trace.root.inputs
-    if owner is _RAND:
-        return trace.builder.one(MakeGenerator("global"))
-    if type(owner) not in GENERATORS:
-        raise UnsupportedError(
-            f"{expression_here()}: generators of the class {type(owner).__name__} are not traced.\n"
-            "  Use np.random.Generator or np.random.RandomState themselves."
-        )
-    if inputs.path_of(owner) is None:
-        raise UnsupportedError(
-            f"{expression_here()} draws from a generator that code which pullback does not see "
-            "into has made or hidden.\n  Pass the generator as an argument, or call "
-            "np.random.default_rng(seed) in the function itself."
-        )
-    atom: Atom = inputs.opaque(owner)
-    return atom
-
-
-def _make(maker: str, seed: Any, cls: type) -> TracedGenerator:
-    trace = require("a generator")
-    trace.builder.provenance = locate(trace)
-    if isinstance(seed, TracedArray):
-        atom = trace.builder.one(MakeGenerator(maker), lift(seed, trace)[0])
-    else:
-        atom = trace.builder.one(MakeGenerator(maker, _static_seed(seed)))
-    return TracedGenerator(atom, cls)
-
-
-def _static_seed(seed: Any) -> Any:
-    if seed is None:
-        return None
-    try:
-        if isinstance(seed, list | tuple):
-            return tuple([operator.index(s) for s in seed])
-        return operator.index(seed)
-    except TypeError:
-        raise UnsupportedError(
-            f"{expression_here()}: a generator made from a {type(seed).__name__} is not traced.\n"
-            "  Give an int, a list of ints or an array of them as the seed."
-        ) from None
-
-
-class _Bits:
-    """Stands for a bit generator that the traced function makes, until a generator is of it."""
-
-    def __init__(self, name: str, seed: Any) -> None:
-        self.name = name
-        self.seed = seed
-
-
-@implements_lazily("numpy.random.default_rng", always=True)
-def _default_rng(seed: Any = None) -> Any:
-    if generator_class(seed) is np.random.Generator:
-        return seed
-    if isinstance(seed, _Bits):
-        return _make(seed.name, seed.seed, np.random.Generator)
-    return _make("default_rng", seed, np.random.Generator)
-
-
-@implements_lazily("numpy.random.RandomState", always=True)
-def _random_state(seed: Any = None) -> Any:
-    return _make("RandomState", seed, np.random.RandomState)
-
-
-@implements_lazily("numpy.random.Generator", always=True)
-def _generator(bit_generator: Any) -> Any:
-    if isinstance(bit_generator, _Bits):
-        return _make(bit_generator.name, bit_generator.seed, np.random.Generator)
-    raise UnsupportedError(
-        f"{expression_here()}: a generator of a bit generator from outside is not traced.\n"
-        "  Make the generator outside of the function too, and pass it as an argument."
-    )
-
-
-def _bits(name: str) -> Callable[..., Any]:
-    return lambda seed=None: _Bits(name, seed)
-
-
-for _name in MAKERS:
-    if _name not in ("default_rng", "RandomState", "global"):
-        implements_lazily(f"numpy.random.{_name}", always=True)(_bits(_name))
-
-
-@implements_lazily("numpy.random.seed", always=True)
-def _seed(seed: Any = None) -> None:
-    draw(_RAND, "seed", (seed,), {})
-
-
-@implements_lazily("numpy.random.ranf", "numpy.random.sample", always=True)
-def _ranf(*args: Any, **kwargs: Any) -> Any:
-    return draw(_RAND, "random_sample", args, kwargs)
-
-
-@implements_lazily("numpy.random.get_state", "numpy.random.set_state", always=True)
-def _state(*args: Any, **kwargs: Any) -> Any:
-    raise refused("the state of a generator")
 
 
 # ---- draws ---------------------------------------------------------------------------------------
@@ -203,8 +60,8 @@ def draw(owner: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> 
     trace = require(name, args)
     trace.builder.provenance = locate(trace)
     if name == "seed":
-        atom = _atom_of(owner, trace)
-        trace.builder.emit(Seed(_static_seed(args[0] if args else kwargs.get("seed"))), [atom])
+        atom = atom_of(owner, trace)
+        trace.builder.emit(Seed(static_seed(args[0] if args else kwargs.get("seed"))), [atom])
         return None
     if name in _ALIASES:
         size = tuple(args) or None
@@ -331,8 +188,23 @@ def _drawn(owner: Any, name: str, given: dict[str, Any]) -> TracedArray:
 def _emit(owner: Any, op: Draw, operands: dict[str, TracedArray], kind: Kind) -> TracedArray:
     trace = require(op.method)
     trace.builder.provenance = locate(trace)
-    atoms = [_atom_of(owner, trace), *[lift(v, trace)[0] for v in operands.values()]]
+    atoms = [atom_of(owner, trace), *[lift(v, trace)[0] for v in operands.values()]]
     return TracedArray(trace.builder.one(op, *atoms), kind, trace)
+
+
+@implements_lazily("numpy.random.seed", always=True)
+def _seed(seed: Any = None) -> None:
+    draw(RAND, "seed", (seed,), {})
+
+
+@implements_lazily("numpy.random.ranf", "numpy.random.sample", always=True)
+def _ranf(*args: Any, **kwargs: Any) -> Any:
+    return draw(RAND, "random_sample", args, kwargs)
+
+
+@implements_lazily("numpy.random.get_state", "numpy.random.set_state", always=True)
+def _state(*args: Any, **kwargs: Any) -> Any:
+    raise refused("the state of a generator")
 
 
 # ---- samplers that shift and scale a standard one ------------------------------------------------
@@ -513,4 +385,4 @@ _SPECIAL: dict[str, Callable[[Any, str, dict[str, Any]], Any]] = {
     "permuted": _permuted,
 }
 
-__all__ = ["GENERATORS", "TracedGenerator", "draw", "generator_class", "refused"]
+__all__ = ["draw"]
