@@ -236,3 +236,63 @@ def test_an_array_filled_with_an_argument_is_not_the_argument(exact: bool) -> No
     made, part = pb.compile(f, exact=exact)(a)
     assert not np.shares_memory(made, a)
     assert np.shares_memory(made, part)
+
+
+def test_a_list_with_a_computed_position_is_an_index() -> None:
+    def f(a: Any) -> tuple[Any, ...]:
+        p = np.argmax(np.abs(a[:, 0]))
+        a[[0, p]] = a[[p, 0]]
+        a[[p], [0]] *= 2.0
+        return a[[p, 0]], a[[[p], [0]], 1]
+
+    a = np.array([[1.0, 2.0], [4.0, 3.0], [-9.0, 5.0]])
+    b = a.copy()
+    for one, two in zip(pb.compile(f)(b), f(a), strict=True):
+        np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(a, b)
+    pb.check_grads(lambda x: sum(np.sum(r**2) for r in f(x)), (np.cos(X),))
+
+
+def test_a_view_made_by_einsum_is_written_through() -> None:
+    def f(a: Any) -> None:
+        np.einsum("ii->i", a)[:] += np.arange(3.0)
+        np.einsum("ij->ji", a)[0, 1] = 7.0
+        np.einsum("ijj->ji", a[None])[...] *= np.arange(1.0, 4.0)[:, None]
+
+    a = np.cos(X[:, :3])
+    b = a.copy()
+    f(a)
+    pb.compile(f, exact=True)(b)
+    np.testing.assert_array_equal(b, a)
+    pb.check_grads(lambda a: np.sum((f(a), a)[1] ** 2), (np.cos(X[:, :3]),))
+
+
+def test_a_list_of_outside_that_was_added_to_is_returned() -> None:
+    history: list[Any] = []
+
+    def f(x: Any) -> list[Any]:
+        history.append(2.0 * x)
+        history.append(x)
+        return history
+
+    program = pb.compile(f)
+    program(np.ones(2))
+    found = program(np.zeros(2))
+    np.testing.assert_array_equal(found, [[2.0, 2.0], [1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(history, found)
+
+
+def test_a_dict_of_outside_takes_traced_values_by_keyword() -> None:
+    def f(d: dict[str, Any], x: Any) -> None:
+        d.update([("p", x)], q=2.0 * x)
+
+    d: dict[str, Any] = {}
+    pb.compile(f)(d, np.ones(2))
+    assert list(d) == ["p", "q"]
+    np.testing.assert_array_equal(d["q"], [2.0, 2.0])
+
+
+def test_a_vandermonde_matrix_lies_in_memory_as_numpys() -> None:
+    f = lambda x: np.vander(x, 4)  # noqa: E731
+    x = np.arange(1.0, 4.0)
+    assert pb.compile(f)(x).strides == f(x).strides

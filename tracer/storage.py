@@ -22,6 +22,8 @@ from ..ir.core import Atom, Value
 from ..ir.dims import Size
 from ..ir.location import Location
 from ..ir.op import Op
+from ..ir.ops.dynamic import Iota
+from ..ir.ops.einsum import Einsum
 from ..ir.ops.index import AT, At, Index, Index_, IndexUpdate, Item, Span, index_shape
 from ..ir.ops.select import Imag, MakeComplex, Real, StopGradient
 from ..ir.ops.shape import BroadcastTo, Reshape, Transpose, reshaped_view
@@ -228,7 +230,20 @@ def _through(builder: Builder, step: Step, part: _Part, whole: Atom, parent: Ato
     if isinstance(op, Imag):
         other = builder.one(Real(), parent)
         return everything._replace(value=builder.one(MakeComplex(), other, content))
+    if isinstance(op, Einsum):
+        return _labelled(builder, op, parent, content)
     raise AssertionError(f"a view through {op.name} is read-only")
+
+
+def _labelled(builder: Builder, op: Einsum, parent: Atom, content: Atom) -> _Part:
+    """Return the part of `parent` that `np.einsum("ijj->ji", parent)` sees, by positions."""
+    (labels,), output = op.labels([parent.type])
+    positions: dict[str, Atom] = {}
+    for axis, label in enumerate(output):
+        size = parent.type.shape[labels.index(label)]
+        shape = [size if k == axis else 1 for k in range(len(output))]
+        positions[label] = _reshaped(builder, builder.one(Iota(size)), shape)
+    return _Part((AT,) * len(labels), tuple([positions[n] for n in labels]), content)
 
 
 def _full(index: Index_, parent: Atom) -> Index_:

@@ -110,13 +110,13 @@ def trace(
                 output, state, name, has_aux
             )
             stored, commit = inputs.commits.finish(state)
+            owners = [*_owners(output), *[memory for _, _, memory in stored]]
         except Exception as error:
             explain(error, _describer(builder, leaves, inputs))
             raise
         finally:
             inputs.commits.undo()
         results += [(atom, kind) for atom, kind, _ in stored]
-        owners = [*_owners(output), *[memory for _, _, memory in stored]]
     for value, leaf in zip(builder.params, leaves, strict=False):
         if value.hint is None:  # the user's code gave it no name of its own
             value.hint = "_".join(re.findall(r"\w+", leaf.path))

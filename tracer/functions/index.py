@@ -14,7 +14,7 @@ from ...ir.op import broadcast
 from ...ir.ops.dynamic import Nonzero
 from ...ir.ops.index import AT, Index, Item, Span
 from ...ir.types import Kind
-from ..array import TracedArray, emit, implements, lift, method
+from ..array import FUNCTIONS, TracedArray, emit, implements, lift, method
 from ..report import expression_here
 from ..size import agreed, emit_sized, known_value, match, named_size, size_of
 from ..state import require
@@ -89,7 +89,7 @@ def _items(index: Any, shape: Sequence[Any]) -> list[Any]:
     items: list[Any] = []
     for item in index if isinstance(index, tuple) else (index,):
         if isinstance(item, list):
-            item = np.asarray(item) if not _holds_traced(item) else np.array(item)
+            item = np.asarray(item) if not _holds_traced(item) else FUNCTIONS[np.array](item)
             item = item.astype(np.intp) if item.size == 0 else item
         if isinstance(item, TracedArray) and item.dtype.kind == "b":
             value = known_value(item)

@@ -162,7 +162,7 @@ def vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
         repeated = np.broadcast_to(cast(x, dtype)[:, None], (x.shape[0], count - 1))
         columns.append(np.cumprod(repeated, axis=1, dtype=dtype))
     powers = concatenate(columns, 1) if len(columns) > 1 else columns[0]
-    return powers if increasing else flip(powers, 1)
+    return powers if increasing else copy(flip(powers, 1))
 
 
 @implements(np.poly)
