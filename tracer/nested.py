@@ -105,6 +105,8 @@ def trace_apart(
             for s in specs
         ]
         args, kwargs = unflatten(structure, iter(arrays))
+        # These containers are copies: what is stored in them would be lost.
+        inner.root.inputs.commits.register_arguments((args, kwargs), None)
         output = inline_call(function, args, kwargs)
         results, count, out, aux = collect_output(output, inner, name, has_aux)
     closed, captured = close(

@@ -445,6 +445,8 @@ OWNER = Layer()
         lambda x: pb.scan(lambda c, r: (history.append(r), (c, c))[1], 0.0, x),
         lambda x: pb.grad(lambda y: (history.append(y), y.sum())[1])(x),
         lambda x: history.sort(key=lambda v: v + x[0]),
+        lambda x: pb.grad(lambda y, d: (d.update(h=y), y.sum())[1])(x, {"k": x}),
+        lambda x: pb.vjp(lambda d: (d["l"].append(x), d["k"])[1], {"k": x, "l": []}),
     ],
 )
 def test_what_could_not_be_stored_again_is_refused(function: Any) -> None:
