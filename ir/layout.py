@@ -20,21 +20,7 @@ def elementwise_layout(
     """
     if not any(layouts):
         return None
-    types = [t.typical for t in types]
-    dummies = [
-        np.ndarray(
-            t.shape,
-            np.int8,
-            np.empty(0, np.int8),
-        )
-        if 0 in t.shape
-        else np.lib.stride_tricks.as_strided(
-            np.empty(1, np.int8),
-            t.shape,  # type: ignore[arg-type]
-            layout or c_strides(t.dtype.itemsize, t.shape),
-        )
-        for t, layout in zip(types, layouts, strict=True)
-    ]
+    dummies = [_dummy(t, layout) for t, layout in zip(types, layouts, strict=True)]
     flags: Any = [["readonly"]] * len(dummies) + [["writeonly", "allocate"]]
     operands: list[Any] = [*dummies, None]
     iterator = np.nditer(operands, ["zerosize_ok"], flags, order="K")
@@ -42,6 +28,31 @@ def elementwise_layout(
     if result.flags.c_contiguous:
         return None
     return tuple(s * itemsize for s in result.strides)
+
+
+def copied_layout(type: ArrayType, layout: Layout) -> Layout:
+    """Return the strides of a copy in `order="K"`, None for C order.
+
+    They are not a ufunc's where an axis is broadcast.
+    """
+    if layout is None:
+        return None
+    result = np.empty_like(_dummy(type, layout), order="K")
+    if result.flags.c_contiguous:
+        return None
+    return tuple(s * type.dtype.itemsize for s in result.strides)
+
+
+def _dummy(type: ArrayType, layout: Layout) -> np.ndarray:
+    """Return an array of bytes that has the shape and the strides of a value, and no memory."""
+    type = type.typical
+    if 0 in type.shape:
+        return np.ndarray(type.shape, np.int8, np.empty(0, np.int8))  # type: ignore[arg-type]
+    return np.lib.stride_tricks.as_strided(
+        np.empty(1, np.int8),
+        type.shape,  # type: ignore[arg-type]
+        layout or c_strides(type.dtype.itemsize, type.shape),
+    )
 
 
 def concatenated_layout(

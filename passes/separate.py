@@ -29,8 +29,9 @@ from collections.abc import Mapping
 
 from ..ir.core import Atom, Eqn, Function, Provenance, Value
 from ..ir.ops.effects import WriteBack
-from ..ir.ops.shape import Copy
+from ..ir.ops.shape import Copy, Reshape
 from ..ir.plan import Fresh
+from ..tracer.storage import reshapes_in_place
 from .protect import shares_memory
 
 
@@ -59,11 +60,14 @@ def separate(function: Function, fresh: Mapping[int, Fresh]) -> Function:
         if claimed.setdefault(root, owner) == owner or owner is None or owner not in shared:
             continue
         key = owner, root
+        if (owner, result) in copies:
+            results[k] = copies[owner, result]
+            continue
         if key not in copies:
             layouts = Copy().layouts([root.type], [root.layout])
             copies[key] = Value(root.type, None, None, layouts[0] if layouts else None)
             made.append(Eqn(Copy(), (root,), (copies[key],), Provenance()))
-        results[k] = _again(copies[key], steps, made)
+        results[k] = copies[owner, result] = _again(copies[key], steps, made)
     if not made:
         return function
     eqns = list(function.eqns)
@@ -76,9 +80,17 @@ def _path(value: Value, producers: Mapping[Value, Eqn]) -> tuple[Value, list[Eqn
     """Return the value in whose memory another lies, and the views that lead to that."""
     steps: list[Eqn] = []
     while value in producers and isinstance(producers[value].operands[0], Value):
+        if _copies(producers[value]):
+            break
         steps.append(producers[value])
         value = steps[-1].operands[0]  # type: ignore[assignment]
     return value, steps[::-1]
+
+
+def _copies(eqn: Eqn) -> bool:
+    """Whether a view takes a copy after all."""
+    op, whole = eqn.op, eqn.operands[0]
+    return isinstance(op, Reshape) and not reshapes_in_place(op, whole, whole.layout)
 
 
 def _again(value: Value, steps: list[Eqn], made: list[Eqn]) -> Value:

@@ -382,11 +382,9 @@ class Copy(Op):
     def layouts(
         self, types: Sequence[ArrayType], layouts: Sequence[Layout]
     ) -> tuple[Layout, ...] | None:
-        from ..layout import elementwise_layout
+        from ..layout import copied_layout
 
-        if self.order != "K":
-            return None
-        return (elementwise_layout(types, layouts, types[0].dtype.itemsize),)
+        return (copied_layout(types[0], layouts[0]),) if self.order == "K" else None
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         if out is not None:

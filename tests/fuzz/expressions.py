@@ -156,8 +156,9 @@ class Writer:
     # -- what there is -----------------------------------------------------------------------------
 
     def choose(self, fits: Callable[[Any], bool] = lambda v: True) -> str | None:
-        """Return a name whose value fits; those made last are likelier."""
-        found = [n for n, v in self.names.items() if fits(v)][::-1]
+        """Return the name of an array or scalar that fits."""
+        values = {n: v for n, v in self.names.items() if n in "abc" or n.startswith("v")}
+        found = [n for n, v in values.items() if fits(v)][::-1]
         return self.one(found) if found else None
 
     def array(self, fits: Callable[[Any], bool] = lambda v: True) -> str | None:

@@ -285,7 +285,8 @@ def write_all(w: Writer) -> None:
 
 
 def add_at(w: Writer) -> None:
-    name = w.target(lambda v: v.ndim > 0 and v.dtype.kind in "fci")
+    # NumPy's own `add.at` writes into read-only arrays too.
+    name = w.array(lambda v: v.ndim > 0 and v.dtype.kind in "fci" and v.flags.writeable)
     if name is None:
         return
     index = w.positions(w.names[name].shape[0])
@@ -310,7 +311,6 @@ def masked(w: Writer) -> None:
         f"m = {mask}\n{{0}}[m] = {other}[m] * 2", f"np.copyto({{0}}, {constant}, where={mask})",
     ]  # fmt: skip
     w.add(w.one(forms).format(name))
-    w.names.pop("m", None)
 
 
 def write_by_function(w: Writer) -> None:
@@ -347,8 +347,6 @@ def helper(w: Writer) -> None:
         f"{made} = [{name}, {name} + 1][0]\n{made}[...] = 0.5",
     ]
     w.add(w.one(bodies))
-    for left in ("change", "w"):
-        w.names.pop(left, None)
 
 
 def loop(w: Writer) -> None:
@@ -364,8 +362,6 @@ def loop(w: Writer) -> None:
         "for i in range(2):\n    {x}[i:] -= {x}[i]",
     ]
     w.add(w.one(bodies).format(x=name, y=other or name))
-    for left in ("i", "row"):
-        w.names.pop(left, None)
 
 
 STATEMENTS: list[Callable[[Writer], None]] = [
