@@ -7,6 +7,7 @@ import itertools
 import linecache
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -28,7 +29,10 @@ class Program:
     back. `release` drops the workspaces kept.
     """
 
-    __slots__ = ("_heard", "_make", "_pools", "_run", "_shows", "filename", "plan", "source")
+    __slots__ = (
+        *("_heard", "_make", "_pools", "_run", "_shows"),
+        *("filename", "plan", "source", "__weakref__"),
+    )
 
     def __init__(
         self,
@@ -55,6 +59,8 @@ class Program:
         self._pools: dict[tuple[str, ...], list[tuple[contextvars.Context, Any]]] = {}
         text = self.source.text
         linecache.cache[self.filename] = (len(text), None, text.splitlines(True), self.filename)
+        dropped = weakref.finalize(self._run, linecache.cache.pop, self.filename, None)
+        dropped.atexit = False
 
     def __call__(self, *arrays: Any) -> tuple[Any, ...]:
         state: dict[str, Any] = {**np.geterr()}
@@ -93,15 +99,21 @@ class Program:
 
 
 class _Reporter:
-    """NumPy's floating-point error handler: finds the equation, warns with the user's line."""
+    """NumPy's floating-point error handler: finds the equation, warns with the user's line.
+
+    The program holds it in a context, through an object of NumPy's that the garbage collector does
+    not look into: if it held the program too, neither would ever be freed.
+    """
 
     def __init__(self, program: Program, state: dict[str, Any], handler: Any) -> None:
-        self.program = program
+        self.program = weakref.ref(program)
         self.state = state
         self.handler = handler
 
     def __call__(self, error: str, flag: int) -> None:
-        report(self.program, self.state, self.handler, error, flag)
+        program = self.program()
+        assert program is not None  # it is being called
+        report(program, self.state, self.handler, error, flag)
 
 
 _FLAGS = {1: "divide", 2: "over", 4: "under", 8: "invalid"}

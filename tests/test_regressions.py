@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import linecache
 from collections.abc import Callable
 from typing import Any
 
@@ -296,3 +298,32 @@ def test_a_vandermonde_matrix_lies_in_memory_as_numpys() -> None:
     f = lambda x: np.vander(x, 4)  # noqa: E731
     x = np.arange(1.0, 4.0)
     assert pb.compile(f)(x).strides == f(x).strides
+
+
+def test_programs_that_nobody_holds_are_freed() -> None:
+    def freed_after_the_call(x: Any) -> Any:
+        return np.sum(np.sqrt(x))
+
+    def sources() -> list[str]:
+        return [name for name in linecache.cache if "freed_after_the_call" in name]
+
+    programs = [pb.compile(freed_after_the_call), pb.grad(freed_after_the_call)]
+    for program in programs:
+        program(np.ones(3))
+    assert len(sources()) == 2
+    del program, programs
+    gc.collect()
+    assert not sources()
+
+
+def test_sequences_are_positions_and_values() -> None:
+    def f(x: Any) -> Any:
+        x[(0, 2), 1] -= 1.0
+        x[range(3), [3, 2, 1]] *= 2.0
+        x[:, 0] = range(3)
+        return x[(2, 0), 1:] + range(3)
+
+    a = X.copy()
+    b = X.copy()
+    np.testing.assert_array_equal(pb.compile(f)(b), f(a))
+    np.testing.assert_array_equal(b, a)

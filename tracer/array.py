@@ -105,8 +105,8 @@ def lift(value: Any, trace: Trace) -> tuple[Atom, Kind]:
         from ..ir.ops.dynamic import Extent
 
         return trace.builder.one(Extent(value)), Kind.PYTHON
-    if isinstance(value, list | tuple):
-        stacked = FUNCTIONS[np.array](value)
+    if isinstance(value, list | tuple | range):
+        stacked = FUNCTIONS[np.array](list(value))
         return lift(stacked, trace)
     raise UnsupportedError(
         f"{expression_here()}: a {type(value).__name__} cannot be used in traced array code."
@@ -275,7 +275,8 @@ def _unary(ufunc: np.ufunc) -> Callable[..., Any]:
 
 
 def _is_operand(value: Any) -> bool:
-    if isinstance(value, TracedArray | bool | int | float | complex | np.generic | list | tuple):
+    numbers = bool | int | float | complex | np.generic
+    if isinstance(value, TracedArray | numbers | list | tuple | range):
         return True
     return isinstance(value, np.ndarray | Dim)
 

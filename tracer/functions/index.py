@@ -88,7 +88,7 @@ def _items(index: Any, shape: Sequence[Any]) -> list[Any]:
     """Return the index as one item for each axis or new axis, without Ellipsis and masks."""
     items: list[Any] = []
     for item in index if isinstance(index, tuple) else (index,):
-        if isinstance(item, list):
+        if isinstance(item, list | tuple):
             item = np.asarray(item) if not _holds_traced(item) else FUNCTIONS[np.array](item)
             item = item.astype(np.intp) if item.size == 0 else item
         if isinstance(item, TracedArray) and item.dtype.kind == "b":
@@ -173,9 +173,10 @@ def _fitted(mask: Any, part: tuple[Any, ...], axis: int) -> Any:
     return match(traced(mask), part, reads=True)
 
 
-def _holds_traced(values: list[Any]) -> bool:
+def _holds_traced(values: Sequence[Any]) -> bool:
     return any(
-        isinstance(v, TracedArray) or (isinstance(v, list) and _holds_traced(v)) for v in values
+        isinstance(v, TracedArray) or (isinstance(v, list | tuple) and _holds_traced(v))
+        for v in values
     )
 
 

@@ -122,7 +122,7 @@ def cast_to(value: Any, dtype: np.dtype, trace: Trace) -> Atom:
     TypeError, OverflowError
         As NumPy, for a complex Python number into a real array, an int beyond the dtype.
     """
-    if isinstance(value, list | tuple) and not _holds_traced(value):
+    if isinstance(value, list | tuple | range) and not _holds_traced(value):
         value = np.asarray(value)
     atom, kind = lift(value, trace)
     if kind is Kind.PYTHON and isinstance(atom, Literal):
