@@ -56,12 +56,14 @@ def chosen(found: Iterable[Entry], module: str | None, kind: Class | None) -> li
 
 
 def counts_table(found: Sequence[Entry]) -> Table:
-    """Return the counts as a table to print."""
+    """Return the counts as a table to print, narrow enough for 80 columns."""
     from rich.table import Table
 
-    table = Table("", *[k.value for k in Class], "all")
+    table = Table("", *[k.value for k in Class], "all", box=None, pad_edge=False)
+    table.columns[0].width = max(len(e.module) for e in found)
     for column in table.columns[1:]:
         column.justify = "right"
+        column.width = max(4, *map(len, str(column.header).split()))
     for module, counted in counts(found).items():
         table.add_row(module, *[str(counted[k] or "") for k in Class], str(counted.total()))
     return table
@@ -87,6 +89,12 @@ Every public function, ufunc and type of NumPy is in one of four classes. A test
 each name, and holds its class against what the value and the gradient turn out to be.
 """
 
+_LEFT_OUT = """
+Not looked through: `numpy.ma` (masked arrays are refused: pass the data and the mask),
+`numpy.char`, `numpy.strings` and `numpy.rec` (only numbers are traced), `numpy.testing`,
+`numpy.ctypeslib`.
+"""
+
 _SCIPY = (
     "Of SciPy, the names that have a traced form, or a reason why not. `rv_continuous.pdf` stands "
     "for the\nmethod of every continuous distribution, and of a frozen one."
@@ -103,6 +111,7 @@ def markdown(found: Sequence[Entry]) -> str:
         cells = " | ".join(str(numbers[k] or "") for k in Class)
         lines.append(f"| [{module}](#{module.replace('.', '').lower()}) | {cells} |")
     lines += ["", f"NumPy {np.__version__.rpartition('.')[0]}. {_SCIPY}"]
+    lines.append(_LEFT_OUT.rstrip())
     for module in counted:
         lines += ["", f"## {module}"]
         for kind in Class:

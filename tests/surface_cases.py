@@ -486,6 +486,18 @@ CALLS: dict[str, dict[str, str]] = {
     "numpy.random.Generator": {
         n: call.replace("np.random.", "np.random.default_rng(3).") for n, call in RANDOM.items()
     },
+    "numpy.emath": {
+        **{
+            n: f"np.emath.{n}(z)"
+            for n in ("arccos", "arcsin", "arctanh", "log", "log10", "log2", "sqrt")
+        },
+        "logn": "np.emath.logn(2, z)",
+        "power": "np.emath.power(z, 3)",
+    },
+    "numpy.lib.stride_tricks": {
+        "as_strided": "np.lib.stride_tricks.as_strided(x, (2,), (16,))",
+        "sliding_window_view": "np.lib.stride_tricks.sliding_window_view(x, 2)",
+    },
     **POLYNOMIALS,
     "numpy.ufunc": UFUNC,
     "numpy.ndarray": METHODS,

@@ -90,6 +90,11 @@ _DATA = {
         "Write np.broadcast_shapes(x.shape, y.shape) or np.broadcast_arrays.",
     ),
     **_each(
+        "lib.stride_tricks.as_strided",
+        "It reads memory by strides, and a traced array has none before the program runs.",
+        "Write np.lib.stride_tricks.sliding_window_view, or an index of the array.",
+    ),
+    **_each(
         "poly1d",
         "It leaves out leading zeros, so that its size depends on values.",
         "Write np.polyval(coefficients, x), np.polyder, np.polymul and so on.",

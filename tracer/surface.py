@@ -92,12 +92,17 @@ _STATIC = _words(
     datetime_as_string datetime_data is_busday isnat dtype finfo flatiter iinfo ufunc
     complexfloating floating generic inexact integer number signedinteger unsignedinteger
     get_include get_printoptions getbufsize geterr geterrcall show_config show_runtime test
-    linalg.LinAlgError linalg.test fft.test
+    linalg.test fft.test
     """
 )
 """Take sizes, types or nothing; called as they are while the function is traced."""
 
 _NOTES = {
+    **{
+        f"numpy.emath.{name}": "Of complex arguments. Of real ones it is refused: values decide "
+        "whether the result is complex."
+        for name in ("arccos", "arcsin", "arctanh", "log", "log10", "log2", "logn", "power", "sqrt")
+    },
     "numpy.errstate": "`with np.errstate(...)` holds for its block when the program runs.",
     "numpy.printoptions": "`with np.printoptions(...)` holds for its block when the program runs.",
     "numpy.zeros": "Writing traced values into it differentiates.",
@@ -126,6 +131,8 @@ MODULES: dict[str, Any] = {
     "numpy": np,
     "numpy.linalg": np.linalg,
     "numpy.fft": np.fft,
+    "numpy.emath": np.emath,
+    "numpy.lib.stride_tricks": np.lib.stride_tricks,
     **{f"numpy.polynomial.{f}": getattr(np.polynomial, f) for f in FAMILIES},
     "numpy.random": np.random,
     "numpy.random.Generator": np.random.Generator,
