@@ -163,8 +163,8 @@ def instantiated(function: Function, dims: Sequence[Size]) -> Function:
         operands = tuple([scope.get(a, a) for a in eqn.operands])
         results = tuple([renewed_value(r) for r in eqn.results])
         eqns.append(Eqn(renamed_op(eqn.op, binding), operands, results, eqn.provenance))
-    results = [scope.get(r, r) for r in function.results]
-    return function.replace(params=params, eqns=eqns, results=results, dims=())
+    outs = [scope.get(r, r) for r in function.results]
+    return function.replace(params=params, eqns=eqns, results=outs, dims=())
 
 
 def lone_symbol(dim: Size) -> Symbol | None:

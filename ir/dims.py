@@ -140,7 +140,7 @@ class Dim:
     def __mul__(self, other: Size) -> Size:
         other = self._size(other)
         if other is NotImplemented:
-            return other
+            return NotImplemented
         if isinstance(other, Dim):
             return _product(self, other)
         if other == 0:

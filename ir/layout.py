@@ -47,7 +47,7 @@ def _dummy(type: ArrayType, layout: Layout) -> np.ndarray:
     """Return an array of bytes that has the shape and the strides of a value, and no memory."""
     type = type.typical
     if 0 in type.shape:
-        return np.ndarray(type.shape, np.int8, np.empty(0, np.int8))  # type: ignore[arg-type]
+        return np.ndarray(type.shape, np.int8, np.empty(0, np.int8))
     return np.lib.stride_tricks.as_strided(
         np.empty(1, np.int8),
         type.shape,  # type: ignore[arg-type]

@@ -96,7 +96,8 @@ def tried(names: str) -> Generator[None]:
             where = f"\n\n{excerpt(location)}" if location is not None else ""
             raise UnsupportedError(
                 f"{eqn.op.name} in a `try` may raise when the program runs, where no `except` "
-                f"catches it.{where}\n  Call it outside of `try`, or test before what makes it raise."
+                f"catches it.{where}\n"
+                "  Call it outside of `try`, or test before what makes it raise."
             )
 
 

@@ -65,7 +65,7 @@ def overlaps(arrays: Sequence[Any], among: Iterable[int] | None = None) -> tuple
 def buffer(arrays: Sequence[Any], group: Group) -> np.ndarray:
     """Return the memory of a group as one array of one axis."""
     first: np.ndarray = arrays[group.positions[0]]
-    steps = [slice(None, None, -1 if s < 0 else 1) for s in first.strides]
+    steps: Any = [slice(None, None, -1 if s < 0 else 1) for s in first.strides]
     forward = first[(*steps, ...)]  # of an array without axes too a view
     size = group.nbytes // first.itemsize
     return np.lib.stride_tricks.as_strided(forward, (size,), (first.itemsize,))

@@ -48,8 +48,8 @@ class Draw(Op):
     """What a method of a generator draws: `method(**static, **dict(zip(names, operands)))`.
 
     `shuffle`, `permutation` and `permuted` with `of`, a shape, give the position that each element
-    of an array of that shape comes from. There is no derivative in the operands: the traced forms of the
-    samplers draw from the standard distribution where one will do.
+    of an array of that shape comes from. There is no derivative in the operands: the traced forms
+    of the samplers draw from the standard distribution where one will do.
     """
 
     name = "draw"

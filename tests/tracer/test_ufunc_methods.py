@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pullback as pb
-from pullback.ir.errors import DifferentiationError, UnsupportedError
+from pullback.ir.errors import DifferentiationError
 from pullback.ir.samples import numbers
 
 _spec = importlib.util.spec_from_file_location(
