@@ -29,9 +29,8 @@ from collections.abc import Mapping
 
 from ..ir.core import Atom, Eqn, Function, Provenance, Value
 from ..ir.ops.effects import WriteBack
-from ..ir.ops.shape import Copy, Reshape
+from ..ir.ops.shape import Copy, Reshape, reshapes_in_place
 from ..ir.plan import Fresh
-from ..tracer.storage import reshapes_in_place
 from .protect import shares_memory
 
 
@@ -90,7 +89,7 @@ def _path(value: Value, producers: Mapping[Value, Eqn]) -> tuple[Value, list[Eqn
 def _copies(eqn: Eqn) -> bool:
     """Whether a view takes a copy after all."""
     op, whole = eqn.op, eqn.operands[0]
-    return isinstance(op, Reshape) and not reshapes_in_place(op, whole, whole.layout)
+    return isinstance(op, Reshape) and not reshapes_in_place(op, whole.type, whole.layout)
 
 
 def _again(value: Value, steps: list[Eqn], made: list[Eqn]) -> Value:

@@ -22,7 +22,7 @@ from ..ir.op import Elementwise
 from ..ir.ops.control import Loop
 from ..ir.ops.effects import WriteBack
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
-from ..ir.ops.shape import BroadcastTo, Reshape
+from ..ir.ops.shape import BroadcastTo, Reshape, reshapes_in_place
 from ..ir.plan import Fresh, Home, Plan
 from ..ir.types import ArrayType, Kind, Layout
 from .emit_loop import emit_loop
@@ -294,7 +294,8 @@ class Writer:
         cell = self.plan.cells.get(result)
         fresh = self.fresh_results.get(k)
         owner = None if fresh is None else fresh.owner
-        memory = result if cell is None else cell
+        base = self._base(result)
+        memory = base if self._is_copied(base) else result if cell is None else cell
         # Memory belongs to the first result that leaves with it; equal expressions are one value.
         if (memory in seen and (k in self.owned or (fresh and seen[memory] != owner))) or (
             fresh and seen.get(result, owner) != owner
@@ -324,22 +325,33 @@ class Writer:
 
     def _is_of_caller(self, value: Atom) -> bool:
         """Whether a value is a parameter or a view of one, or is computed in such memory."""
-        cell = self.plan.cells.get(value) if isinstance(value, Value) else None
-        if cell is not None and cell.home is Home.CALLER:
-            return True
-        while isinstance(value, Value):
+        base = self._base(value)
+        if not isinstance(base, Value) or self._is_copied(base):
+            return False
+        cell = self.plan.cells.get(base)
+        return base not in self.producers or (cell is not None and cell.home is Home.CALLER)
+
+    def _base(self, value: Atom) -> Atom:
+        """Return the value in whose memory another lies."""
+        while isinstance(value, Value) and not self._is_copied(value):
             eqn = self.producers.get(value)
-            if eqn is None:
-                return True
-            if not eqn.op.is_view:
-                return False
+            if eqn is None or not eqn.op.is_view:
+                break
             value = eqn.operands[0]
-        return False
+        return value
+
+    def _is_copied(self, value: Atom) -> bool:
+        """Whether a value is a reshape that takes a copy."""
+        eqn = self.producers.get(value) if isinstance(value, Value) else None
+        if eqn is None or not isinstance(eqn.op, Reshape):
+            return False
+        whole = eqn.operands[0]
+        return not reshapes_in_place(eqn.op, whole.type, whole.layout)
 
     def _is_broadcast(self, value: Atom) -> bool:
         while isinstance(value, Value):
             eqn = self.producers.get(value)
-            if eqn is None or not eqn.op.is_view:
+            if eqn is None or not eqn.op.is_view or self._is_copied(value):
                 return False
             if isinstance(eqn.op, BroadcastTo):
                 return True

@@ -327,3 +327,25 @@ def test_sequences_are_positions_and_values() -> None:
     b = X.copy()
     np.testing.assert_array_equal(pb.compile(f)(b), f(a))
     np.testing.assert_array_equal(b, a)
+
+
+def test_a_reshape_that_takes_a_copy_is_one_array_wherever_it_is_returned() -> None:
+    def f(b: Any) -> tuple[Any, ...]:
+        flat = np.reshape(b, (1, 8), order="F")
+        return flat, flat, flat[0], b
+
+    b = np.arange(8.0).reshape(2, 2, 2)
+    one, two, part, same = pb.compile(f)(b)
+    np.testing.assert_array_equal(one, f(b)[0])
+    assert np.shares_memory(one, two)
+    assert np.shares_memory(one, part)
+    assert not np.shares_memory(one, b)
+    assert same is b
+
+
+def test_a_copy_of_a_broadcast_array_has_the_strides_of_numpys() -> None:
+    def f(b: Any) -> Any:
+        return np.copy(b) * 2.0
+
+    b = np.broadcast_to(np.arange(3.0), (2, 3))
+    assert pb.compile(f, exact=True)(b).strides == f(b).strides

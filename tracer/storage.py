@@ -13,7 +13,7 @@ composed (a reshape, an index array within a slice) updates the part, and writes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from ..ir.ops.dynamic import Iota
 from ..ir.ops.einsum import Einsum
 from ..ir.ops.index import AT, At, Index, Index_, IndexUpdate, Item, Span, index_shape
 from ..ir.ops.select import Imag, MakeComplex, Real, StopGradient
-from ..ir.ops.shape import BroadcastTo, Reshape, Transpose, reshaped_view
+from ..ir.ops.shape import BroadcastTo, Reshape, Transpose, reshapes_in_place
 from ..ir.ops.windows import Windows
 from ..ir.types import ArrayType, Layout, c_strides
 from .state import Trace
@@ -347,19 +347,8 @@ def is_alias(op: Op, whole: Atom, layout: Layout) -> bool:
     if isinstance(op, Real | Imag):
         return whole.type.dtype.kind == "c"
     if isinstance(op, Reshape):
-        return layout is None or reshapes_in_place(op, whole, layout)
+        return layout is None or reshapes_in_place(op, whole.type, layout)
     return op.is_view and not isinstance(op, StopGradient)
-
-
-def reshapes_in_place(op: Reshape, whole: Atom, layout: Layout) -> bool:
-    """Whether a reshape of memory with these strides needs no copy."""
-    type = whole.type
-    if not type.is_static or 0 in type.shape or layout is None:
-        return True
-    shape: Any = type.shape
-    dummy = np.lib.stride_tricks.as_strided(np.empty(1, type.dtype), shape, layout)
-    new: Any = (*shape[: len(shape) - op.rank], *op.shape)
-    return reshaped_view(dummy, new) is not None
 
 
 READ_ONLY = (BroadcastTo, Windows)

@@ -159,6 +159,16 @@ class Reshape(View):
         ]
 
 
+def reshapes_in_place(op: Reshape, type: ArrayType, layout: Layout) -> bool:
+    """Whether a reshape of memory with these strides needs no copy."""
+    if not type.is_static or 0 in type.shape or layout is None:
+        return True
+    shape: Any = type.shape
+    dummy = np.lib.stride_tricks.as_strided(np.empty(1, type.dtype), shape, layout)
+    new: Any = (*shape[: len(shape) - op.rank], *op.shape)
+    return reshaped_view(dummy, new) is not None
+
+
 @dataclass(frozen=True)
 class Transpose(View):
     """The last axes permuted: result axis k (from the right list) is operand axis `axes[k]`."""

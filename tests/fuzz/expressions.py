@@ -264,7 +264,7 @@ def within(value: Any) -> bool:
     """Whether a value is small and finite."""
     if not isinstance(value, np.ndarray | np.generic):
         return True
-    if value.size > LARGEST_SIZE or value.ndim > 4:
+    if value.size > LARGEST_SIZE or value.ndim > 4 or value.dtype == np.float16:
         return False
     with np.errstate(all="ignore"):
         return value.dtype == bool or bool(np.all(np.abs(value) < LARGEST_VALUE))

@@ -181,7 +181,8 @@ def test_dot_and_matmul_have_the_same_bits_where_one_is_emitted_for_the_other(
         for j, s in enumerate(shapes)
     )
     op = MatMul(a.ndim, b.ndim)
-    assert op.emit(Names(a=a, b=b), ["a", "b"], None) == "dot(a, b)"
+    emitted = "dot(a, b)" if 1 not in (a.size, b.size) else "a @ b"
+    assert op.emit(Names(a=a, b=b), ["a", "b"], None) == emitted
     assert np.asarray(np.dot(a, b)).tobytes() == np.asarray(op.evaluate(a, b)).tobytes()
 
 
