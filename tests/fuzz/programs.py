@@ -137,9 +137,9 @@ UNARY = [
 ]  # fmt: skip
 BINARY = [
     "{x} + {y}", "{x} - {y}", "{x} * {y}", "{x} / (np.abs({y}) + 1)", "np.maximum({x}, {y})",
-    "np.minimum({x}, {y})", "np.hypot({x}, {y})", "{x} * np.tanh({y})", "{x} > {y}", "{x} == {y}",
-    "{x} // 2 + {y}", "{x} % 3 - {y}", "np.where({x} > {y}, {x}, {y})",
-    "np.where({x} > 0, {y}, 1.5)", "np.add({x}, {y})", "np.arctan2({x}, {y})",
+    "np.minimum({x}, {y})", "np.hypot({x}, np.abs({y}) + 1)", "{x} * np.tanh({y})", "{x} > {y}",
+    "{x} == {y}", "{x} // 2 + {y}", "{x} % 3 - {y}", "np.where({x} > {y}, {x}, {y})",
+    "np.where({x} > 0, {y}, 1.5)", "np.add({x}, {y})", "np.arctan2({x}, np.abs({y}) + 1)",
     "np.logical_and({x}, {y})",
 ]  # fmt: skip
 
