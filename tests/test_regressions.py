@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import linecache
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -349,3 +351,52 @@ def test_a_copy_of_a_broadcast_array_has_the_strides_of_numpys() -> None:
 
     b = np.broadcast_to(np.arange(3.0), (2, 3))
     assert pb.compile(f, exact=True)(b).strides == f(b).strides
+
+
+NUMBERS = (0.0, 1.0, -1.0, 2.5, -0.5, math.nan, math.inf, 800.0)
+RAISING: list[Callable[..., Any]] = [
+    lambda x, y: x / y,
+    lambda x, y: x // y,
+    lambda x, y: x % y,
+    lambda x, y: 1 / x + y,
+    lambda x, y: abs(y) ** -min(abs(x), 9.0),
+    lambda x, y: x**-1 + y,
+    lambda x, y: math.sqrt(x) + y,
+    lambda x, y: math.log(x) + math.log1p(y),
+    lambda x, y: math.log(abs(y) + 2.0, x),
+    lambda x, y: math.exp(x) + y,
+    lambda x, y: math.sin(x) + math.cosh(y),
+    lambda x, y: math.acos(x) + y,
+    lambda x, y: math.acosh(x) + y,
+    lambda x, y: math.atanh(x) + y,
+    lambda x, y: math.fmod(x, y),
+    lambda x, y: math.pow(x, 2.5) + y,
+]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("function", RAISING)
+def test_pythons_numbers_raise_where_numpys_warn(
+    function: Callable[[Any, Any], Any], exact: bool
+) -> None:
+    def outcome(f: Callable[[Any, Any], Any], x: float, y: float) -> Any:
+        try:
+            with np.errstate(all="ignore"):
+                return f(x, y)
+        except (ValueError, ArithmeticError) as error:
+            return type(error), str(error).split("\n")[0]
+
+    program = pb.compile(function, exact=exact)
+    for x, y in itertools.product(NUMBERS, NUMBERS):
+        wanted, found = outcome(function, x, y), outcome(program, x, y)
+        if isinstance(wanted, tuple):
+            assert found == wanted, (x, y)
+        else:
+            np.testing.assert_allclose(found, wanted, 1e-12)
+
+
+def test_checks_of_pythons_numbers_keep_derivatives() -> None:
+    assert pb.grad(lambda x: math.sqrt(x))(0.0) == math.inf
+    assert pb.grad(lambda x: 1 / x)(2.0) == -0.25
+    assert pb.grad(lambda x: x**-1)(2.0) == -0.25
+    pb.check_grads(lambda x, y: math.log(x) / y + x**y, (2.0, 3.0), order=2)

@@ -20,6 +20,7 @@ from ..ir.errors import ConcretizationError, DTypeError, ShapeError, Unsupported
 from ..ir.op import ELEMENTWISE, Elementwise, Op
 from ..ir.ops.select import Convert
 from ..ir.types import DTYPE_NAMES, ArrayType, Kind, Layout
+from .python_errors import CHECKED, checked
 from .refusals import refused
 from .report import expression_here
 from .state import Trace, escaped, locate, require
@@ -191,6 +192,8 @@ def apply_elementwise(
         dtypes = resolve(op, promotion_keys(lifted))
     dtypes = _holding(op, lifted, dtypes)
     atoms = [convert(a, d, trace) for (a, _), d in zip(lifted, dtypes, strict=True)]
+    if is_operator and op.ufunc in CHECKED and _is_python(op, lifted):
+        atoms = checked(trace.builder, op.ufunc, atoms)
     try:
         (result,) = trace.builder.emit(op, atoms)
     except ShapeError:

@@ -18,8 +18,10 @@ from ..ir.types import Kind
 from .array import TracedArray, apply_elementwise, emit
 from .functions.create import where
 from .functions.generators import TracedGenerator
+from .functions.known import require
 from .functions.shape import cast
 from .loads import attribute, lifted
+from .python_errors import DOMAINS, OVERFLOWING
 from .size import TracedSize, size_of, user_size
 from .state import current
 from .stores import delete_attribute, set_attribute
@@ -80,7 +82,15 @@ def _math(name: str, ufunc: np.ufunc) -> Callable[..., Any]:
         if not builtins.any(isinstance(a, TracedArray) for a in args):
             return native(*args)
         converted = [_float(a) if isinstance(a, TracedArray) else float(a) for a in args]
-        result = apply_elementwise(ELEMENTWISE[ufunc], converted, is_operator=True)
+        if name in DOMAINS:
+            holds = DOMAINS[name](*converted)
+            k = builtins.next(k for k, c in enumerate(converted) if isinstance(c, TracedArray))
+            converted[k] = require(converted[k], holds, ValueError, "math domain error")
+        result = apply_elementwise(ELEMENTWISE[ufunc], converted)
+        if name in OVERFLOWING:
+            is_given = [np.isfinite(c) for c in converted]
+            holds = np.logical_or(np.isfinite(result), ~functools.reduce(np.logical_and, is_given))
+            result = require(result, holds, OverflowError, "math range error")
         return TracedArray(result._atom, Kind.PYTHON, result._trace)
 
     return function
