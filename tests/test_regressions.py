@@ -400,3 +400,16 @@ def test_checks_of_pythons_numbers_keep_derivatives() -> None:
     assert pb.grad(lambda x: 1 / x)(2.0) == -0.25
     assert pb.grad(lambda x: x**-1)(2.0) == -0.25
     pb.check_grads(lambda x, y: math.log(x) / y + x**y, (2.0, 3.0), order=2)
+
+
+def test_a_contiguous_copy_of_an_array_that_overlaps_keeps_its_values() -> None:
+    """The array in another order than its memory was taken to be contiguous itself."""
+
+    def f(a: Any, b: Any) -> Any:
+        kept = np.ascontiguousarray(b)
+        a[1:] = a[:-1]
+        return kept
+
+    a, c = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(pb.compile(f)(a, a[::-1]), f(c, c[::-1]))
+    np.testing.assert_array_equal(a, c)

@@ -105,6 +105,7 @@ def member(memory: TracedArray, array: np.ndarray, offset: int) -> TracedArray:
             steps = np.arange(size) * (stride // array.itemsize)
             places = places + steps.reshape((size, *[1] * (array.ndim - axis - 1)))
         made = emit(Index((AT,), gather=True), (memory, _constant(places, memory)), aliases=True)
+        made._view = made._as_view()._replace(layout=array.strides)
     if not array.flags.writeable:
         made.set_read_only()
     result: TracedArray = made
