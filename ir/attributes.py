@@ -139,9 +139,10 @@ def _is(node: ast.expr, name: str) -> bool:
 
 
 def _singleton(name: str, home: type) -> Any:
-    """Return an object without fields, such as `AT`, that a module holds under its own name."""
+    """Return an object without fields, such as `AT`, that a module of ops knows by its own name."""
     found = getattr(sys.modules[home.__module__], name, None)
-    return found if type(found).__module__ == home.__module__ and repr(found) == name else None
+    ours = type(found).__module__.startswith(__package__ or "")
+    return found if ours and repr(found) == name else None
 
 
 def _record(name: str, home: type) -> Any:
