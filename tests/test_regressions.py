@@ -7,7 +7,8 @@ import itertools
 import linecache
 import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import InitVar, dataclass, field
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import pytest
 import pullback as pb
 
 X = np.arange(12.0).reshape(3, 4) + 1.0
+Kept = TypeVar("Kept")
 
 
 @pytest.mark.parametrize(
@@ -310,10 +312,9 @@ def test_programs_that_nobody_holds_are_freed() -> None:
         return [name for name in linecache.cache if "freed_after_the_call" in name]
 
     programs = [pb.compile(freed_after_the_call), pb.grad(freed_after_the_call)]
-    for program in programs:
-        program(np.ones(3))
+    assert [np.shape(program(np.ones(3))) for program in programs] == [(), (3,)]
     assert len(sources()) == 2
-    del program, programs
+    del programs
     gc.collect()
     assert not sources()
 
@@ -413,3 +414,73 @@ def test_a_contiguous_copy_of_an_array_that_overlaps_keeps_its_values() -> None:
     a, c = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(pb.compile(f)(a, a[::-1]), f(c, c[::-1]))
     np.testing.assert_array_equal(a, c)
+
+
+class Held:
+    def __init__(self, n: int) -> None:
+        self.content = np.zeros(n)
+
+
+class HeldAnew(Held):
+    made: int
+
+    def __new__(cls, n: int) -> HeldAnew:
+        value = super().__new__(cls)
+        value.made = n
+        return value
+
+    def __init__(self, n: int) -> None:
+        super().__init__(n)
+
+
+class HeldDict(dict[str, Any]):
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self["content"] = np.zeros(n)
+
+
+class HeldOf(Generic[Kept]):
+    def __init__(self, n: int) -> None:
+        self.content = np.zeros(n)
+
+
+@dataclass(frozen=True)
+class HeldFields:
+    n: int
+    given: InitVar[int] = 3
+    content: Any = field(default_factory=lambda: np.zeros(2))
+    more: Any = field(init=False, default=None)
+
+    def __post_init__(self, given: int) -> None:
+        object.__setattr__(self, "more", np.zeros(given))
+
+
+def zeros_of(n: int) -> Any:
+    return np.zeros(n)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Held(2).content,
+        lambda: HeldAnew(n=2).content,
+        lambda: HeldDict(2)["content"],
+        lambda: HeldOf[int](2).content,
+        lambda: HeldFields(1).content,
+        lambda: HeldFields(1, given=2).more,
+        lambda: next(iter(map(Held, [2]))).content,
+        lambda: next(map(zeros_of, [2, 3])),
+        lambda: next(map(np.zeros, [2])),
+        lambda: next(itertools.starmap(zeros_of, [(2,)])),
+    ],
+)
+def test_arrays_that_an_object_makes_are_made_at_each_run(make: Callable[[], Any]) -> None:
+    def f(x: Any) -> Any:
+        made = make()
+        made += x
+        made[0] *= 3.0
+        return made
+
+    program = pb.compile(f)
+    for _ in range(3):
+        np.testing.assert_array_equal(program(np.ones(2)), [3.0, 1.0])

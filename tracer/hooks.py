@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import itertools
 import operator
 import random
 import types
@@ -21,6 +22,7 @@ from ..ir.types import Kind
 from .array import FUNCTIONS, TracedArray
 from .blocks import caught, tried
 from .builtins import BUILTINS, dotted, getter
+from .construct import NATIVE, construct
 from .functions.generators import generator_class
 from .functions.lazy import find, is_always
 from .functions.random import draw
@@ -61,6 +63,10 @@ CREATORS: frozenset[Any] = frozenset({np.zeros, np.ones, np.full, np.empty, np.a
 _PURE_BUILTINS: frozenset[Any] = frozenset(
     {zip, enumerate, reversed, sorted, list, tuple, dict, sum, map, min, max, filter, set, any, all}
 )
+_CALLING: frozenset[Any] = frozenset(
+    {map, filter, functools.reduce, itertools.accumulate, itertools.starmap}
+)
+"""What calls functions that it is given: they may make arrays."""
 
 
 def traced_function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -199,6 +205,8 @@ def _call_function(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
 
 
 def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
+    if isinstance(function, type | types.BuiltinFunctionType) and function in _CALLING:
+        args = tuple([functools.partial(_call, a) if callable(a) else a for a in args])
     if (
         function in _PURE_BUILTINS
         if isinstance(function, type | types.BuiltinFunctionType)
@@ -206,6 +214,8 @@ def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
     ):
         inputs = trace.root.inputs
         return function(*[lifted(a, inputs) for a in args], **kwargs)
+    if isinstance(getattr(function, "__origin__", None), type):
+        return _call(function.__origin__, *args, **kwargs)  # a class with its parameters: Grid[int]
     if isinstance(function, functools.partial):
         return _call(function.func, *function.args, *args, **{**function.keywords, **kwargs})
     if isinstance(function, operator.attrgetter):
@@ -227,6 +237,10 @@ def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
             inputs = trace.root.inputs
             inputs.check(f"type({path}).__call__ is not {inputs.constant(inner)}")
         return traced_function(inner)(function, *args, **kwargs)
+    if isinstance(function, type):
+        made = construct(function, args, kwargs, _call)
+        if made is not NATIVE:
+            return made
     made = function(*args, **kwargs)
     if _is_numpy(function):
         return constant(made, trace)
