@@ -6,7 +6,7 @@ import gc
 import itertools
 import linecache
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import InitVar, dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -484,3 +484,87 @@ def test_arrays_that_an_object_makes_are_made_at_each_run(make: Callable[[], Any
     program = pb.compile(f)
     for _ in range(3):
         np.testing.assert_array_equal(program(np.ones(2)), [3.0, 1.0])
+
+
+class Makes:
+    """Python itself calls these methods: nobody traces what they make."""
+
+    @property
+    def content(self) -> Any:
+        return np.zeros(2)
+
+    def __getitem__(self, key: int) -> Any:
+        return np.zeros(2)
+
+    def __neg__(self) -> Any:
+        return np.zeros(2)
+
+    def __add__(self, other: float) -> Any:
+        return np.zeros(2)
+
+    def __enter__(self) -> Any:
+        return np.zeros(2)
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Any]:
+        yield np.zeros(2)
+
+
+def entered(manager: Any) -> Any:
+    with manager as made:
+        return made
+
+
+makes = Makes()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: makes.content,
+        lambda: makes[0],
+        lambda: -makes,
+        lambda: makes + 1.0,
+        lambda: entered(makes),
+        lambda: next(iter(makes)),
+        lambda: Makes().content,
+        lambda: Makes()[0],
+        lambda: -Makes(),
+        lambda: next(iter(list(Makes()))),
+    ],
+)
+def test_arrays_that_python_makes_while_tracing_are_made_at_each_run(
+    make: Callable[[], Any],
+) -> None:
+    def f(x: Any) -> Any:
+        made = make()
+        made += x
+        made[0] *= 3.0
+        return made
+
+    program = pb.compile(f)
+    for _ in range(3):
+        np.testing.assert_array_equal(program(np.ones(2)), [3.0, 1.0])
+    np.testing.assert_array_equal(pb.grad(lambda x: np.sum(f(x)))(np.ones(2)), [3.0, 1.0])
+
+
+def test_arrays_that_somebody_holds_are_written_into() -> None:
+    class Holds(Makes):
+        def __init__(self) -> None:
+            self.held = np.zeros(2)
+
+        def __neg__(self) -> Any:
+            return self.held
+
+    holds = Holds()
+
+    def f(x: Any) -> Any:
+        made = -holds
+        made += x
+        return made.sum()
+
+    program = pb.compile(f)
+    assert [program(np.ones(2)) for _ in range(3)] == [2.0, 4.0, 6.0]
+    np.testing.assert_array_equal(holds.held, [3.0, 3.0])

@@ -214,8 +214,9 @@ def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
     ):
         inputs = trace.root.inputs
         return function(*[lifted(a, inputs) for a in args], **kwargs)
-    if isinstance(getattr(function, "__origin__", None), type):
-        return _call(function.__origin__, *args, **kwargs)  # a class with its parameters: Grid[int]
+    parametrized = getattr(function, "__origin__", None)
+    if isinstance(parametrized, type):  # Grid[int]
+        return _call(parametrized, *args, **kwargs)
     if isinstance(function, functools.partial):
         return _call(function.func, *function.args, *args, **{**function.keywords, **kwargs})
     if isinstance(function, operator.attrgetter):

@@ -9,6 +9,7 @@ function, `collect(objects)`, which returns the arrays or None.
 from __future__ import annotations
 
 import copy
+import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -80,6 +81,8 @@ class Inputs:
         self.arrays: list[TracedArray] = []
         self._arrays: dict[int, tuple[Any, TracedArray]] = {}
         self._getters: list[str] = []
+        self._met: dict[str, np.ndarray] = {}
+        """By the name of a constant, what an array without a path held when it was met."""
         self._walking: set[int] = set()
         self._opaque: dict[str, Value] = {}
         self.members: dict[int, TracedArray] = {}
@@ -329,19 +332,37 @@ class Inputs:
         self.arrays.append(array)
         self.values.append(param)
         self._getters.append(source)
+        if source in self._constants and value.base is None:
+            self._met[source] = value.copy(order="K")
         return array
+
+    def _anew(self) -> dict[str, Any]:
+        """Return by name what arrays held that Python's own code has made while tracing.
+
+        Nobody else refers to them: each run starts from what they held when they were met.
+        """
+        sample = np.empty(0)
+        constants, kept = {"sample": sample}, (sample, None)
+        del sample
+        alone = sys.getrefcount(kept[0])
+        del constants
+        known = {id(self._constants[name]): name for name in self._met}
+        held = [(known[k], v) for k, v in self._arrays.items() if k in known]
+        return {name: self._met[name] for name, v in held if sys.getrefcount(v[0]) <= alone}
 
     def collector(self) -> Collect | None:
         """Return the compiled guards; None where the function reads nothing hidden."""
         if not self._lines and not self._getters:
             return None
+        anew = {f"{name}_anew": value for name, value in self._anew().items()}
+        getters = [f"{g}_anew.copy('K')" if f"{g}_anew" in anew else g for g in self._getters]
         body = "\n".join(f"        {line}" for line in self._lines)
         text = (
             f"def collect(objects):\n    try:\n{body or '        pass'}\n"
             "    except (AttributeError, LookupError, NameError, TypeError, ValueError):\n"
-            f"        return None\n    return [{', '.join(self._getters)}]\n"
+            f"        return None\n    return [{', '.join(getters)}]\n"
         )
-        namespace = dict(self._constants)
+        namespace = {**self._constants, **anew}
         exec(compile(text, "<pullback guards>", "exec"), namespace)  # our own text
         collect: Collect = namespace["collect"]
         return collect
