@@ -29,7 +29,7 @@ from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.op import Effect
 from ..ir.ops.control import Fused, Loop
 from ..ir.ops.effects import WriteBack
-from ..ir.ops.index import AT, Index, IndexAdd, IndexUpdate, Span
+from ..ir.ops.index import AT, Index, IndexAdd, IndexUpdate, Item, Span
 from ..ir.plan import Cell, Home, LoopPlan, Plan
 from ..ir.types import c_strides
 from .protect import FOREVER, protect, shares_memory
@@ -156,8 +156,8 @@ def _assigns_safely(eqn: Eqn) -> bool:
         return False
     target, value = eqn.operands[:2]
     lead = target.type.ndim - eqn.op.axes
-    items = [Span(0, d, 1) for d in target.type.shape[:lead]]
-    items += [i for i in eqn.op.index if i is not None]  # type: ignore[misc]
+    items: list[Item] = [Span(0, d, 1) for d in target.type.shape[:lead]]
+    items += [i for i in eqn.op.index if i is not None]
     kept = [(k, i) for k, i in enumerate(items) if isinstance(i, Span)]
     if len(kept) != 1 or AT in items or not value.type.shape:
         return True
