@@ -193,7 +193,9 @@ def test_gradients(case: str) -> None:
     against.differentiate(result, (x,))
 
 
-@pytest.mark.parametrize("ufunc", ELEMENTWISE, ids=str)
+@pytest.mark.parametrize(
+    "ufunc", [u for u in ELEMENTWISE if getattr(np, u.__name__, None) is u], ids=str
+)
 def test_what_a_mask_leaves_out_is_not_computed(ufunc: np.ufunc) -> None:
     op = ELEMENTWISE[ufunc]
     if any(dtype.kind != "f" for dtype in _loop(ufunc)):
