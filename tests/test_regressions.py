@@ -568,3 +568,17 @@ def test_arrays_that_somebody_holds_are_written_into() -> None:
     program = pb.compile(f)
     assert [program(np.ones(2)) for _ in range(3)] == [2.0, 4.0, 6.0]
     np.testing.assert_array_equal(holds.held, [3.0, 3.0])
+
+
+def test_whether_two_arguments_are_one_array_is_refused() -> None:
+    def f(x: Any, y: Any) -> Any:
+        x[0] = 5.0
+        return x if x is not y else 2.0 * x
+
+    def g(x: Any, y: Any = None) -> Any:
+        y = x if y is None else y
+        return y is x, 2.0 * x is x, x.T is not x
+
+    with pytest.raises(pb.UnsupportedError, match=r"`x is not y` asks .* are one"):
+        pb.compile(f)(np.ones(2), np.ones(2))
+    assert pb.compile(g)(np.ones(2)) == (True, False, True)

@@ -250,6 +250,18 @@ class Hooking:
         node.left, node.right = left, right
         return node
 
+    def _compare(self, node: ast.Compare) -> ast.expr:
+        """Let a hook say whether two values are one object; NumPy dispatches the rest."""
+        left, *others = [self._expression(n) for n in (node.left, *node.comparators)]
+        operator = node.ops[0]
+        is_known = len(others) > 1 or any(isinstance(n, ast.Constant) for n in (left, *others))
+        if isinstance(operator, ast.Is | ast.IsNot) and not is_known:
+            same = _hook("__pb_is__", node, left, others[0])
+            is_one = isinstance(operator, ast.Is)
+            return same if is_one else ast.UnaryOp(ast.Not(), same, **_at(node))
+        node.left, node.comparators = left, others
+        return node
+
     def _ternary(self, node: ast.IfExp) -> ast.expr:
         node.test = self._test(node.test)
         node.body = self._visit(node.body)
@@ -469,6 +481,7 @@ class Hooking:
         ast.Subscript: _subscript,
         ast.UnaryOp: _unary,
         ast.BinOp: _binary,
+        ast.Compare: _compare,
         ast.JoinedStr: _f_string,
         ast.IfExp: _ternary,
         ast.NamedExpr: _walrus,

@@ -298,7 +298,29 @@ def _name(name: str, value: Any) -> Any:
     return value
 
 
+def _is(left: Any, right: Any) -> bool:
+    """Do `left is right`; of two arrays of outside only the call knows whether they are one."""
+    trace = current()
+    if left is right or trace is None or trace is not trace.root:
+        return left is right
+    if _is_from_outside(left, trace) and _is_from_outside(right, trace):
+        raise UnsupportedError(
+            f"{expression_here()} asks whether two arrays from outside are one, which may be so at "
+            "one call and not at another.\n  Pass a bool that says it."
+        )
+    return False
+
+
+def _is_from_outside(value: Any, trace: Any) -> bool:
+    if type(value) is not TracedArray or value._kind is not Kind.ARRAY:
+        return False
+    view = value._view
+    first = value._atom if view is None or view.steps else view.storage.param
+    return first in trace.builder.params
+
+
 HOOKS: dict[str, Callable[..., Any]] = {
+    "__pb_is__": _is,
     "__pb_call__": _call,
     "__pb_attr__": attribute,
     "__pb_item__": item,

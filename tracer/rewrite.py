@@ -88,6 +88,7 @@ NEUTRAL: Mapping[str, Hook] = {
     "__pb_item__": operator.getitem,
     "__pb_slice__": slice,
     "__pb_test__": bool,
+    "__pb_is__": operator.is_,
     "__pb_iter__": lambda iterable, /: iterable,
     "__pb_aug__": lambda old, value, op, /: AUGMENTED[op](old, value),
     "__pb_setitem__": operator.setitem,
