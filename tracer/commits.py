@@ -150,8 +150,13 @@ class Commits:
             self._set.add((id(owner), name))
         self._steps.append(_Step(apply, owner, values))
 
-    def finish(self, state: Trace) -> tuple[list[tuple[Atom, Kind, Any]], Commit | None]:
+    def finish(
+        self, state: Trace, in_arguments: bool
+    ) -> tuple[list[tuple[Atom, Kind, Any]], Commit | None]:
         """Return the further results, each with what stands for its memory, and what stores them.
+
+        Without `in_arguments` the containers among the arguments stay as they are: a derivative
+        leaves its arguments untouched.
 
         Raises
         ------
@@ -161,6 +166,8 @@ class Commits:
         results: list[tuple[Atom, Kind, Any]] = []
         parts: list[tuple[Callable[..., Any], int, int, Callable[[Sequence[Any]], Any]]] = []
         for step in self._steps:
+            if not in_arguments and self.argument(step.owner)[0]:
+                continue
             start = len(results)
             structure = _encode((_Owner(step.owner), *step.values), state, results)
             parts.append((step.apply, start, len(results), unflattener(structure)))

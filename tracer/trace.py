@@ -109,7 +109,7 @@ def trace(
             results, count, out_structure, aux_structure = collect_output(
                 output, state, name, has_aux
             )
-            stored, commit = inputs.commits.finish(state)
+            stored, commit = inputs.commits.finish(state, writes_back)
             owners = [*_owners(output), *[memory for _, _, memory in stored]]
         except Exception as error:
             explain(error, _describer(builder, leaves, inputs))
