@@ -16,17 +16,16 @@ import numpy as np
 
 from ..ir.core import Atom, Literal
 from ..ir.dims import Dim
-from ..ir.errors import ConcretizationError, DTypeError, ShapeError, UnsupportedError
+from ..ir.errors import ConcretizationError, ShapeError, UnsupportedError
 from ..ir.op import ELEMENTWISE, Elementwise, Op
 from ..ir.ops.select import Convert
-from ..ir.types import DTYPE_NAMES, ArrayType, Kind, Layout
+from ..ir.types import ArrayType, Kind, Layout
+from .promotion import check_dtype, holding, is_python, promotion_keys, resolve
 from .python_errors import CHECKED, checked
 from .refusals import refused
 from .report import expression_here
 from .state import Trace, escaped, locate, require
 from .storage import READ_ONLY, Storage, View, is_alias
-
-PYTHON_TYPES: dict[str, type] = {"b": bool, "i": int, "f": float, "c": complex}
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 """NumPy function -> its traced form; filled by the modules of `tracer/functions/`."""
@@ -49,30 +48,6 @@ def implements(*functions: Any) -> Callable[[Implementation], Implementation]:
         return implementation
 
     return register
-
-
-_resolved: dict[Any, tuple[tuple[np.dtype, ...], np.dtype]] = {}
-
-
-def resolve(op: Elementwise, keys: tuple[Any, ...]) -> tuple[np.dtype, ...]:
-    """Return the dtypes that a ufunc's loop takes for dtypes and weak Python types."""
-    found = _resolved.get((op, keys))
-    if found is None:
-        try:
-            if all(isinstance(k, type) for k in keys):
-                keys_ = tuple(np.dtype(k) for k in keys)
-            else:
-                keys_ = keys
-            dtypes = op.ufunc.resolve_dtypes((*keys_, None))
-        except TypeError as error:
-            names = " and ".join(_dtype_name(k) for k in keys)
-            raise DTypeError(f"{op.name} is not defined for {names}") from error
-        found = _resolved[(op, keys)] = (dtypes[:-1], dtypes[-1])
-    return found[0]
-
-
-def _dtype_name(key: Any) -> str:
-    return key.__name__ if isinstance(key, type) else DTYPE_NAMES.get(key, str(key))
 
 
 def lift(value: Any, trace: Trace) -> tuple[Atom, Kind]:
@@ -114,15 +89,6 @@ def lift(value: Any, trace: Trace) -> tuple[Atom, Kind]:
     )
 
 
-def check_dtype(dtype: np.dtype) -> None:
-    """Raise where arrays of a dtype are not traced."""
-    if dtype.kind not in "biufc":
-        raise DTypeError(
-            f"{expression_here()}: arrays of dtype {dtype} are not traced; only booleans, "
-            "integers, and real and complex floating point are."
-        )
-
-
 def wrap(atom: Atom, kind: Kind, trace: Trace) -> TracedArray:
     """Return an atom as a traced array of `trace`."""
     return TracedArray(atom, kind, trace)
@@ -162,18 +128,6 @@ def emit(op: Op, operands: Sequence[Any], *, aliases: bool = False) -> Any:
     return wrapped[0] if len(wrapped) == 1 else wrapped
 
 
-def promotion_keys(lifted: Sequence[tuple[Atom, Kind]]) -> tuple[Any, ...]:
-    """Return what decides on a ufunc's loop: dtypes, and Python types for weak numbers."""
-    return tuple(
-        [
-            PYTHON_TYPES[a.type.dtype.kind]
-            if k is Kind.PYTHON and a.type.dtype.kind != "b"  # bools are not weak
-            else a.type.dtype
-            for a, k in lifted
-        ]
-    )
-
-
 def apply_elementwise(
     op: Elementwise,
     operands: Sequence[Any],
@@ -190,9 +144,9 @@ def apply_elementwise(
     trace.builder.provenance = locate(trace)
     if dtypes is None:
         dtypes = resolve(op, promotion_keys(lifted))
-    dtypes = _holding(op, lifted, dtypes)
+    dtypes = holding(op, lifted, dtypes)
     atoms = [convert(a, d, trace) for (a, _), d in zip(lifted, dtypes, strict=True)]
-    if is_operator and op.ufunc in CHECKED and _is_python(op, lifted):
+    if is_operator and op.ufunc in CHECKED and is_python(op, lifted):
         atoms = checked(trace.builder, op.ufunc, atoms)
     try:
         (result,) = trace.builder.emit(op, atoms)
@@ -205,59 +159,11 @@ def apply_elementwise(
         (result,) = trace.builder.emit(op, matched)
     if result.type.shape:
         kind = Kind.ARRAY
-    elif is_operator and _is_python(op, lifted):
+    elif is_operator and is_python(op, lifted):
         kind = Kind.PYTHON
     else:
         kind = Kind.SCALAR
     return TracedArray(result, kind, trace)
-
-
-def _is_python(op: Elementwise, lifted: Sequence[tuple[Atom, Kind]]) -> bool:
-    """Whether Python's own operator takes operands without axes: it gives a Python number.
-
-    Raises
-    ------
-    TypeError
-        As Python, where complex numbers are ordered.
-    """
-    dtypes = [a.type.dtype for a, _ in lifted]
-    kinds = [k for _, k in lifted]
-    if kinds == [Kind.PYTHON, Kind.SCALAR] and dtypes == [np.complex128, np.float64]:
-        # np.float64 is a float, which Python's complex numbers take as their own.
-        return op.ufunc not in _COMPARISONS[2:]
-    if not all(k is Kind.PYTHON for _, k in lifted):
-        return False
-    if op.ufunc in _COMPARISONS[2:] and any(d.kind == "c" for d in dtypes):
-        names = " and ".join(repr(PYTHON_TYPES[d.kind].__name__) for d in dtypes)
-        raise TypeError(f"{op.infix!r} not supported between instances of {names}")
-    return True
-
-
-_COMPARISONS = (
-    np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal
-)  # fmt: skip
-
-
-def _holding(
-    op: Elementwise, lifted: Sequence[tuple[Atom, Kind]], dtypes: tuple[np.dtype, ...]
-) -> tuple[np.dtype, ...]:
-    """Return the dtypes, wider where a comparison has a Python int beyond them.
-
-    Raises
-    ------
-    OverflowError
-        As NumPy, where the dtype of another operation does not hold the int.
-    """
-    for (atom, kind), dtype in zip(lifted, dtypes, strict=True):
-        if kind is not Kind.PYTHON or dtype.kind not in "iu" or not isinstance(atom, Literal):
-            continue
-        limits = np.iinfo(dtype)
-        if limits.min <= int(atom.value) <= limits.max:
-            continue
-        if op.ufunc in _COMPARISONS and dtype != np.uint64:
-            return (atom.type.dtype,) * len(dtypes)
-        raise OverflowError(f"Python integer {int(atom.value)} out of bounds for {dtype}")
-    return dtypes
 
 
 def _binary(ufunc: np.ufunc, reflected: bool = False) -> Callable[..., Any]:

@@ -22,8 +22,9 @@ from ..ir.core import Atom, Value
 from ..ir.errors import UnsupportedError
 from ..ir.ops.random import OBJECT
 from ..ir.types import ArrayType, Kind, layout_of
-from .array import TracedArray, check_dtype
+from .array import TracedArray
 from .commits import Commits
+from .promotion import check_dtype
 from .report import expression_here
 from .state import current
 

@@ -12,9 +12,10 @@ from ..ir.dims import Dim, Size, Symbol, maximum
 from ..ir.errors import ShapeError, StructureError
 from ..ir.ops.control import INDEX, Loop
 from ..ir.types import ArrayType, Kind
-from .array import PYTHON_TYPES, TracedArray, lift
+from .array import TracedArray, lift
 from .functions.shape import cast
 from .nested import close, inline_call, region_dims, trace_region
+from .promotion import PYTHON_TYPES
 from .report import expression_here
 from .size import TracedSize
 from .state import Trace, current, locate, require

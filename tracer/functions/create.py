@@ -11,7 +11,8 @@ from ...ir.errors import ShapeError
 from ...ir.ops.select import Where
 from ...ir.ops.shape import Concatenate, Copy, Full
 from ...ir.types import Kind, c_strides
-from ..array import TracedArray, check_dtype, emit, implements, unsupported
+from ..array import TracedArray, emit, implements, unsupported
+from ..promotion import check_dtype
 from ..size import shape_of
 from ..state import require
 from .shape import (

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...ir.types import Kind, c_strides
-from ..array import PYTHON_TYPES, TracedArray, implements, is_traced
+from ..array import TracedArray, implements, is_traced
+from ..promotion import PYTHON_TYPES
 from ..size import caller, seen
 from .shape import as_array
 

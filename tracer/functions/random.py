@@ -18,7 +18,8 @@ from ...ir.core import Literal
 from ...ir.errors import UnsupportedError
 from ...ir.ops.random import Draw, Seed
 from ...ir.types import ArrayType, Kind
-from ..array import FUNCTIONS, TracedArray, check_dtype, lift
+from ..array import FUNCTIONS, TracedArray, lift
+from ..promotion import check_dtype
 from ..report import expression_here
 from ..state import Trace, locate, require
 from .generators import (

@@ -16,16 +16,8 @@ from ...ir.ops.dynamic import Iota
 from ...ir.ops.select import Convert, Imag, Real
 from ...ir.ops.shape import BroadcastTo, Copy, Full, Reshape, Transpose
 from ...ir.types import Kind, c_strides
-from ..array import (
-    PYTHON_TYPES,
-    TracedArray,
-    check_dtype,
-    emit,
-    implements,
-    lift,
-    method,
-    unsupported,
-)
+from ..array import TracedArray, emit, implements, lift, method, unsupported
+from ..promotion import PYTHON_TYPES, check_dtype
 from ..size import match, shape_of
 from ..state import require
 

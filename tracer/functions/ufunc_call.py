@@ -10,16 +10,8 @@ import numpy as np
 from ...ir.dims import Dim
 from ...ir.errors import ShapeError
 from ...ir.op import ELEMENTWISE, Elementwise, broadcast
-from ..array import (
-    UFUNCS,
-    TracedArray,
-    apply_elementwise,
-    is_traced,
-    lift,
-    promotion_keys,
-    ufunc_name,
-    unsupported,
-)
+from ..array import UFUNCS, TracedArray, apply_elementwise, is_traced, lift, ufunc_name, unsupported
+from ..promotion import promotion_keys
 from ..state import require
 from .core_dims import call_with_core_dims
 from .create import in_order, where

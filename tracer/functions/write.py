@@ -13,17 +13,8 @@ from ...ir.errors import ShapeError, UnsupportedError
 from ...ir.op import broadcast
 from ...ir.ops.index import Index, index_shape
 from ...ir.types import Kind
-from ..array import (
-    PYTHON_TYPES,
-    TracedArray,
-    convert,
-    emit,
-    implements,
-    is_traced,
-    lift,
-    method,
-    unsupported,
-)
+from ..array import TracedArray, convert, emit, implements, is_traced, lift, method, unsupported
+from ..promotion import PYTHON_TYPES
 from ..report import expression_here
 from ..size import match
 from ..source import current_location
