@@ -43,6 +43,33 @@ def copied_layout(type: ArrayType, layout: Layout) -> Layout:
     return tuple(s * type.dtype.itemsize for s in result.strides)
 
 
+def reduced_layout(
+    type: ArrayType, layout: Layout, axes: Sequence[int], keepdims: bool, itemsize: int
+) -> Layout:
+    """Return the strides that a ufunc's `reduce` gives its result, None for C order.
+
+    NumPy's own iterator decides, as for elementwise ops; `axes` are negative.
+    """
+    if layout is None:
+        return None
+    dummy = _dummy(type, layout)
+    dropped = {axis + dummy.ndim for axis in axes}
+    kept = [k for k in range(dummy.ndim) if k not in dropped]
+    places = [kept.index(k) if k in kept else -1 for k in range(dummy.ndim)]
+    operands: list[Any] = [dummy, None]
+    flags: Any = [["readonly"], ["readwrite", "allocate"]]
+    op_axes: Any = [list(range(dummy.ndim)), places]
+    iterator = np.nditer(operands, ["reduce_ok", "zerosize_ok"], flags, op_axes=op_axes, order="K")
+    result = iterator.operands[-1]
+    if result.flags.c_contiguous:
+        return None
+    strides = [s * itemsize for s in result.strides]
+    if keepdims:
+        for axis in sorted(dropped):
+            strides.insert(axis, itemsize)
+    return tuple(strides)
+
+
 def _dummy(type: ArrayType, layout: Layout) -> np.ndarray:
     """Return an array of bytes that has the shape and the strides of a value, and no memory."""
     type = type.typical

@@ -582,3 +582,22 @@ def test_whether_two_arguments_are_one_array_is_refused() -> None:
     with pytest.raises(pb.UnsupportedError, match=r"`x is not y` asks .* are one"):
         pb.compile(f)(np.ones(2), np.ones(2))
     assert pb.compile(g)(np.ones(2)) == (True, False, True)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, 2, (0, 1), (0, 2)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_reductions_have_the_memory_order_of_numpys(exact: bool, axis: Any, keepdims: bool) -> None:
+    def f(x: Any) -> Any:
+        def reduce(function: Any) -> Any:
+            return function(x, axis=axis, keepdims=keepdims)
+
+        mean = reduce(np.mean)
+        return mean, reduce(np.sum), reduce(np.max) * 2.0, np.ravel(mean, "K"), reduce(np.any)
+
+    base = np.arange(24.0).reshape(2, 3, 4)
+    for x in (base, np.asfortranarray(base), base.transpose(1, 2, 0), base[:, ::-1], base[::-1].T):
+        for found, expected in zip(pb.compile(f, exact=exact)(x), f(x), strict=True):
+            np.testing.assert_array_equal(found, expected)
+            assert found.flags.c_contiguous == expected.flags.c_contiguous
+            assert found.flags.f_contiguous == expected.flags.f_contiguous

@@ -12,7 +12,7 @@ from ..dims import Size
 from ..errors import ShapeError
 from ..op import Array, Cost, Emitter, Op, Scatter
 from ..samples import numbers
-from ..types import ArrayType, Shape
+from ..types import ArrayType, Layout, Shape
 
 
 def reduced_shape(shape: Shape, axes: Sequence[int], keepdims: bool) -> Shape:
@@ -43,6 +43,14 @@ class Reduction(Op):
             )
         dtype = np.dtype(bool) if self.ufunc in (np.logical_or, np.logical_and) else x.dtype
         return (ArrayType(dtype, reduced_shape(x.shape, self.axes, self.keepdims)),)
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        from ..layout import reduced_layout
+
+        itemsize = self.infer(*types)[0].dtype.itemsize
+        return (reduced_layout(types[0], layouts[0], self.axes, self.keepdims, itemsize),)
 
     def evaluate(self, *operands: Array) -> Any:
         x = np.asarray(operands[0])

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import DTypeError, ShapeError
 from ..op import ELEMENTWISE, Array, Cost, Elementwise, Emitter, Op, Scatter, broadcast
 from ..samples import numbers
-from ..types import ArrayType
+from ..types import ArrayType, Layout
 from .cumulative import LinearRecurrence, but_first, but_last, first
 from .index import apply
 from .reduce import other_factors, reduced_shape
@@ -121,6 +121,14 @@ class UfuncReduce(Op):
     def _starts_with_first(self) -> bool:
         none = self.start == "identity" and self.function.ufunc.identity is None
         return self.start == "first" or none
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        from ..layout import reduced_layout
+
+        itemsize = self.infer(*types)[0].dtype.itemsize
+        return (reduced_layout(types[0], layouts[0], self.axes, self.keepdims, itemsize),)
 
     def evaluate(self, *operands: Array) -> Any:
         options: dict[str, Any] = {}
