@@ -601,3 +601,17 @@ def test_reductions_have_the_memory_order_of_numpys(exact: bool, axis: Any, keep
             np.testing.assert_array_equal(found, expected)
             assert found.flags.c_contiguous == expected.flags.c_contiguous
             assert found.flags.f_contiguous == expected.flags.f_contiguous
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_running_totals_have_the_memory_order_of_numpys(exact: bool, axis: int) -> None:
+    def f(x: Any) -> Any:
+        total = np.cumsum(x, axis=axis)
+        return total / 2.0, np.multiply.accumulate(x, axis=axis) * 2.0, np.ravel(total * 1.5, "K")
+
+    base = np.arange(24.0).reshape(2, 3, 4)
+    for x in (base, np.asfortranarray(base), base.transpose(1, 2, 0), base[:, ::-1], base[::-1].T):
+        for found, expected in zip(pb.compile(f, exact=exact)(x), f(x), strict=True):
+            np.testing.assert_array_equal(found, expected)
+            assert found.strides == expected.strides

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import DTypeError
 from ..op import ELEMENTWISE, Array, Cost, Emitter, Op, Scatter
 from ..samples import numbers
-from ..types import ArrayType
+from ..types import ArrayType, Layout
 from .index import apply
 
 
@@ -103,6 +103,14 @@ class Cumulative(Op):
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return types
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        from ..layout import elementwise_layout
+
+        itemsize = self.infer(*types)[0].dtype.itemsize
+        return (elementwise_layout(types[:1], layouts[:1], itemsize),)
 
     def evaluate(self, *operands: Array) -> Any:
         x = np.asarray(operands[0])

@@ -337,6 +337,14 @@ class UfuncAccumulate(Op):
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return (types[0].with_dtype(self.dtype),)
 
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        from ..layout import elementwise_layout
+
+        itemsize = self.infer(*types)[0].dtype.itemsize
+        return (elementwise_layout(types[:1], layouts[:1], itemsize),)
+
     def evaluate(self, *operands: Array) -> Any:
         return self.function.ufunc.accumulate(np.asarray(operands[0]), axis=self.axis)
 
