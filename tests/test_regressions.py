@@ -615,3 +615,17 @@ def test_running_totals_have_the_memory_order_of_numpys(exact: bool, axis: int) 
         for found, expected in zip(pb.compile(f, exact=exact)(x), f(x), strict=True):
             np.testing.assert_array_equal(found, expected)
             assert found.strides == expected.strides
+
+
+def test_products_cast_into_the_memory_order_of_numpys() -> None:
+    def f(a: Any, b: Any) -> Any:
+        return np.sin(a) @ b, a @ np.stack([b, b + 1], 1)
+
+    rng = np.random.default_rng(0)
+    compiled = pb.compile(f, exact=True)
+    for _ in range(30):
+        a = np.asfortranarray(rng.normal(size=(4, 7)).astype(np.float32))
+        b = rng.normal(size=7)
+        for found, expected in zip(compiled(a, b), f(a, b), strict=True):
+            assert found.tobytes() == expected.tobytes()
+    pb.check_grads(lambda b: np.sum(f(a, b)[0]), (b,), order=2)

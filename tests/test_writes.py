@@ -355,3 +355,20 @@ def test_vjp_of_overlapping_arguments_is_refused_and_of_others_right() -> None:
     dx, dy = pull((np.ones(5), 1.0))
     np.testing.assert_array_equal(dx, [1.0, 0.0, 0.0, 0.0, 0.0])
     np.testing.assert_array_equal(dy, [3.0, 3.0, 3.0, 3.0, 2.0])
+
+
+def test_elements_are_written_through_a_reshape_without_a_copy() -> None:
+    def f(x: Any) -> Any:
+        flat, rows = x.reshape(-1), x.reshape(6, 4)
+        for i in range(1, 9):
+            flat[-i] = flat[i] * 2
+            rows[i % 6, i % 4 - 4] += flat[0]
+        flat[3] = 7.0
+        return np.sum(x * x)
+
+    plain, ours = np.arange(24.0).reshape(2, 3, 4), np.arange(24.0).reshape(2, 3, 4)
+    compiled = pb.compile(f)
+    assert compiled(ours) == pytest.approx(f(plain))
+    np.testing.assert_array_equal(ours, plain)
+    assert compiled.inspect(ours).plan.copied == 0
+    pb.check_grads(lambda x: f(x.copy()), (plain / 10,), order=2)

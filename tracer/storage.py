@@ -13,7 +13,7 @@ composed (a reshape, an index array within a slice) updates the part, and writes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -209,6 +209,10 @@ def _through(builder: Builder, step: Step, part: _Part, whole: Atom, parent: Ato
         composed = _composed(op.index, step.operands, part, parent)
         if composed is not None:
             return composed
+    elif isinstance(op, Reshape):
+        element = _element(part, whole, parent)
+        if element is not None:
+            return element
     content = part.whole(builder, whole) or part.update(builder, whole)
     everything = _Part.everything(parent, content)
     if isinstance(op, Transpose):
@@ -244,6 +248,18 @@ def _labelled(builder: Builder, op: Einsum, parent: Atom, content: Atom) -> _Par
         shape = [size if k == axis else 1 for k in range(len(output))]
         positions[label] = _reshaped(builder, builder.one(Iota(size)), shape)
     return _Part((AT,) * len(labels), tuple([positions[n] for n in labels]), content)
+
+
+def _element(part: _Part, whole: Atom, parent: Atom) -> _Part | None:
+    """Return one element of a reshaped array as an element of the array, None for other parts."""
+    shapes: Any = whole.type.shape, parent.type.shape
+    items: Any = part.items
+    if not all(isinstance(n, int) for n in (*items, *shapes[0], *shapes[1])) or not items:
+        return None
+    wrapped = [i % d for i, d in zip(items, shapes[0], strict=True)]
+    position = np.ravel_multi_index(wrapped, shapes[0])
+    places = np.unravel_index(position, shapes[1])
+    return _Part(tuple([int(k) for k in places]), (), part.value)
 
 
 def _full(index: Index_, parent: Atom) -> Index_:

@@ -12,6 +12,7 @@ import numpy as np
 from ...ir.errors import DTypeError, ShapeError
 from ...ir.ops.linalg import Band, Cholesky, Det, Inv, MatrixShapeError, SLogDet, Solve
 from ...ir.ops.matmul import Dot, MatMul, VecDot, same_bits_as_dot
+from ...ir.ops.shape import Copy
 from ...ir.types import Kind
 from ..array import UFUNCS, TracedArray, emit, implements, method, unsupported
 from ..source import current_location
@@ -52,9 +53,13 @@ def _refuse(name: str, options: dict[str, Any]) -> None:
 
 
 def matmul(a: Any, b: Any, /, *, dtype: Any = None, **options: Any) -> Any:
-    """As `np.matmul`."""
+    """As `np.matmul`, which casts into C order."""
     _refuse("np.matmul", options)
-    a, b = _promoted(a, b, dtype)
+    given = strong(a), strong(b)
+    a, b = [
+        x if x.dtype == y.dtype or x._atom.layout is None else emit(Copy("C"), (x,))
+        for x, y in zip(_promoted(*given, dtype), given, strict=True)
+    ]
     if not a.shape or not b.shape:
         raise ShapeError("matmul: an operand has no axes; write a * b for a product with a scalar")
     return emit(MatMul(min(a.ndim, 2), min(b.ndim, 2)), (a, b))
