@@ -629,3 +629,15 @@ def test_products_cast_into_the_memory_order_of_numpys() -> None:
         for found, expected in zip(compiled(a, b), f(a, b), strict=True):
             assert found.tobytes() == expected.tobytes()
     pb.check_grads(lambda b: np.sum(f(a, b)[0]), (b,), order=2)
+
+
+def test_powers_of_arrays_without_axes_are_as_of_others() -> None:
+    def f(x: Any) -> Any:
+        return x**2, x**0.5, x**1, x**-1.0
+
+    for dtype in (bool, np.int8, np.float32, np.float64):
+        x = np.array(2, dtype)
+        for found, expected in zip(pb.compile(f, exact=True)(x), f(x), strict=True):
+            assert type(found) is type(expected)
+            assert found.dtype == expected.dtype
+            assert found.tobytes() == expected.tobytes()

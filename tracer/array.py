@@ -202,7 +202,10 @@ def _power(self: TracedArray, other: Any) -> Any:
     """`x ** n`: NumPy replaces a few scalar exponents of inexact arrays by cheaper ufuncs."""
     if not _is_operand(other):
         return NotImplemented
-    if type(other) in (int, float) and self._value.type.shape:
+    is_array = bool(self._value.type.shape) or (
+        self._kind is Kind.ARRAY and self.dtype.kind != "c"  # NumPy's own distinction
+    )
+    if is_array and type(other) in (int, float):
         fast = _FAST_POWERS.get(float(other))
         if fast is not None and self.dtype.kind in "fc":
             return apply_elementwise(ELEMENTWISE[fast], (self,))
