@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import linecache
 import re
 import warnings
@@ -13,19 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import surface_cases as cases
 from click.testing import CliRunner
 
 import pullback as pb
 from pullback import cli, coverage_report
 from pullback.tracer.refusals import REFUSALS
 from pullback.tracer.surface import MODULES, Class, Entry
-
-_PATH = Path(__file__).with_name("surface_cases.py")
-_SPEC = importlib.util.spec_from_file_location(_PATH.stem, _PATH)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-cases = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(cases)
 
 ENTRIES = coverage_report.surface()
 NUMPY = [e for e in ENTRIES if e.module in MODULES]

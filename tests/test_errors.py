@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import error_cases as cases
 import numpy as np
 import pytest
 
@@ -18,17 +17,6 @@ import pullback as pb
 HERE = Path(__file__).parent
 
 
-def load(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-cases = load(HERE / "error_cases.py")
 CASES = cases.CASES
 VECTOR = np.array([1.0, 2.0, 3.0])
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
+import differences
 import numpy as np
 import pytest
 
@@ -26,13 +25,6 @@ from pullback.ir.samples import numbers
 from pullback.ir.types import ArrayType, type_of
 from pullback.passes.reverse import reverse
 
-_spec = importlib.util.spec_from_file_location(
-    "differences", Path(__file__).parents[1] / "differences.py"
-)
-assert _spec is not None
-assert _spec.loader is not None
-differences = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(differences)
 inexact, largest = differences.inexact, differences.largest
 
 # As NumPy does, a conversion from complex to real warns.

@@ -7,12 +7,12 @@ be written into, exactly where NumPy's does.
 from __future__ import annotations
 
 import copy
-import importlib.util
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import against_numpy as against
+import function_cases as cases
 import numpy as np
 import pytest
 
@@ -25,18 +25,6 @@ from pullback.tracer.array import TracedArray
 from pullback.tracer.inputs import Inputs
 from pullback.tracer.state import Trace
 from pullback.tracer.trace import call_traced
-
-
-def load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-cases, against = load("function_cases"), load("against_numpy")
 
 Case = Callable[..., Any]
 

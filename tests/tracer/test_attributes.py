@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import against_numpy as against
 import numpy as np
 import pytest
 
 import pullback as pb
 from pullback.ir.samples import numbers
-
-_SPEC = importlib.util.spec_from_file_location(
-    "against_numpy", Path(__file__).with_name("against_numpy.py")
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-against = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(against)
 
 Case = Callable[..., Any]
 

@@ -7,12 +7,13 @@ same class.
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import differences
+import function_cases as cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -32,17 +33,6 @@ from pullback.tracer.state import Trace
 HERE = Path(__file__).parent
 
 
-def load(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-differences = load(HERE.parent / "differences.py")
-cases = load(HERE / "function_cases.py")
 ARRAYS, BINARY, CASES, ROUNDED = cases.ARRAYS, cases.BINARY, cases.CASES, cases.ROUNDED
 OPERATORS, TRACED_INDICES = cases.OPERATORS, cases.TRACED_INDICES
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import against_numpy as against
 import numpy as np
 import pytest
 
@@ -14,14 +13,6 @@ import pullback as pb
 from pullback.ir.errors import UnsupportedError
 from pullback.ir.op import ELEMENTWISE
 from pullback.ir.samples import numbers
-
-_spec = importlib.util.spec_from_file_location(
-    "against_numpy", Path(__file__).with_name("against_numpy.py")
-)
-assert _spec is not None
-assert _spec.loader is not None
-against = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(against)
 
 Case = Callable[..., Any]
 

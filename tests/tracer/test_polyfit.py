@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import against_numpy
 import numpy as np
 import pytest
 
 import pullback as pb
 from pullback.ir.samples import numbers
 
-_spec = importlib.util.spec_from_file_location(
-    "against_numpy", Path(__file__).parent / "against_numpy.py"
-)
-assert _spec is not None
-assert _spec.loader is not None
-against_numpy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(against_numpy)
 Case, close, same_bits = against_numpy.Case, against_numpy.close, against_numpy.same_bits
 compare, differentiate = against_numpy.compare, against_numpy.differentiate
 

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import against_numpy as against
 import numpy as np
 import pytest
 
 import pullback as pb
 from pullback.tracer.functions.polynomial_package import FAMILIES
-
-_SPEC = importlib.util.spec_from_file_location(
-    "against_numpy", Path(__file__).with_name("against_numpy.py")
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-against = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(against)
 
 Case = Callable[..., Any]
 X, Y = np.array([0.31, 0.72, -0.23, 0.64]), np.array([0.5, -0.25, 0.75])

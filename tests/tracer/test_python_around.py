@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
+import around_cases as around
 import numpy as np
 import pytest
 
 import pullback as pb
 
 HERE = Path(__file__).parent
-_spec = importlib.util.spec_from_file_location("around_cases", HERE / "around_cases.py")
-assert _spec is not None
-assert _spec.loader is not None
-around = importlib.util.module_from_spec(_spec)
-sys.modules["around_cases"] = around
-_spec.loader.exec_module(around)
 
 X = np.array([0.75, -1.5, 2.25])
 
