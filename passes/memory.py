@@ -26,12 +26,10 @@ from types import MappingProxyType
 
 from ..ir.binding import instantiated
 from ..ir.core import Atom, Eqn, Function, Value
-from ..ir.op import Effect
 from ..ir.ops.control import Fused, Loop
 from ..ir.ops.effects import WriteBack
-from ..ir.ops.index import AT, Index, IndexAdd, IndexUpdate, Item, Span
 from ..ir.plan import Cell, Home, LoopPlan, Plan
-from ..ir.types import c_strides
+from .donation import assigns_safely, donated
 from .protect import FOREVER, protect, shares_memory
 
 
@@ -72,9 +70,10 @@ def plan_memory(function: Function) -> Plan:
     planner = _Planner()
     for p in function.params:
         planner.cells[p] = Cell(Home.CALLER, p, FOREVER)
-    planner.donated = _donated(function)
+    ends = _ends(function.eqns, function.results)
+    planner.donated = donated(function, ends)
     leaving = _leaving(function.eqns, function.results)
-    block = _Block(planner, _ends(function.eqns, function.results), leaving, {}, {})
+    block = _Block(planner, ends, leaving, {}, {})
     block.lend(set(planner.donated.values()))
     block.run(function.eqns)
     return Plan(
@@ -105,68 +104,6 @@ def _ends(eqns: Sequence[Eqn], results: Sequence[Atom]) -> dict[Value, int]:
             base, view = eqn.operands[0], eqn.results[0]
             ends[base] = max(ends[base], ends.get(view, -1))
     return ends
-
-
-def _donated(function: Function) -> dict[Value, Value]:
-    """Return the values that may be computed in the memory of an argument, with the argument.
-
-    They lie between an argument and the content that is written back into it, are not read after
-    that, and from the first of them on nothing can raise: a call that fails leaves its arguments as
-    they were.
-    """
-    backs = {e.operands[1]: e.operands[0] for e in function.eqns if isinstance(e.op, WriteBack)}
-    if not backs:
-        return {}
-    contents = frozenset(backs)
-    ends = _ends(function.eqns, function.results)
-    first = next(k for k, e in enumerate(function.eqns) if isinstance(e.op, WriteBack))
-    found: dict[Value, Value] = {}
-    for eqn in reversed(function.eqns):
-        if _may_raise(eqn):
-            break
-        for result in eqn.results:
-            param = backs.get(result)
-            if not isinstance(param, Value) or eqn.op.is_view:
-                continue
-            if result not in contents and ends.get(result, -1) >= first:
-                continue
-            for position, operand in enumerate(eqn.operands):
-                within = eqn.op.is_elementwise or eqn.op.updates == position
-                if within and isinstance(operand, Value) and operand.type == result.type:
-                    found[result] = param
-                    backs[operand] = param
-    return found
-
-
-def _may_raise(eqn: Eqn) -> bool:
-    if isinstance(eqn.op, WriteBack):
-        return False
-    if isinstance(eqn.op, Index | IndexUpdate | IndexAdd) and AT in eqn.op.index:
-        return True
-    return eqn.op.effect is not Effect.PURE
-
-
-def _assigns_safely(eqn: Eqn) -> bool:
-    """Whether NumPy's assignment looks after a value that overlaps with what it is assigned to.
-
-    It does not where one axis is read and written in different steps of the same direction:
-    `x[::2] = x[:3]` reads what it has written before.
-    """
-    if not isinstance(eqn.op, IndexUpdate):
-        return False
-    target, value = eqn.operands[:2]
-    lead = target.type.ndim - eqn.op.axes
-    items: list[Item] = [Span(0, d, 1) for d in target.type.shape[:lead]]
-    items += [i for i in eqn.op.index if i is not None]
-    kept = [(k, i) for k, i in enumerate(items) if isinstance(i, Span)]
-    if len(kept) != 1 or AT in items or not value.type.shape:
-        return True
-    ((axis, span),) = kept
-    strides, read = [
-        a.layout or c_strides(a.type.dtype.itemsize, a.type.shape) for a in (target, value)
-    ]
-    written = strides[axis] * span.step
-    return written == read[-1] or written * read[-1] < 0
 
 
 def _leaving(eqns: Sequence[Eqn], results: Sequence[Atom]) -> set[Value]:
@@ -296,7 +233,7 @@ class _Block:
             others = [
                 a
                 for k, a in enumerate(eqn.operands)
-                if k != op.updates and not (k == 1 and _assigns_safely(eqn))
+                if k != op.updates and not (k == 1 and assigns_safely(eqn))
             ]
             if (
                 cell is not None
