@@ -92,8 +92,20 @@ class LinearRecurrence(Op):
         ]
 
 
+class Running(Op):
+    """Base of ops that a ufunc's `accumulate` computes: they keep the memory order."""
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        from ..layout import elementwise_layout
+
+        itemsize = self.infer(*types)[0].dtype.itemsize
+        return (elementwise_layout(types[:1], layouts[:1], itemsize),)
+
+
 @dataclass(frozen=True)
-class Cumulative(Op):
+class Cumulative(Running):
     """The running reduction along one axis (negative): `x : T[..., n] -> T[..., n]`."""
 
     cost = Cost.CHEAP
@@ -103,14 +115,6 @@ class Cumulative(Op):
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return types
-
-    def layouts(
-        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
-    ) -> tuple[Layout, ...] | None:
-        from ..layout import elementwise_layout
-
-        itemsize = self.infer(*types)[0].dtype.itemsize
-        return (elementwise_layout(types[:1], layouts[:1], itemsize),)
 
     def evaluate(self, *operands: Array) -> Any:
         x = np.asarray(operands[0])

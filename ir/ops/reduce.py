@@ -23,8 +23,23 @@ def reduced_shape(shape: Shape, axes: Sequence[int], keepdims: bool) -> Shape:
     return tuple(d for i, d in enumerate(shape) if i not in dropped)
 
 
+class Reducing(Op):
+    """Base of ops that a ufunc's `reduce` computes: their results have its memory order."""
+
+    axes: tuple[int, ...]
+    keepdims: bool
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        from ..layout import reduced_layout
+
+        itemsize = self.infer(*types)[0].dtype.itemsize
+        return (reduced_layout(types[0], layouts[0], self.axes, self.keepdims, itemsize),)
+
+
 @dataclass(frozen=True)
-class Reduction(Op):
+class Reduction(Reducing):
     """Reduce over `axes` (negative, ascending) with a ufunc: `x : T[*lead, ...] -> T[...]`."""
 
     is_reduction = True
@@ -43,14 +58,6 @@ class Reduction(Op):
             )
         dtype = np.dtype(bool) if self.ufunc in (np.logical_or, np.logical_and) else x.dtype
         return (ArrayType(dtype, reduced_shape(x.shape, self.axes, self.keepdims)),)
-
-    def layouts(
-        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
-    ) -> tuple[Layout, ...] | None:
-        from ..layout import reduced_layout
-
-        itemsize = self.infer(*types)[0].dtype.itemsize
-        return (reduced_layout(types[0], layouts[0], self.axes, self.keepdims, itemsize),)
 
     def evaluate(self, *operands: Array) -> Any:
         x = np.asarray(operands[0])

@@ -16,10 +16,10 @@ import numpy as np
 from ..errors import DTypeError, ShapeError
 from ..op import ELEMENTWISE, Array, Cost, Elementwise, Emitter, Op, Scatter, broadcast
 from ..samples import numbers
-from ..types import ArrayType, Layout
-from .cumulative import LinearRecurrence, but_first, but_last, first
+from ..types import ArrayType
+from .cumulative import LinearRecurrence, Running, but_first, but_last, first
 from .index import apply
-from .reduce import other_factors, reduced_shape
+from .reduce import Reducing, other_factors, reduced_shape
 
 INF = float("inf")
 
@@ -78,7 +78,7 @@ def slope(function: Elementwise, side: int, ct: Array, *step: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class UfuncReduce(Op):
+class UfuncReduce(Reducing):
     """`function.reduce` over `axes` (negative, ascending), in `dtype`.
 
     Operands are x, where `start` is "operand" its scalar, and where `masked` a bool mask. Without
@@ -121,14 +121,6 @@ class UfuncReduce(Op):
     def _starts_with_first(self) -> bool:
         none = self.start == "identity" and self.function.ufunc.identity is None
         return self.start == "first" or none
-
-    def layouts(
-        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
-    ) -> tuple[Layout, ...] | None:
-        from ..layout import reduced_layout
-
-        itemsize = self.infer(*types)[0].dtype.itemsize
-        return (reduced_layout(types[0], layouts[0], self.axes, self.keepdims, itemsize),)
 
     def evaluate(self, *operands: Array) -> Any:
         options: dict[str, Any] = {}
@@ -319,7 +311,7 @@ def chain_vjp(function: Elementwise, axis: int, ct: Array, y: Array, x: Array) -
 
 
 @dataclass(frozen=True)
-class UfuncAccumulate(Op):
+class UfuncAccumulate(Running):
     """`function.accumulate` along one axis (negative): `x : T[..., n] -> T[..., n]`."""
 
     name = "ufunc_accumulate"
@@ -336,14 +328,6 @@ class UfuncAccumulate(Op):
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return (types[0].with_dtype(self.dtype),)
-
-    def layouts(
-        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
-    ) -> tuple[Layout, ...] | None:
-        from ..layout import elementwise_layout
-
-        itemsize = self.infer(*types)[0].dtype.itemsize
-        return (elementwise_layout(types[:1], layouts[:1], itemsize),)
 
     def evaluate(self, *operands: Array) -> Any:
         return self.function.ufunc.accumulate(np.asarray(operands[0]), axis=self.axis)
