@@ -451,7 +451,7 @@ class TracedArray:
     __ge__ = _binary(np.greater_equal)
 
 
-for _name, _ufunc in {
+_BINARY: dict[str, np.ufunc] = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
@@ -463,33 +463,27 @@ for _name, _ufunc in {
     "xor": np.bitwise_xor,
     "lshift": np.left_shift,
     "rshift": np.right_shift,
-}.items():
+}
+for _name, _ufunc in _BINARY.items():
     setattr(TracedArray, f"__{_name}__", _binary(_ufunc))
     setattr(TracedArray, f"__r{_name}__", _binary(_ufunc, reflected=True))
 TracedArray.__rpow__ = _binary(np.power, reflected=True)  # type: ignore[attr-defined]
 
 
-def _augmented(symbol: str, operation: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+def _augmented(ufunc: np.ufunc, operation: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def method(self: TracedArray, other: Any) -> Any:
         result = operation(self, other)
         if self._kind is not Kind.ARRAY:
             return result
         from .functions.write import augment
 
-        return augment(self, result, symbol)
+        return augment(self, result, ufunc.__name__)
 
     return method
 
 
-for _name, _symbol in {
-    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**",
-    "and": "&", "or": "|", "xor": "^", "lshift": "<<", "rshift": ">>", "matmul": "@",
-}.items():  # fmt: skip
-    setattr(
-        TracedArray,
-        f"__i{_name}__",
-        _augmented(f"{_symbol}=", getattr(operator, f"__{_name}__")),
-    )
+for _name, _ufunc in {**_BINARY, "pow": np.power, "matmul": np.matmul}.items():
+    setattr(TracedArray, f"__i{_name}__", _augmented(_ufunc, getattr(operator, f"__{_name}__")))
 
 
 def _for_caller(value: Any, frame: Any) -> Any:

@@ -184,8 +184,8 @@ def _fill(a: TracedArray, mask: TracedArray, value: Any) -> Any:
     return where(mask, TracedArray(atom, Kind.SCALAR, trace), a)
 
 
-def augment(old: TracedArray, result: Any, operator: str) -> TracedArray:
-    """Do `old op= ...`, where `result` is `old op ...`; return `old`.
+def augment(old: TracedArray, result: Any, name: str) -> TracedArray:
+    """Do `old op= ...`, where `result` is `old op ...` by the ufunc `name`; return `old`.
 
     Raises
     ------
@@ -195,7 +195,6 @@ def augment(old: TracedArray, result: Any, operator: str) -> TracedArray:
     trace = check_writeable(old)
     result = traced(result)
     if not np.can_cast(result.dtype, old.dtype, "same_kind"):
-        name = _UFUNC_NAMES.get(operator, operator)
         raise TypeError(
             f"Cannot cast ufunc '{name}' output from {result.dtype!r} to {old.dtype!r} with "
             "casting rule 'same_kind'"
@@ -209,23 +208,6 @@ def augment(old: TracedArray, result: Any, operator: str) -> TracedArray:
     place = locate(old, Ellipsis)
     write(place, convert(lift(result, trace)[0], old.dtype, trace), trace)
     return old
-
-
-_UFUNC_NAMES = {
-    "+=": "add",
-    "-=": "subtract",
-    "*=": "multiply",
-    "/=": "divide",
-    "//=": "floor_divide",
-    "%=": "remainder",
-    "**=": "power",
-    "&=": "bitwise_and",
-    "|=": "bitwise_or",
-    "^=": "bitwise_xor",
-    "<<=": "left_shift",
-    ">>=": "right_shift",
-    "@=": "matmul",
-}
 
 
 # ---- `out=` --------------------------------------------------------------------------------------
