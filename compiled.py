@@ -68,7 +68,6 @@ class Entry(GuardedEntry):
             call,
             name=owner.name,
             has_aux=options.has_aux,
-            writes_back=wanted is None,
             wanted=wanted,
         )
         self._stage("trace", self.traced.function, started)

@@ -62,7 +62,6 @@ class GuardedEntry:
         *,
         name: str,
         has_aux: bool,
-        writes_back: bool,
         wanted: Wanted | None,
     ) -> None:
         self.traced = trace(
@@ -72,7 +71,7 @@ class GuardedEntry:
             call.objects,
             name=name,
             has_aux=has_aux,
-            writes_back=writes_back,
+            writes_back=wanted is None,
             arrays=call.arrays,
             shared=call.shared,
         )

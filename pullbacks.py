@@ -138,7 +138,6 @@ class _Entry(GuardedEntry):
             call,
             name=owner.name,
             has_aux=owner.has_aux,
-            writes_back=False,
             wanted=self.wanted,
         )
         forward, backward = owner.derive(self.traced, self.wanted)
