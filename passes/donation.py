@@ -14,9 +14,9 @@ from ..ir.types import c_strides
 def donated(function: Function, ends: Mapping[Value, int]) -> dict[Value, Value]:
     """Return the values that may be computed in the memory of an argument, with the argument.
 
-    `ends` says by number where each value is read for the last time. They lie between an argument and the content that is written back into it, are not read after
+    They lie between an argument and the content that is written back into it, are not read after
     that, and from the first of them on nothing can raise: a call that fails leaves its arguments as
-    they were.
+    they were. `ends` says by number where each value is read for the last time.
     """
     backs = {e.operands[1]: e.operands[0] for e in function.eqns if isinstance(e.op, WriteBack)}
     if not backs:
