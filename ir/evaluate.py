@@ -16,6 +16,7 @@ from .core import Atom, Eqn, Function, Literal, Module, Value
 from .dims import Dim, Size, Symbol, substitute, symbols
 from .errors import ArgumentError, DTypeError, ShapeError, VerificationError
 from .op import Op
+from .ops.cond import Cond
 from .ops.control import Call, Fused, Loop, run_loop
 from .ops.dynamic import AsSize
 from .types import ArrayType, Kind
@@ -177,6 +178,10 @@ class _Interpreter:
         if isinstance(op, Fused):
             inner = [concrete_size(d, sizes) for d in op.dims]
             return self.run(op.body, operands, dict(zip(op.body.dims, inner, strict=True)))
+        if isinstance(op, Cond):
+            branch = op.branches[op.chosen(operands[0])]
+            inner = [concrete_size(d, sizes) for d in op.dims]
+            return self.run(branch, operands[1:], dict(zip(branch.dims, inner, strict=True)))
         if isinstance(op, Call):
             return self.call(op, operands)
         value = concrete_op(op, sizes).evaluate(*operands)

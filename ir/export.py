@@ -243,5 +243,5 @@ def _json_attributes(op: Op, dims: DimNames) -> dict[str, str]:
     return {
         key: format_attribute(value, dims, Constants())
         for key, value in op.attributes().items()
-        if not isinstance(value, Function)
+        if not (isinstance(value, Function) or (key == "branches" and op.regions))
     }

@@ -16,7 +16,7 @@ from .dims import Dim
 from .forms import has_plain_attributes, infix_ops, subscript_text, transpose_for
 from .literals import Constants, format_literal
 from .names import Names
-from .op import Op
+from .ops.cond import Cond
 from .ops.control import INDEX, Call, Fused, Loop
 from .ops.index import Index, IndexAdd, IndexUpdate
 from .ops.shape import Transpose
@@ -177,7 +177,7 @@ class _Printer:
         operands = [self._atom(a, names, context) for a in eqn.operands]
         rows: list[Row] = []
         regions: dict[int, str] = {}
-        for label, region in _regions(eqn.op):
+        for label, region in _regions(eqn):
             if id(region) not in regions:
                 regions[id(region)] = region_name = names.take(label)
                 rows += self._definition(region_name, region, depth)
@@ -211,6 +211,8 @@ class _Printer:
         op = eqn.op
         if isinstance(op, Loop):
             return self._loop(eqn, op, operands, regions, names)
+        if isinstance(op, Cond):
+            return self._cond(op, operands, regions)
         if isinstance(op, Call):
             return self._call(eqn, op, operands)
         short = self._short_form(eqn, operands, names)
@@ -281,6 +283,15 @@ class _Printer:
         parts += [f"{k}={self._attribute(v)}" for k, v in rest.items()]
         return f"loop({', '.join(parts)})"
 
+    def _cond(self, op: Cond, operands: list[str], regions: dict[int, str]) -> str:
+        parts = [operands[0], *[regions[id(branch)] for branch in op.branches]]
+        captured = operands[1:]
+        if captured:
+            parts.append(f"captured=({', '.join(captured)}{',' * (len(captured) == 1)})")
+        if op.dims:
+            parts.append(f"dims={self._attribute(op.dims)}")
+        return f"cond({', '.join(parts)})"
+
     def _call(self, eqn: Eqn, op: Call, operands: list[str]) -> str:
         name = self.calls.get(op.function, op.function)
         parts = [name if name.isidentifier() else repr(name), *operands]
@@ -310,7 +321,10 @@ def static_range(operands: Sequence[Atom]) -> int | None:
     return len(range(*map(int, bounds)))
 
 
-def _regions(op: Op) -> Iterator[tuple[str, Function]]:
+def _regions(eqn: Eqn) -> Iterator[tuple[str, Function]]:
+    op = eqn.op
+    if isinstance(op, Cond):
+        yield from zip(op.labels(eqn.operands[0].type), op.branches, strict=True)
     for key, value in op.attributes().items():
         if isinstance(value, Function):
             yield key, value

@@ -17,6 +17,7 @@ from .errors import ParseError, PullbackError
 from .forms import OPERATORS, infix_ops, matmul_for, parse_subscript, transpose_for
 from .literals import parse_literal
 from .op import Elementwise, Op
+from .ops.cond import Cond
 from .ops.control import INDEX, Call, Fused, Loop
 from .ops.index import Index, Index_
 from .ops.matmul import MatMul
@@ -175,6 +176,8 @@ class Reader:
                 return self._emit(node, Index(index, gather), [base, *positions])
             case ast.Call(func=ast.Name(id="loop")):
                 return self._loop(node)
+            case ast.Call(func=ast.Name(id="cond")):
+                return self._cond(node)
             case ast.Call(func=ast.Name(id="call")):
                 return self._call(node, annotation)
             case ast.Call(func=ast.Name()):
@@ -334,15 +337,7 @@ class Reader:
             raise unreadable(node, "expected `loop(body, range(n), carry=(x,), ...)`")
         body = self._region(node.args[0])
         head = self._range(node.args[1]) if len(node.args) > 1 else []
-        groups: dict[str, list[ast.expr]] = {"carry": [], "captured": []}
-        rest: list[ast.keyword] = []
-        for keyword in node.keywords:
-            if keyword.arg not in groups:
-                rest.append(keyword)
-            elif isinstance(keyword.value, ast.Tuple):
-                groups[keyword.arg] = keyword.value.elts
-            else:
-                raise unreadable(keyword.value, f"expected a tuple: `{keyword.arg}=(x,)`")
+        groups, rest = _groups(node, "carry", "captured")
         inside = self._operands(
             [*groups["carry"], *groups["captured"]],
             [a.type.dtype for a in head if isinstance(a, Value)],
@@ -354,6 +349,16 @@ class Reader:
             raise unreadable(node, "expected `trips=`: the range is not literal")
         op = Loop(body, len(groups["carry"]), ranged=bool(head), **attributes)
         return self._emit(node, op, [*head, *inside])
+
+    def _cond(self, node: ast.Call) -> tuple[Value, ...]:
+        """Read `cond(predicate, branch, branch, captured=(...), ...)`."""
+        if len(node.args) < 2:
+            raise unreadable(node, "expected `cond(p, then, otherwise, captured=(x,))`")
+        predicate, *branches = node.args
+        groups, rest = _groups(node, "captured")
+        attributes = self._keywords(ast.Call(node.func, [], rest), Cond)
+        op = Cond(tuple(map(self._region, branches)), **attributes)
+        return self._emit(node, op, self._operands([predicate, *groups["captured"]]))
 
     def _range(self, node: ast.expr) -> list[Atom]:
         match node:
@@ -378,6 +383,20 @@ class Reader:
                 raise unreadable(node, "a call needs its type: `y : f64[3] = call(f, x)`")
             types = (parse_type(annotation, self.symbols),)
         return self._emit(node, Call(name, types, **attributes), self._operands(node.args[1:]))
+
+
+def _groups(node: ast.Call, *names: str) -> tuple[dict[str, list[ast.expr]], list[ast.keyword]]:
+    """Return the keywords that are tuples of operands, and the others."""
+    groups: dict[str, list[ast.expr]] = {name: [] for name in names}
+    rest: list[ast.keyword] = []
+    for keyword in node.keywords:
+        if keyword.arg not in groups:
+            rest.append(keyword)
+        elif isinstance(keyword.value, ast.Tuple):
+            groups[keyword.arg] = keyword.value.elts
+        else:
+            raise unreadable(keyword.value, f"expected a tuple: `{keyword.arg}=(x,)`")
+    return groups, rest
 
 
 def _value(type: ArrayType, layout: Layout) -> Value:

@@ -2,6 +2,7 @@
 
 from . import (
     check,
+    cond,
     control,
     correlate,
     cumulative,
@@ -36,6 +37,7 @@ from . import (
 
 __all__ = [
     "check",
+    "cond",
     "control",
     "correlate",
     "cumulative",
