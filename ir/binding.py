@@ -110,7 +110,9 @@ def renamed_type(type: ArrayType, binding: Mapping[Symbol, Size]) -> ArrayType:
 
 def fresh(symbol: Symbol) -> Symbol:
     """Return a new symbol of the same name and bounds."""
-    return Symbol(symbol.name, symbol.lower, symbol.upper)
+    return Symbol(
+        symbol.name, symbol.lower, symbol.upper, least=symbol.least, greatest=symbol.greatest
+    )
 
 
 def renewed(type: ArrayType, keep: Container[Symbol] = ()) -> tuple[ArrayType, list[Symbol]]:

@@ -21,12 +21,33 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, eq=False)
 class Symbol:
-    """A size or loop index that a function binds, told apart by identity; `name` is for print."""
+    """A size or loop index that a function binds, told apart by identity; `name` is for print.
+
+    `least` and `greatest` are limits that mention symbols bound before it, as the index of
+    `range(i)` has.
+    """
 
     name: str
-    lower: int = 0
+    lower: int | None = 0
     upper: int | None = None
     number: int = field(default_factory=lambda: next(_numbers))
+    least: Size | None = None
+    greatest: Size | None = None
+
+    @staticmethod
+    def between(name: str, least: Size | None, greatest: Size | None) -> Symbol:
+        """Return a symbol with limits that may be symbolic; None: it is unbounded there."""
+        lower = None if least is None else bounds(least)[0]
+        upper = None if greatest is None else bounds(greatest)[1]
+        if lower is not None and upper is not None and upper < lower:
+            upper = lower  # of an empty range nothing is asked
+        return Symbol(
+            name,
+            lower,
+            upper,
+            least=least if isinstance(least, Dim) else None,
+            greatest=greatest if isinstance(greatest, Dim) else None,
+        )
 
     def __str__(self) -> str:
         return self.name
@@ -317,18 +338,49 @@ def _limited(dim: Size, inner: Size, is_above: bool) -> tuple[int | None, int | 
     ((symbol, coefficient),) = inner.terms
     if not isinstance(symbol, Symbol) or coefficient != 1:
         return bounds(dim)
-    lower, upper = symbol.lower, symbol.upper
+    lower, upper, pivot = symbol.lower, symbol.upper, -inner.constant
     if is_above:
-        lower = max(lower, -inner.constant)
+        lower = pivot if lower is None else max(lower, pivot)
         lower = lower if upper is None else min(lower, upper)
     else:
-        upper = -inner.constant if upper is None else min(upper, -inner.constant)
-        upper = max(upper, lower)
-    narrow = Symbol(symbol.name, lower, upper)
+        upper = pivot if upper is None else min(upper, pivot)
+        upper = upper if lower is None else max(upper, lower)
+    narrow = Symbol(symbol.name, lower, upper, symbol.number, symbol.least, symbol.greatest)
     return bounds(substitute(dim, {symbol: Dim.of(narrow)}))
 
 
 def _bounds(dim: Dim) -> tuple[int | None, int | None]:
+    low, high = _numeric_bounds(dim)
+    if any(isinstance(a, Symbol) and (a.least or a.greatest) is not None for a, _ in dim.terms):
+        least, greatest = _eliminated(dim, -1), _eliminated(dim, 1)
+        low = least if low is None else low if least is None else max(low, least)
+        high = greatest if high is None else high if greatest is None else min(high, greatest)
+    return low, high
+
+
+def _eliminated(dim: Size, sign: int) -> int | None:
+    """Return a bound of `dim` (the greatest value where `sign` is 1), the newest symbol first.
+
+    A symbol is replaced by its own limit, which may cancel with older ones: `i - j` is positive
+    for `j` in `range(i)`.
+    """
+    while isinstance(dim, Dim):
+        limited = [t for t in dim.terms if isinstance(t[0], Symbol) and _limit(*t, sign) is not None]
+        if not limited:
+            return _numeric_bounds(dim)[(sign + 1) // 2]
+        symbol, coefficient = max(limited, key=lambda t: _order(t[0]))
+        limit = _limit(symbol, coefficient, sign)
+        assert limit is not None
+        dim = dim - Dim(((symbol, coefficient),), 0) + limit * coefficient
+    return dim
+
+
+def _limit(atom: Atom, coefficient: int, sign: int) -> Size | None:
+    assert isinstance(atom, Symbol)
+    return atom.greatest if coefficient * sign > 0 else atom.least
+
+
+def _numeric_bounds(dim: Dim) -> tuple[int | None, int | None]:
     low: int | None = dim.constant
     high: int | None = dim.constant
     for atom, coefficient in dim.terms:
@@ -386,10 +438,14 @@ def typical(dim: Size) -> int:
     """Return a size that a dim may have; strides of arrays with unknown sizes are told by it."""
     if isinstance(dim, int):
         return dim
-    sizes = {s: max(s.lower, 5 if s.upper is None else min(5, s.upper)) for s in symbols(dim)}
-    found = substitute(dim, sizes)
+    found = substitute(dim, {s: _typical(s) for s in symbols(dim)})
     assert isinstance(found, int)
     return max(found, 0)
+
+
+def _typical(symbol: Symbol) -> int:
+    middle = 5 if symbol.upper is None else min(5, symbol.upper)
+    return middle if symbol.lower is None else max(symbol.lower, middle)
 
 
 def _substitute_atom(atom: Atom, binding: Mapping[Symbol, Size]) -> Size:

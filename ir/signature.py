@@ -104,7 +104,7 @@ class DimNames:
     def binder(self, symbol: Symbol) -> str:
         """Return the text that binds a symbol, with its bounds."""
         name = self.name(symbol)
-        if symbol.upper is not None:
+        if symbol.upper is not None and symbol.lower is not None:
             return f"{symbol.lower} <= {name} <= {symbol.upper}"
         return f"{name} >= {symbol.lower}" if symbol.lower else name
 

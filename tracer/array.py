@@ -232,9 +232,14 @@ class TracedArray:
     @property
     def _atom(self) -> Atom:
         """What it holds now."""
+        region = self._trace.region
+        if region is not None and self._kind is Kind.ARRAY:
+            region.touch(self._as_view().storage)
         view = self._view
-        if view is not None and self._seen != view.storage.version:
-            self._value = view.read(self._trace.builder)
+        if view is not None and (
+            self._seen != view.storage.version or view.storage.unsettled is not None
+        ):
+            self._value = view.read((region or self._trace).builder)
             self._seen = view.storage.version
         return self._value
 

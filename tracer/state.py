@@ -18,6 +18,7 @@ from .source import current_location, current_stack
 
 if TYPE_CHECKING:
     from .array import TracedArray
+    from .regions import Region
 
 
 ENTRY: list[CodeType] = []
@@ -50,9 +51,10 @@ class Trace:
 
     `root` is the outermost trace, which owns the hidden inputs; `fixed`, when set, is the
     provenance of everything emitted (a gradient rule belongs to the primal equation it came from).
+    `region` is the innermost loop body or branch under way inside of it, if any.
     """
 
-    __slots__ = ("active", "builder", "fixed", "inputs", "parent", "root")
+    __slots__ = ("active", "builder", "fixed", "inputs", "parent", "region", "root")
 
     def __init__(self, builder: Builder, parent: Trace | None, inputs: Any = None) -> None:
         self.builder = builder
@@ -61,6 +63,7 @@ class Trace:
         self.inputs: Any = (inputs or _LITERALS) if parent is None else parent.root.inputs
         self.fixed: Provenance | None = None
         self.active = True
+        self.region: Region | None = None
 
     def __enter__(self) -> Trace:
         _threads.stack.append(self)

@@ -12,7 +12,7 @@ composed (a reshape, an index array within a slice) updates the part, and writes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,26 +44,45 @@ class Step(NamedTuple):
 
 
 class Storage:
-    """The memory of one array: its content now, a value of `trace`.
+    """The memory of one array: its content now, a value of `trace` or of a region inside of it.
 
     `param` is what it held at first: of an argument, the parameter. `written` is where the first
-    write stands, if any; `layout` the strides of the whole.
+    write stands, if any; `layout` the strides of the whole. `unsettled`, where it is set, raises at
+    a read or write: what the array holds is not known (see `regions`).
     """
 
-    __slots__ = ("layout", "param", "trace", "value", "version", "written")
+    __slots__ = ("content", "layout", "param", "trace", "unsettled", "version", "written")
 
     def __init__(self, value: Atom, trace: Trace) -> None:
-        self.param = self.value = value
+        self.param = self.content = value
         self.trace = trace
         self.layout: Layout = value.layout
         self.version = 0
         self.written: Location | None = None
+        self.unsettled: Callable[[bool], None] | None = None
+
+    @property
+    def value(self) -> Atom:
+        """What it holds now, as the region under way sees it."""
+        if self.unsettled is not None:
+            self.unsettled(False)
+        region = self.trace.region
+        if region is not None:
+            region.touch(self)
+        return self.content
 
     def put(self, value: Atom) -> None:
         """Make `value` the content."""
-        if isinstance(value, Value) and isinstance(self.value, Value) and value.hint is None:
-            value.hint = self.value.hint
-        self.value = value
+        before = self.value
+        if self.unsettled is not None:
+            self.unsettled(True)
+        if isinstance(value, Value) and isinstance(before, Value) and value.hint is None:
+            value.hint = before.hint
+        self.hold(value)
+
+    def hold(self, value: Atom) -> None:
+        """Let `value` stand for the content from here on, where a region starts or ends."""
+        self.content = value
         self.version += 1
 
 

@@ -15,6 +15,7 @@ from ...ir.ops.index import Index, index_shape
 from ...ir.types import Kind
 from ..array import TracedArray, convert, emit, implements, is_traced, lift, method, unsupported
 from ..promotion import PYTHON_TYPES
+from ..regions import is_inside
 from ..report import expression_here
 from ..size import match
 from ..source import current_location
@@ -96,7 +97,7 @@ def check_writeable(a: TracedArray) -> Trace:
     view = a._as_view()
     if not view.writeable:
         raise ValueError("assignment destination is read-only")
-    if view.storage.trace is not trace:
+    if not is_inside(trace, view.storage.trace):
         raise UnsupportedError(
             f"{expression_here()} writes, within a function given to a loop or a derivative, into "
             "an array that is made outside of it.\n"

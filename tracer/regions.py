@@ -1,0 +1,186 @@
+"""Regions under way: the body of a loop or a branch, traced into a function of its own.
+
+The user's code runs as it stands while a region is traced. What it reads from outside becomes a
+captured value when the region is closed. Memory needs more: an array of outside that is read in a
+region may be written further on, and a loop's next iteration then reads what was written. So the
+first touch of a storage lets a parameter of the region stand for its content, in each region that
+lies between; at the end the content is what it was. A content that was not written is captured, one
+that was is carried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..ir.builder import Builder
+from ..ir.core import Atom, Literal, Value
+from ..ir.dims import Symbol
+from ..ir.errors import UnsupportedError
+from .state import Trace, current
+
+if TYPE_CHECKING:
+    from .storage import Storage
+
+
+class Unstageable(UnsupportedError):
+    """Code that cannot become a region: the loop is unrolled, the branch chosen."""
+
+
+@dataclass
+class Overlay:
+    """What a region sees in the place of a storage's content.
+
+    `param` is None where the content is a constant, which stays known.
+    """
+
+    storage: Storage
+    outside: Atom
+    param: Value | None
+
+    @property
+    def entry(self) -> Atom:
+        """The content at the start of the region."""
+        return self.outside if self.param is None else self.param
+
+
+class Region(Trace):
+    """One run of a body or branch.
+
+    `index` are a loop's index symbol and its parameter. `fixed_constants` says that constants of
+    outside stay known: false in a loop that writes into them.
+    """
+
+    __slots__ = ("appended", "carries_constants", "held", "index", "overlays", "read_lists")
+
+    parent: Trace
+
+    def __init__(self, parent: Trace, *, carries_constants: bool = False) -> None:
+        super().__init__(Builder(), parent)
+        self.builder.provenance = parent.builder.provenance
+        self.fixed = parent.fixed
+        self.overlays: dict[int, Overlay] = {}
+        self.index: tuple[Symbol, Value] | None = None
+        self.carries_constants = carries_constants
+        self.held: dict[int, tuple[Any, list[Any]]] = {}
+        self.appended: dict[int, list[Any]] = {}
+        self.read_lists: set[int] = set()
+
+    def __enter__(self) -> Region:
+        super().__enter__()
+        outer: Trace | None = self.parent
+        while outer is not None:
+            outer.region = self
+            outer = outer.parent
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        innermost: Region | None = None
+        outer: Trace | None = self.parent
+        while outer is not None:
+            outer.region = innermost
+            if innermost is None and isinstance(outer, Region):
+                innermost = outer
+            outer = outer.parent
+        for overlay in self.overlays.values():
+            overlay.storage.hold(overlay.outside)
+
+    # -- memory of outside -------------------------------------------------------------------------
+
+    def touch(self, storage: Storage) -> None:
+        """Let a parameter stand for the content of a storage of outside."""
+        if id(storage) in self.overlays:
+            return
+        outer: Trace | None = self.parent
+        while outer is not None and outer is not storage.trace:
+            if isinstance(outer, Region):
+                outer.touch(storage)
+                break
+            outer = outer.parent
+        content = storage.content
+        if isinstance(content, Literal) and not self.carries_constants:
+            self.overlays[id(storage)] = Overlay(storage, content, None)
+            return
+        param = Value(content.type, getattr(content, "hint", None), layout=content.layout)
+        self.overlays[id(storage)] = Overlay(storage, content, param)
+        storage.hold(param)
+
+    def written(self) -> list[tuple[Overlay, Atom]]:
+        """Return the storages of outside that were written, each with its last content."""
+        return [
+            (o, o.storage.content)
+            for o in self.overlays.values()
+            if o.storage.content is not o.entry
+        ]
+
+    # -- containers of outside ---------------------------------------------------------------------
+
+    def hold(self, values: Sequence[Any]) -> None:
+        """Remember what the containers among values hold, to notice what the region changes.
+
+        Raises
+        ------
+        Unstageable
+            Where there is too much to look at.
+        """
+        left = [_CONTAINER_LIMIT]
+
+        def visit(value: Any) -> None:
+            content = content_of(value)
+            if content is None or id(value) in self.held:
+                return
+            items = [*content.values()] if isinstance(content, dict) else [*content]
+            left[0] -= len(items) + 1
+            if left[0] < 0:
+                raise Unstageable("the containers around it are too large to be watched")
+            keys = [*content] if isinstance(content, dict) else None
+            self.held[id(value)] = (value, items, keys)  # type: ignore[assignment]
+            for item in items:
+                visit(item)
+
+        for value in values:
+            visit(value)
+
+    def is_outside(self, container: Any) -> bool:
+        """Whether a container was there before the region."""
+        known = self.held.get(id(container))
+        return known is not None and known[0] is container
+
+
+_CONTAINER_LIMIT = 20_000
+
+
+def content_of(value: Any) -> Any:
+    """Return what a container or an object holds: its elements, or its attributes by name."""
+    kind = type(value)
+    if kind in (list, dict) or (kind is set) or kind.__name__ == "deque":
+        return value
+    if kind is tuple:
+        return value
+    if kind.__module__ in ("builtins", "numpy", "types") or isinstance(value, type):
+        return None
+    if kind.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return None
+    found = getattr(value, "__dict__", None)
+    return found if type(found) is dict else None
+
+
+def is_inside(trace: Trace, outer: Trace) -> bool:
+    """Whether a trace is another, or a region of it (of regions, at any depth)."""
+    inner: Trace | None = trace
+    while inner is not outer:
+        if not isinstance(inner, Region):
+            return False
+        inner = inner.parent
+    return True
+
+
+def region() -> Region | None:
+    """Return the region under way, if the innermost trace is one."""
+    trace = current()
+    return trace if isinstance(trace, Region) else None
+
+
+__all__ = ["Overlay", "Region", "Unstageable", "content_of", "is_inside", "region"]
