@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from .core import Function, Value
+from .core import Eqn, Function, Value
 
 
 class Home(enum.Enum):
@@ -73,6 +73,28 @@ class LoopPlan:
 
 
 @dataclass(frozen=True)
+class BranchPlan:
+    """How a branch of a cond hands over its results.
+
+    `cells` are the memory of the cond's results as the branch sees it, None for those without axes;
+    `moved` are the results that are copied there at the end; `renamed` those whose array, made in
+    the branch, becomes the result itself.
+    """
+
+    cells: tuple[Cell | None, ...]
+    moved: frozenset[int]
+    renamed: frozenset[int]
+
+
+@dataclass(frozen=True)
+class CondPlan:
+    """How a cond meets its surroundings; `made` are the results that get memory of their own."""
+
+    made: frozenset[int]
+    branches: tuple[BranchPlan, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """The memory plan of a flattened function: a cell for each value with axes, also in loops."""
 
@@ -83,6 +105,7 @@ class Plan:
     copied: int
     fresh_bytes: int
     numpy_bytes: int
+    conds: Mapping[Eqn, CondPlan] = field(default_factory=dict)
 
     @property
     def workspace_bytes(self) -> int:

@@ -1,9 +1,10 @@
-"""Dead code elimination: what no result needs is dropped, in loops too.
+"""Dead code elimination: what no result needs is dropped, in loops and branches too.
 
 An equation is live if a result of it is read, a dim that it binds is mentioned, or it has an
 ordered effect. With `keep_raising` an
 equation that may raise stays, as exact mode wants. Of a loop, stacked outputs that nobody reads,
-carries that only feed themselves, and captured values that the regions do not read are removed.
+carries that only feed themselves, and captured values that the regions do not read are removed;
+of branches, the results that nobody reads and the operands that no branch reads.
 
 Before::
 
@@ -30,6 +31,7 @@ from dataclasses import dataclass, replace
 from ..ir.binding import has_bindings, mentioned, symbols_of
 from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.op import Effect
+from ..ir.ops.cond import Cond
 from ..ir.ops.control import Fused, Loop
 
 
@@ -55,6 +57,8 @@ class Dce:
                 eqn = self.loop(eqn, eqn.op, live)
             elif isinstance(eqn.op, Fused):
                 eqn = self.fused(eqn, eqn.op, live)
+            elif isinstance(eqn.op, Cond):
+                eqn = self.cond(eqn, eqn.op, live)
             kept.append(eqn)
             if binds:
                 sizes |= mentioned(eqn)
@@ -71,13 +75,35 @@ class Dce:
         read = _read(body)
         params = [k for k, p in enumerate(body.params) if p in read]
         if len(keep) == len(eqn.results) and len(params) == len(body.params):
-            return (
-                eqn if len(body.eqns) == len(op.body.eqns) else _with(eqn, replace(op, body=body))
-            )
+            return eqn if body.eqns == op.body.eqns else _with(eqn, replace(op, body=body))
         body = body.replace(params=[body.params[k] for k in params])
         return Eqn(
             replace(op, body=body),
             tuple([eqn.operands[k] for k in params]),
+            tuple([eqn.results[k] for k in keep]),
+            eqn.provenance,
+        )
+
+    def cond(self, eqn: Eqn, op: Cond, live: set[Value]) -> Eqn:
+        """Drop the results that nobody reads, and the operands that no branch reads."""
+        keep = [k for k, r in enumerate(eqn.results) if r in live]
+        branches = list(op.branches)
+        if len(keep) < len(eqn.results):
+            branches = [b.replace(results=[b.results[k] for k in keep]) for b in branches]
+        branches = [self(b) for b in branches]
+        read = [_read(b) for b in branches]
+        params = [
+            k
+            for k in range(len(branches[0].params))
+            if any(b.params[k] in r for b, r in zip(branches, read, strict=True))
+        ]
+        if len(params) < len(branches[0].params):
+            branches = [b.replace(params=[b.params[k] for k in params]) for b in branches]
+        if all(map(operator.is_, branches, op.branches)):
+            return eqn
+        return Eqn(
+            op.with_regions(branches),
+            (eqn.operands[0], *[eqn.operands[1 + k] for k in params]),
             tuple([eqn.results[k] for k in keep]),
             eqn.provenance,
         )
@@ -106,7 +132,7 @@ class Dce:
             if used:
                 keep.append(k)
         if len(keep) == total and len(order) == len(op.body.results):
-            same = len(body.eqns) == len(op.body.eqns) and test is op.test
+            same = body.eqns == op.body.eqns and test is op.test
             return eqn if same else _with(eqn, replace(op, body=body, test=test))
         cut = [
             r.replace(

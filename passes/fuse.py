@@ -31,6 +31,7 @@ from ..ir.binding import mentioned, symbols_of
 from ..ir.core import Atom, Eqn, Function, Value, uses
 from ..ir.dims import Dim
 from ..ir.op import Effect
+from ..ir.ops.cond import Cond
 from ..ir.ops.control import Fused, Loop
 from ..ir.types import Shape
 
@@ -47,7 +48,7 @@ class Fuse:
         out: list[Eqn] = []
         region = _Region()
         for eqn in function.eqns:
-            if isinstance(eqn.op, Loop):
+            if isinstance(eqn.op, Loop | Cond):
                 eqn = Eqn(
                     eqn.op.with_regions([self(r) for r in eqn.op.regions]),
                     eqn.operands,

@@ -31,6 +31,7 @@ from dataclasses import dataclass, replace
 from ..ir.binding import symbols_in
 from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.op import Effect
+from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
 
 
@@ -50,6 +51,9 @@ class Hoist:
                 assert isinstance(op, Loop)
                 moved, loop = self.loop(Eqn(op, eqn.operands, eqn.results, eqn.provenance), op)
                 eqns += [*moved, loop]
+            elif isinstance(eqn.op, Cond):
+                branches = eqn.op.with_regions([self(r) for r in eqn.op.regions])
+                eqns.append(Eqn(branches, eqn.operands, eqn.results, eqn.provenance))
             else:
                 eqns.append(eqn)
         return function.replace(eqns=eqns)

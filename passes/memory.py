@@ -26,10 +26,12 @@ from types import MappingProxyType
 
 from ..ir.binding import instantiated
 from ..ir.core import Atom, Eqn, Function, Value
+from ..ir.ops.cond import Cond
 from ..ir.ops.control import Fused, Loop
 from ..ir.ops.effects import WriteBack
-from ..ir.plan import Cell, Home, LoopPlan, Plan
+from ..ir.plan import Cell, CondPlan, Home, LoopPlan, Plan
 from .donation import assigns_safely, donated
+from .memory_cond import place_cond, updated
 from .protect import FOREVER, protect, shares_memory
 
 
@@ -84,6 +86,7 @@ def plan_memory(function: Function) -> Plan:
         planner.copied,
         planner.fresh_bytes,
         planner.numpy_bytes,
+        planner.conds,
     )
 
 
@@ -114,6 +117,9 @@ def _leaving(eqns: Sequence[Eqn], results: Sequence[Atom]) -> set[Value]:
         if isinstance(op, Loop):
             inits = eqn.operands[op.head : op.head + op.carries]
             pairs = list(zip(eqn.results, inits, strict=False))
+        elif isinstance(op, Cond):
+            found = zip(eqn.results, updated(op), strict=True)
+            pairs = [(r, eqn.operands[1 + j]) for r, positions in found for j in positions]
         elif op.is_view:
             pairs = [(eqn.results[0], eqn.operands[0])]
         elif op.updates is not None:
@@ -130,6 +136,7 @@ class _Planner:
         self.slots: list[int] = []
         self.free: dict[int, list[int]] = {}
         self.loops: dict[Value, LoopPlan] = {}
+        self.conds: dict[Eqn, CondPlan] = {}
         self.donated: dict[Value, Value] = {}
         self.copied = 0
         self.fresh_bytes = 0
@@ -204,6 +211,8 @@ class _Block:
         for self.at, eqn in enumerate(eqns):
             if isinstance(eqn.op, Loop):
                 self.loop(eqn, eqn.op)
+            elif isinstance(eqn.op, Cond):
+                place_cond(self, eqn, eqn.op)
             else:
                 for result in eqn.results:
                     if eqn.op.is_view:
@@ -244,7 +253,8 @@ class _Block:
                 self.take_over(cell, result)
                 return
             self.planner.copied += 1
-            self.new(result)
+            if not self.reach(result):
+                self.new(result)
         elif not op.has_out:
             self.planner.numpy_bytes += result.type.nbytes
             self.add(Cell(Home.NUMPY, result, self.end(result)), result)
@@ -253,10 +263,9 @@ class _Block:
 
     def reuse(self, eqn: Eqn, result: Value) -> bool:
         """Put the result where its target is free, or over an operand that dies here."""
-        target = self.targets.get(result)
-        if target is not None and target.end < self.at and target.layout == result.layout:
-            self.take_over(target, result)
+        if self.reach(result):
             return True
+        target = self.targets.get(result)
         if not eqn.op.is_elementwise:
             return False
         cells = [self.planner.cell_of(a) for a in eqn.operands]
@@ -269,6 +278,14 @@ class _Block:
                 self.take_over(cell, result)
                 return True
         return False
+
+    def reach(self, result: Value) -> bool:
+        """Put the result where its target is, if that is free."""
+        target = self.targets.get(result)
+        if target is None or target.end >= self.at or target.layout != result.layout:
+            return False
+        self.take_over(target, result)
+        return True
 
     def may_overwrite(self, eqn: Eqn, cell: Cell, result: Value) -> bool:
         """Whether an elementwise result may stand over the operand in `cell`."""

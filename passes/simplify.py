@@ -28,10 +28,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..ir.binding import instantiated
 from ..ir.builder import Builder, inherit
 from ..ir.core import Atom, Eqn, Function, Literal, Value
 from ..ir.errors import DTypeError, ShapeError
 from ..ir.op import Effect, Elementwise, Op, broadcast
+from ..ir.ops.cond import Cond
 from ..ir.ops.dynamic import Match
 from ..ir.ops.elementwise import multiply, negative
 from ..ir.ops.reduce import Sum, reduced_shape
@@ -106,6 +108,9 @@ class Simplify:
     ) -> tuple[Atom, ...]:
         if op is eqn.op and operands == eqn.operands and op.effect is Effect.ORDERED:
             return builder.add(eqn)
+        if isinstance(op, Cond) and isinstance(operands[0], Literal):
+            branch = op.branches[op.chosen(operands[0].value)]
+            return builder.inline(instantiated(branch, op.dims), operands[1:])
         if op.regions:
             return builder.add(Eqn(op, operands, eqn.results, eqn.provenance))
         return builder.emit(op, operands)

@@ -19,12 +19,14 @@ from ..ir.binding import lone_symbol
 from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
 from ..ir.dims import Dim, Size, Symbol, substitute
 from ..ir.op import Elementwise
+from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
 from ..ir.ops.effects import WriteBack
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.ops.shape import BroadcastTo, Reshape, reshapes_in_place
 from ..ir.plan import Fresh, Home, Plan
 from ..ir.types import ArrayType, Kind, Layout
+from .emit_cond import emit_cond
 from .emit_loop import emit_loop
 
 _NAME = re.compile(r"\W")
@@ -365,6 +367,8 @@ class Writer:
         for eqn in eqns:
             if isinstance(eqn.op, Loop):
                 emit_loop(self, eqn, eqn.op)
+            elif isinstance(eqn.op, Cond):
+                emit_cond(self, eqn, eqn.op)
             else:
                 self.equation(eqn)
                 if eqn.op.binds:
@@ -389,11 +393,9 @@ class Writer:
         ]
         if not isinstance(op, Index | IndexUpdate | IndexAdd):
             operands = [
-                f"int64({o})" if a in self.indices else o
+                f"{self.bind(np.int64, 'int64')}({o})" if a in self.indices else o
                 for o, a in zip(operands, eqn.operands, strict=True)
             ]
-            if any(a in self.indices for a in eqn.operands):
-                self.constants["int64"] = np.int64
         self.texts = dict(zip(operands, eqn.operands, strict=True))
         if op.updates is not None:
             self._update(eqn, result, operands)
@@ -427,7 +429,7 @@ class Writer:
         cell = cells[result]
         if not (isinstance(base, Value) and cells.get(base) is cell):
             name = self.name(result)
-            if cell.home is Home.SLOT:
+            if cell.home is Home.SLOT or cell.pinned:
                 self.line(f"copyto({name}, {operands[position]})", eqn.provenance, eqn.op.name)
             elif cell.home is Home.STACK:
                 self.row(cell.stack, name)

@@ -39,7 +39,7 @@ def emit_loop(writer: Writer, eqn: Eqn, op: Loop) -> None:
     for region in op.regions:
         operands = eqn.operands[op.head :]
         for k, (param, value) in enumerate(zip(region.params[head:], operands, strict=True)):
-            _enter(writer, param, eqn.results[k] if k < op.carries else value)
+            enter(writer, param, eqn.results[k] if k < op.carries else value)
     counter, outer = writer.fresh("k"), writer.counter
     writer.counter = counter
     listed = op.outputs > 0 and (op.test is not None or not op.ranged)
@@ -94,7 +94,8 @@ def _memory(
                 writer.name(result)
 
 
-def _enter(writer: Writer, param: Value, outer: Atom) -> None:
+def enter(writer: Writer, param: Value, outer: Atom) -> None:
+    """Let a region's parameter be what is passed to it."""
     text = writer.operand(outer)
     writer.names[param] = text
     cell = writer.plan.cells.get(param)
@@ -216,4 +217,4 @@ def _stack_lists(writer: Writer, eqn: Eqn, op: Loop) -> None:
             writer.line(f"{name} = {value}")
 
 
-__all__ = ["emit_loop"]
+__all__ = ["emit_loop", "enter"]
