@@ -30,6 +30,7 @@ from .ir.errors import (
 )
 from .ir.parser import parse
 from .pullbacks import vjp
+from .tracer.branches import cond, switch
 from .tracer.functions.control import stop_gradient
 from .tracer.loops import fori_loop, scan
 from .tracer.tree import register_container
@@ -185,6 +186,7 @@ __all__ = [
     "build",
     "check_grads",
     "compile",
+    "cond",
     "final",
     "fori_loop",
     "grad",
@@ -192,6 +194,7 @@ __all__ = [
     "register_container",
     "scan",
     "stop_gradient",
+    "switch",
     "value_and_grad",
     "vjp",
 ]
