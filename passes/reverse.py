@@ -36,6 +36,7 @@ from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
 from ..ir.errors import DifferentiationError
 from ..ir.location import excerpt
 from ..ir.op import Op, Scatter, Zero
+from ..ir.ops.cond import Cond
 from ..ir.ops.control import Call, Loop
 from ..ir.ops.dynamic import Match
 from ..ir.types import ArrayType, Kind
@@ -112,6 +113,10 @@ class Adjoint:
             from .reverse_loop import loop_vjp
 
             return loop_vjp(self.trace, eqn, needs, cts, results, operands, scope)
+        if isinstance(eqn.op, Cond):
+            from .reverse_cond import cond_vjp
+
+            return cond_vjp(self, eqn, needs, cts, operands, scope)
         if eqn.op.regions or isinstance(eqn.op, Call):
             raise no_rule(eqn.op, eqn.provenance)
         try:

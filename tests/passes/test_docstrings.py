@@ -26,6 +26,7 @@ from pullback.passes.simplify import Simplify
 BLOCK = re.compile(r"^(?:Before|After)[^\n]*::\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 PASSES: dict[str, Callable[[Function], Function]] = {
     "reverse": lambda f: reverse(f, (0,)),
+    "reverse_cond": lambda f: reverse(f, (1,)),
     "reverse_loop": lambda f: reverse(f, (0, 1)),
     "simplify": Simplify(),
     "dce": Dce(),
