@@ -212,13 +212,14 @@ def _loop(
     """Trace a loop body and emit the loop; the carries take the types that the body returns."""
     inits = [lift(leaf, trace) for leaf in leaves]
     bounds = [_bound(lower, trace), _bound(upper, trace)]
+    symbol = _index(lower, upper)
     tries = 4
     while True:
         params = [Value(ArrayType(INDEX, ()), "i")]
         params += [Value(a.type, getattr(a, "hint", None), layout=None) for a, _ in inits]
         kinds = [Kind.PYTHON, *[k for _, k in inits]]
         builder, (results, outputs, ys_structure) = trace_region(
-            params, kinds, lambda arrays: _body(step, arrays)
+            params, kinds, lambda arrays: _body(step, symbol, arrays)
         )
         settled = [_settled(i, r, trace) for i, r in zip(inits, results, strict=True)]
         is_settled = all(a is b for (a, _), (b, _) in zip(settled, inits, strict=True))
@@ -233,7 +234,7 @@ def _loop(
         params,
         builder.eqns,
         [*[a for a, _ in results], *outputs],
-        dims=(Symbol("i"),),
+        dims=(symbol,),
         param_kinds=kinds,
     )
     static = all(isinstance(b, Literal) for b in bounds)
@@ -251,21 +252,34 @@ def _loop(
 
 
 def _body(
-    step: Step, arrays: list[TracedArray]
+    step: Step, symbol: Symbol, arrays: list[TracedArray]
 ) -> tuple[list[tuple[Atom, Kind]], list[Atom], Structure]:
     """Run a body inside its region; return its carries, its outputs and their structure."""
     trace = require("a loop")
-    out, ys, ys_structure = step(arrays[0], arrays[1:])
+    index = TracedSize(Dim.of(symbol), arrays[0]._atom, trace)
+    out, ys, ys_structure = step(index, arrays[1:])
     after = [lift(o, trace) for o in out]
     return after, [lift(y, trace)[0] for y in ys], ys_structure
 
 
+def _index(lower: Any, upper: Any) -> Symbol:
+    """Return the symbol of a loop's index, with the limits that its range gives it."""
+    low, high = _known(lower), _known(upper)
+    return Symbol.between("i", low, None if high is None else high - 1)
+
+
 def _trips(lower: Any, upper: Any) -> Size | Symbol:
     """Return how often a loop runs: a size that is known by name, or a new one."""
-    sizes = [v.dim if isinstance(v, TracedSize) else v for v in (lower, upper)]
-    if all(type(s) is int or isinstance(s, Dim) for s in sizes):
-        return maximum(sizes[1] - sizes[0], 0)
-    return Symbol("n")
+    low, high = _known(lower), _known(upper)
+    return Symbol("n") if low is None or high is None else maximum(high - low, 0)
+
+
+def _known(bound: Any) -> Size | None:
+    """Return a bound of a range as a size, None for one that only the run knows."""
+    size = bound.dim if isinstance(bound, TracedSize) else bound
+    if isinstance(size, Dim):
+        return size
+    return int(size) if isinstance(size, int | np.integer) else None
 
 
 def _bound(value: Any, trace: Trace) -> Atom:

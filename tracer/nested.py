@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..ir.binding import bound_symbols, mentioned, symbols_of
 from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Function, Literal, Value
-from ..ir.dims import Dim, Symbol, symbols
+from ..ir.dims import Dim, Symbol
 from ..ir.types import Kind
 from .array import TracedArray, lift, wrap
 from .hooks import HOOKS
@@ -57,10 +57,9 @@ def close(
         kinds = [*kinds, *[Kind.ARRAY if v.type.shape else Kind.SCALAR for v in captured]]
     inner: list[Value] = [*params, *[v for v in trailing if isinstance(v, Value)]]
     bound = tuple(fields.pop("dims", ()))
-    free = {s for p in inner for d in p.type.shape for s in symbols(d)} - set(bound)
-    dims = (*bound, *sorted(free, key=lambda s: s.number))
-    function = Function(name, inner, closed, outs, param_kinds=kinds, dims=dims, **fields)
-    return function, captured
+    function = Function(name, inner, closed, outs, param_kinds=kinds, **fields)
+    dims = (*bound, *sorted(free_dims(function, bound), key=lambda s: s.number))
+    return function.replace(dims=dims), captured
 
 
 class Open(NamedTuple):
