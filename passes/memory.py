@@ -375,7 +375,6 @@ class _Block:
         if (
             cell is not None
             and cell.owner is init
-            and not cell.pinned
             and self.can_take(cell, result)
             and init.layout == result.layout
             and all(self.planner.cell_of(a) is not cell for a in others)
