@@ -52,13 +52,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..ir.binding import instantiated, mentioned, symbols_of
 from ..ir.builder import Builder, inherit
+from ..ir.closing import Open, close_together, free_dims
 from ..ir.core import Atom, Eqn, Function, Provenance, Value
 from ..ir.op import Effect
 from ..ir.ops.cond import Cond
 from ..ir.types import ArrayType, Kind
 from ..tracer.array import TracedArray, wrap
 from ..tracer.functions.create import zeros
-from ..tracer.nested import Open, close_together, free_dims
 from ..tracer.state import Trace
 
 if TYPE_CHECKING:
@@ -211,22 +211,20 @@ class _Residuals:
         eqn = self.producers.get(atom) if isinstance(atom, Value) else None
         if eqn is None:
             return
-        if self.is_cheap(eqn):
+        ragged = not symbols_of(atom.type).isdisjoint(self.binders)
+        if eqn.op.effect is not Effect.ORDERED and (ragged or self.is_cheap(eqn)):
             self.again(eqn)
         else:
             self.saved.setdefault(atom)  # type: ignore[arg-type]
 
     def is_cheap(self, eqn: Eqn) -> bool:
-        """Whether a value is computed again: a view, a constant, or of a size of the branch."""
+        """Whether a value is computed again whatever its size: a view, a constant, a position."""
         op = eqn.op
-        if op.regions or op.effect is Effect.ORDERED:
+        if op.regions:
             return False
         if op.is_view and len(eqn.results) == 1 and eqn.results[0].type.shape:
             return True
-        if not any(isinstance(a, Value) for a in eqn.operands) or self.is_position(eqn):
-            return True
-        sizes = {s for r in eqn.results for s in symbols_of(r.type)}
-        return any(s in self.binders and not self.binders[s].op.regions for s in sizes)
+        return not any(isinstance(a, Value) for a in eqn.operands) or self.is_position(eqn)
 
     def is_position(self, eqn: Eqn) -> bool:
         """Whether a value is integer arithmetic on operands, such as `i - 1`."""
@@ -249,7 +247,7 @@ class _Residuals:
         """Compute again what binds the sizes that an equation mentions."""
         for symbol in mentioned(eqn):
             binder = self.binders.get(symbol)
-            if binder is not None and not binder.op.regions:
+            if binder is not None and binder.op.effect is not Effect.ORDERED:
                 self.again(binder)
 
 
@@ -357,8 +355,8 @@ def _check_sizes(eqn: Eqn, branch: _Branch, residuals: _Residuals) -> None:
             raise no_rule(
                 eqn.op,
                 eqn.provenance,
-                "a loop inside a branch runs as often as only the branch knows, so what its "
-                "derivative needs has no fixed size",
+                "a loop inside a branch runs as often as only the branch knows, and as it prints "
+                "it is not run again for its derivative",
             )
 
 

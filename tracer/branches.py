@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.builder import Builder
+from ..ir.closing import Open, close_together
 from ..ir.core import Atom, Literal, Value
 from ..ir.dims import Dim
 from ..ir.errors import ArgumentError, DTypeError, ShapeError, StructureError
@@ -20,7 +21,7 @@ from ..ir.types import Kind
 from .array import TracedArray, apply_elementwise, lift
 from .functions.shape import cast
 from .loops import _carried, _own
-from .nested import Open, close_together, inline_call, trace_region
+from .nested import inline_call, trace_region
 from .promotion import PYTHON_TYPES
 from .report import expression_here
 from .state import Trace, current, locate
