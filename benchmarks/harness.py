@@ -120,7 +120,7 @@ def race(
                 peak_bytes=_peak_bytes(contestant, prepared, case, args),
             )
         )
-    for measurement, samples in zip(measurements, _interleave(runs, effort), strict=True):
+    for measurement, samples in zip(measurements, interleave(runs, effort), strict=True):
         measurement.samples = samples
     return measurements
 
@@ -155,7 +155,7 @@ def _first_call(contestant: Contestant, case: Case, args: Arguments) -> tuple[Pr
     return prepared, end - (ready if prepared.note else start), result
 
 
-def _interleave(runs: Sequence[Run], effort: Effort, seed: int = 0) -> list[list[float]]:
+def interleave(runs: Sequence[Run], effort: Effort, seed: int = 0) -> list[list[float]]:
     """Time `runs` in rounds of random order; gives each one's seconds per call, by round."""
     calls = [_calls_per_slice(run, effort.slice_seconds) for run in runs]
     samples: list[list[float]] = [[] for _ in runs]

@@ -160,7 +160,7 @@ def mandelbrot(re: Any, im: Any, limit: int) -> Any:
     counts = np.zeros((len(im), len(re)), dtype=int)
     for i in range(len(im)):
         for j in range(len(re)):
-            c = complex(re[j], im[i])
+            c = re[j] + 1j * im[i]
             z = 0j
             n = 0
             while abs(z) <= 2 and n < limit:
