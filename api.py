@@ -34,6 +34,7 @@ from .tracer.branches import cond, switch
 from .tracer.functions.control import stop_gradient
 from .tracer.loops import fori_loop, scan
 from .tracer.tree import register_container
+from .tracer.while_loops import map, while_loop
 
 __version__ = "0.1.0"
 
@@ -190,6 +191,7 @@ __all__ = [
     "final",
     "fori_loop",
     "grad",
+    "map",
     "parse",
     "register_container",
     "scan",
@@ -197,4 +199,5 @@ __all__ = [
     "switch",
     "value_and_grad",
     "vjp",
+    "while_loop",
 ]

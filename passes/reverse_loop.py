@@ -29,7 +29,7 @@ After, by `reverse` with respect to both parameters::
         none : f64[3] = full(0.0, shape=(3,))
         def adjoint(
                 i: i64, db: f64[3], dw: f64[3], bs: f64[10, 3], hs: f64[10, 3], w: f64[3], *,
-                dims=(j,),
+                dims=(i,),
         ) -> (f64[3], f64[3]):
             b   : f64[3] = bs[i]
             h   : f64[3] = hs[i]
@@ -54,6 +54,7 @@ import numpy as np
 
 from ..ir.binding import mentioned, symbols_of
 from ..ir.builder import Builder, inherit
+from ..ir.closing import close, region_dims
 from ..ir.core import Atom, Eqn, Literal, Value
 from ..ir.dims import Symbol, symbols
 from ..ir.op import Effect
@@ -63,7 +64,6 @@ from ..ir.ops.index import AT, Index, Item, Span
 from ..ir.types import ArrayType, Kind
 from ..tracer.array import TracedArray, wrap
 from ..tracer.functions.create import zeros
-from ..tracer.nested import close, region_dims
 from ..tracer.state import Trace
 
 
@@ -363,15 +363,22 @@ def _reversed(
                 inherit(old, new)
         results = [scope.get(r, r) for r in body.results]
     function, outside = close(
-        f"{op.body.name}_vjp", builder.params, builder.eqns, results, dims=(Symbol("i"),)
+        f"{op.body.name}_vjp",
+        builder.params,
+        builder.eqns,
+        results,
+        # The same symbol, which sizes and positions of the body mention.
+        dims=(op.body.dims[0] if op.ranged else Symbol("i"),),
     )
     inits = [
         cts[k]._atom if cts[k] is not None else _zeros(trace, op.body.results[k].type)
         for k in carries
     ]
     inits += [_zeros(trace, inside[op.head + k].type) for k in captured]
+    # It stacks nothing, so a count that the forward loop finds is not a size of it.
+    trips = Symbol("n") if isinstance(op.trips, Symbol) else op.trips
     adjoint = Loop(
-        function, len(inits), op.length, backward=not op.backward, dims=region_dims(function)
+        function, len(inits), trips, backward=not op.backward, dims=region_dims(function)
     )
     trace.builder.provenance = provenance
     stacked = trace.builder.emit(adjoint, [lo, hi, step, *inits, *outside])

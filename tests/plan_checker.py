@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TypeGuard
 
-from pullback.ir.core import Atom, Eqn, Value
+from pullback.ir.core import Atom, Eqn, Function, Value
+from pullback.ir.ops.cond import Cond
 from pullback.ir.ops.control import Loop
-from pullback.ir.plan import Cell, Home, Plan
+from pullback.ir.plan import BranchPlan, Cell, Home, Plan
 
 
 class BrokenPlan(AssertionError):
@@ -74,6 +75,8 @@ class Checker:
         for eqn in eqns:
             if isinstance(eqn.op, Loop):
                 self.loop(eqn, eqn.op)
+            elif isinstance(eqn.op, Cond):
+                self.cond(eqn, eqn.op)
             else:
                 self.equation(eqn)
 
@@ -186,6 +189,53 @@ class Checker:
             if self.lives(value) and self.plan.cells[value] not in carried:
                 self.read(value, "a move")
             self.content[self.key(params[k])] = params[k]
+
+    # -- branches -------------------------------------------------------------------------------
+
+    def cond(self, eqn: Eqn, op: Cond) -> None:
+        plan = self.plan.conds[eqn]
+        for operand in eqn.operands:
+            self.read(operand, "cond")
+        for k in plan.made:
+            for operand in eqn.operands:
+                self.apart(operand, eqn.results[k])
+        before = dict(self.content)
+        after: dict[Hashable, Value] = dict(before)
+        for branch, part in zip(op.branches, plan.branches, strict=True):
+            self.content = dict(before)
+            self.branch(eqn, branch, part)
+            # What a branch leaves elsewhere is not known after it.
+            after.update((k, v) for k, v in self.content.items() if before.get(k) is not v)
+        self.content = after
+        for result in eqn.results:
+            if result.type.shape:
+                self.write(result)
+
+    def branch(self, eqn: Eqn, branch: Function, plan: BranchPlan) -> None:
+        for result, cell in zip(eqn.results, plan.cells, strict=True):
+            if cell is not None:
+                self.same[cell] = self.plan.cells[result]
+
+        for param, operand in zip(branch.params, eqn.operands[1:], strict=True):
+            if not self.lives(operand):
+                self.constants.add(param)
+            elif self.plan.cells[param] in plan.cells:
+                if self.key(param) != self.key(operand):
+                    raise BrokenPlan(f"{operand!r} is taken over from other memory")
+                self.write(param)
+            else:
+                self.root[param] = self.root[operand]
+        self.block(branch.eqns)
+        for value in branch.results:
+            self.read(value, "the end of a branch")
+        for k, result in enumerate(eqn.results):
+            value = branch.results[k]
+            if not result.type.shape or k in plan.moved or k in plan.renamed:
+                continue
+            if not isinstance(value, Value) or self.key(self.root[value]) != self.key(result):
+                raise BrokenPlan(f"result {k} is neither moved nor computed in its memory")
+            if self.root[value] is not value:
+                raise BrokenPlan(f"result {k} is a view of its memory and is not moved")
 
 
 def check(plan: Plan) -> None:
