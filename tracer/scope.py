@@ -123,7 +123,7 @@ class Scope:
             elif isinstance(node, ast.Nonlocal):
                 self.nonlocals.update(mangled(name, self.private) for name in node.names)
             else:
-                self._add(_bound_names(node))
+                self._add(bound_names(node))
                 if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                     self._blocks(node)
 
@@ -134,7 +134,7 @@ class Scope:
             self._add([handler.name] if handler.name else [])
             self._statements(handler.body)
         for case in getattr(node, "cases", []):
-            self._add(_pattern_names(case.pattern))
+            self._add(pattern_names(case.pattern))
             self._statements(case.body)
 
 
@@ -158,7 +158,7 @@ def _argument_names(arguments: ast.arguments) -> Iterator[str]:
             yield star.arg
 
 
-def _bound_names(node: ast.stmt) -> Iterator[str]:
+def bound_names(node: ast.stmt) -> Iterator[str]:
     """Yield the names that the statement itself binds, walrus targets and inner blocks aside."""
     if isinstance(node, ast.Assign | ast.Delete):
         for target in node.targets:
@@ -177,7 +177,8 @@ def _bound_names(node: ast.stmt) -> Iterator[str]:
         yield from target_names(getattr(node, "name", None))
 
 
-def _pattern_names(pattern: ast.pattern) -> Iterator[str]:
+def pattern_names(pattern: ast.pattern) -> Iterator[str]:
+    """Yield the names that `pattern` captures."""
     for node in ast.walk(pattern):
         name = getattr(node, "name", None) or getattr(node, "rest", None)
         if isinstance(name, str):
