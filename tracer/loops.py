@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.closing import close, region_dims
 from ..ir.core import Atom, Literal, Value
 from ..ir.dims import Dim, Size, Symbol, maximum
 from ..ir.errors import ShapeError, StructureError
@@ -14,7 +15,7 @@ from ..ir.ops.control import INDEX, Loop
 from ..ir.types import ArrayType, Kind
 from .array import TracedArray, lift
 from .functions.shape import cast
-from .nested import close, inline_call, region_dims, trace_region
+from .nested import inline_call, trace_region
 from .promotion import PYTHON_TYPES
 from .report import expression_here
 from .size import TracedSize
