@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 EXTRAS = ("click", "rich", "sklearn")
 STAGES = ("forward", "joint", "optimized", "source")
 CLASSES = ("differentiable", "no gradient", "known while tracing", "refused")
+SUITES = ("models", "loops")
 TRANSFORMS = ("grad", "value_and_grad", "compile")
 
 
@@ -92,12 +93,21 @@ def commands() -> click.Group:
 
     @group.command()
     @click.option("--quick", is_flag=True, help="One small size of each case, short runs.")
+    @click.option("--suite", type=click.Choice(SUITES), default="models", show_default=True)
     @click.option("--case", "names", metavar="NAME", multiple=True, help="Only this; repeatable.")
     @click.option("--json", type=click.Path(path_type=Path), help="Write all figures as JSON.")
     @click.option("--list", "listing", is_flag=True, help="List the cases and their sizes.")
-    def bench(quick: bool, names: tuple[str, ...], json: Path | None, listing: bool) -> None:
-        """Race gradients against NumPy written by hand, JAX, PyTorch and autograd."""
-        if listing:
+    def bench(
+        quick: bool, suite: str, names: tuple[str, ...], json: Path | None, listing: bool
+    ) -> None:
+        """Race gradients against other ways to compute them.
+
+        The suite `models` races losses against NumPy written by hand, JAX, PyTorch and autograd;
+        `loops` scientific programs of loops and branches against plain NumPy and JAX.
+        """
+        if suite == "loops":
+            bench_loops(quick, names, json, listing)
+        elif listing:
             list_cases()
         else:
             race(quick, names, json)
@@ -276,6 +286,29 @@ def race(quick: bool, names: tuple[str, ...], json: Path | None) -> None:
         raise click.ClickException(str(error)) from error
     if json is not None:
         _write(json, report.to_json(races))
+
+
+def bench_loops(quick: bool, names: tuple[str, ...], json: Path | None, listing: bool) -> None:
+    """Measure the corpus, or list it; exit with 1 at the end if a program failed."""
+    import click
+
+    from .benchmarks import loops_report
+    from .benchmarks.corpus import PROGRAMS
+
+    if listing:
+        for program in PROGRAMS.values():
+            click.echo(f"{program.name:<22} {program.title}")
+        return
+    unknown = [name for name in names if name not in PROGRAMS]
+    if unknown:
+        raise click.UsageError(
+            f"No program {', '.join(unknown)}. The programs: {', '.join(PROGRAMS)}."
+        )
+    rows = loops_report.run([PROGRAMS[name] for name in dict.fromkeys(names or PROGRAMS)], quick)
+    if json is not None:
+        _write(json, loops_report.to_json(rows, quick))
+    if any(row.error for row in rows):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

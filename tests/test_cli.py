@@ -1,14 +1,17 @@
 """The command line, called as a user calls it."""
 
+import dataclasses
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from pullback import cli
+from pullback.benchmarks.corpus import PROGRAMS
 
 MODEL = """
 import numpy as np
@@ -159,6 +162,39 @@ def test_bench_refuses_a_case_that_it_does_not_have() -> None:
     result = run("bench", "--case", "mpl")
     assert result.exit_code == 2
     assert "No case mpl. The cases: mlp, resnet, rnn, gmm, logistic." in result.output
+
+
+def test_bench_lists_the_programs_of_the_corpus() -> None:
+    result = run("bench", "--suite", "loops", "--list")
+    assert result.exit_code == 0
+    assert result.output.split()[0] == "cholesky"
+    assert "gauss_seidel           Gauss-Seidel sweeps" in result.output
+
+
+def test_bench_measures_a_program_of_the_corpus(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    arguments = ("--suite", "loops", "--quick", "--case", "triangular_solve", "--json", path)
+    result = run("bench", *arguments)
+    assert result.exit_code == 0, result.output
+    assert "triangular_solve" in result.output
+    assert "geometric means" in result.output
+    [figures] = json.loads(path.read_text())["results"]
+    assert figures["median_s"]["gradient"] > 0
+
+
+def test_bench_exits_with_one_where_a_program_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = PROGRAMS["triangular_solve"]
+    broken = dataclasses.replace(program, make=lambda size, dtype, rng: (np.eye(size),))
+    monkeypatch.setitem(PROGRAMS, "triangular_solve", broken)
+    result = run("bench", "--suite", "loops", "--quick", "--case", "triangular_solve")
+    assert result.exit_code == 1
+    assert "triangular_solve: TypeError" in result.output
+
+
+def test_bench_refuses_a_program_that_it_does_not_have() -> None:
+    result = run("bench", "--suite", "loops", "--case", "mlp")
+    assert result.exit_code == 2
+    assert "No program mlp. The programs: cholesky," in result.output
 
 
 @pytest.mark.parametrize("package", ["click", "rich", "sklearn"])

@@ -237,7 +237,7 @@ def lstm(xs: Any, W: Any, b: Any) -> Any:
     return hs, c
 
 
-__all__ = ["TWINS", "double_precision"]
+__all__ = ["TWINS", "double_precision", "jax"]
 
 TWINS: dict[str, Callable[..., Any]] = {
     "cholesky": cholesky,
