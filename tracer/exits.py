@@ -339,7 +339,7 @@ class _Removal:
             test = ast.Name(_RETURNED, _LOAD, **at)
             exits = RETURNS if where.loop is None else BREAKS
             after.append(self._make(ast.If(test, [leave], [], **at), exits, FALLS))
-        if node.orelse and body & (BREAKS | RETURNS):
+        if node.orelse and body & BREAKS:
             at = _at(node.orelse[0])
             not_left = ast.UnaryOp(ast.Not(), ast.Name(loop.flag, _LOAD, **at), **at)
             after.append(self._make(ast.If(not_left, node.orelse, [], **at), orelse, FALLS))
