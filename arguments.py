@@ -158,6 +158,24 @@ class Arguments:
                 specs += [_leaf_spec(leaf, path, name) for path, leaf in paths(value, name)]
         return specs
 
+    def shown(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, str]:
+        """Return what a program is made for, by the path of each argument and its parts."""
+        found: dict[str, str] = {}
+        for name, value, static in self.items(args, kwargs):
+            structure = Static(value) if static else flatten(value, [])
+            if isinstance(structure, Static):
+                found[name] = _short(structure.value)
+                continue
+            if isinstance(structure, Node):
+                found[name] = str(structure)
+            if not static:
+                for path, leaf in paths(value, name):
+                    spec = _leaf_spec(leaf, path, name)
+                    order = "" if spec.layout is None else f", strides {list(spec.layout)}"
+                    kind = "" if spec.kind is Kind.ARRAY else f" ({spec.kind.value})"
+                    found[path] = f"{spec.type}{kind}{order}"
+        return found
+
     def resolve(self, argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
         """Return the indices into `items` that `argnums` mean.
 
@@ -243,6 +261,14 @@ class Arguments:
             f"cannot differentiate with respect to `{path}`: it is {what}, and only real and "
             f"complex floating-point arguments have gradients.\n{advice}"
         )
+
+
+def _short(value: Any) -> str:
+    """Return a static value for `explain`; of an object of the user's its class alone."""
+    if isinstance(value, bool | int | str | bytes | tuple | np.dtype | type(None)):
+        text = repr(value)
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    return str(getattr(value, "__qualname__", f"a {type(value).__name__}"))
 
 
 def _named(error: StructureError, items: list[tuple[str, Any, bool]]) -> StructureError:

@@ -17,6 +17,7 @@ from .entries import CacheInfo, Call, GuardedEntry, Programs, uncollected
 from .inspection import Inspection
 from .ir.core import Function
 from .ir.errors import DifferentiationError, UnsupportedError
+from .ir.ops.guard import Missed
 from .passes.memory import plan_memory
 from .passes.pipeline import (
     AFTER_REVERSE,
@@ -71,7 +72,7 @@ class Entry(GuardedEntry):
             wanted=wanted,
         )
         self._stage("trace", self.traced.function, started)
-        function, owned = self._optimize(owner, wanted)
+        function, owned = self._optimize(owner, wanted, owner.options.exact or call.exact)
         started = time.perf_counter()
         kept = range(self.traced.results if options.mode == "grad" else 0, len(self.traced.fresh))
         fresh = {k: f for k, n in enumerate(kept) if (f := self.traced.fresh[n]) is not None}
@@ -82,11 +83,14 @@ class Entry(GuardedEntry):
         if self.traced.commit is not None:
             self.build = committing(self.build, self.traced, len(kept))
 
-    def _optimize(self, owner: Compiled, wanted: Wanted | None) -> tuple[Function, frozenset[int]]:
+    def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        return self.program(*inputs)
+
+    def _optimize(
+        self, owner: Compiled, wanted: Wanted | None, exact: bool
+    ) -> tuple[Function, frozenset[int]]:
         options = owner.options
-        before, after = (
-            (EXACT_BEFORE, EXACT_AFTER) if options.exact else (BEFORE_REVERSE, AFTER_REVERSE)
-        )
+        before, after = (EXACT_BEFORE, EXACT_AFTER) if exact else (BEFORE_REVERSE, AFTER_REVERSE)
         function = run(self.traced.function, before, self.stages)
         if wanted is None:
             return run(function, after, self.stages, "again "), frozenset()
@@ -242,16 +246,22 @@ class Compiled:
             return self._inline(args, kwargs)
         leaves, objects, key = self.arguments.scan(args, kwargs)
         programs = self.programs
+        missed: tuple[Entry, ...] = ()
         for entry in programs.entries.get(key, ()):
             if entry.simple:
+                try:
+                    flat = entry.program(*leaves)
+                except Missed:
+                    missed = (*missed, entry)
+                    continue
                 programs.hits += 1
                 if len(programs.entries) > 1:
                     programs.keep(key)
-                return entry.build(entry.program(*leaves))
+                return entry.build(flat)
         # The last two objects are for what the function stores in its arguments themselves.
         call = Call(args, kwargs, leaves, [*objects, args, kwargs])
-        entry, inputs = programs.find(key, call)
-        return entry.build(entry.program(*inputs))
+        entry, flat = programs.run(key, call, missed)
+        return entry.build(flat)
 
     def _inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Write this function into the trace under way."""

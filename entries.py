@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
@@ -15,6 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from .arguments import Arguments, Wanted
 from .ir.errors import DifferentiationError, UnsupportedError
+from .ir.ops.guard import Missed
 from .tracer.overlap import Group, buffer, overlaps
 from .tracer.report import located
 from .tracer.trace import trace
@@ -38,7 +40,8 @@ class Call(NamedTuple):
     """One call of a transformed function: its arguments, flattened and as they came.
 
     `objects` are what its guards read; `arrays` and `shared` are set where the call's arrays
-    overlap: the arguments and hidden inputs, and the groups of those that share memory.
+    overlap: the arguments and hidden inputs, and the groups of those that share memory. `exact`
+    keeps NumPy's bits whatever the function's options say.
     """
 
     args: tuple[Any, ...]
@@ -47,12 +50,21 @@ class Call(NamedTuple):
     objects: list[Any]
     arrays: Sequence[Any] = ()
     shared: tuple[Group, ...] = ()
+    exact: bool = False
+
+
+_numbers = itertools.count()
 
 
 class GuardedEntry:
-    """A traced function with the guards that say which calls it is for."""
+    """A traced function with the guards that say which calls it is for.
 
-    __slots__ = ("collect", "shared", "simple", "traced")
+    Guards on what is read from outside are checked before a run (`inputs`), those on computed
+    values during it (`run`). `arguments` describes the arguments that it was traced for, `number`
+    says which program was made first.
+    """
+
+    __slots__ = ("arguments", "collect", "number", "shared", "simple", "traced")
 
     def __init__(
         self,
@@ -64,6 +76,8 @@ class GuardedEntry:
         has_aux: bool,
         wanted: Wanted | None,
     ) -> None:
+        self.number = next(_numbers)
+        self.arguments = arguments.shown(call.args, call.kwargs)
         self.traced = trace(
             function,
             arguments.describe(call.args, call.kwargs),
@@ -72,6 +86,7 @@ class GuardedEntry:
             name=name,
             has_aux=has_aux,
             writes_back=wanted is None,
+            values=call.leaves,
             arrays=call.arrays,
             shared=call.shared,
         )
@@ -115,6 +130,17 @@ class GuardedEntry:
                 raise ValueError(text if location is None else located(text, location))
         return [*leaves, *[buffer(arrays, g) for g in self.shared], *hidden]
 
+    def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        """Return what the program computes from its inputs.
+
+        Raises
+        ------
+        Missed
+            Where a value decides a branch otherwise: the program is not for this call, and has done
+            nothing.
+        """
+        raise NotImplementedError
+
 
 E = TypeVar("E", bound=GuardedEntry)
 
@@ -133,30 +159,53 @@ class Programs(Generic[E]):
         self.misses = 0
         self._lock = threading.RLock()
 
-    def find(self, key: Any, call: Call) -> tuple[E, list[Any]]:
-        """Return the entry for a call with the inputs of its program, compiled if there is none."""
+    def run(self, key: Any, call: Call, missed: Sequence[E] = ()) -> tuple[E, tuple[Any, ...]]:
+        """Return the entry for a call and what its program returns, compiled if there is none.
+
+        `missed` are the entries that are known not to be for this call.
+        """
         self.keep(key)
-        for entry in self.entries.get(key, ()):
-            inputs = entry.inputs(call.leaves, call.objects)
-            if inputs is not None:
-                self.hits += 1
-                return entry, inputs
-        with self._lock:
-            for entry in self.entries.get(key, ()):  # another thread may have been first
+        left = list(missed)
+        while True:
+            for entry in self._untried(key, left):
                 inputs = entry.inputs(call.leaves, call.objects)
-                if inputs is not None:
-                    return entry, inputs
-            self.misses += 1
-            with uncollected():
-                entry = self._made(call)
-            inputs = entry.inputs(call.leaves, call.objects)
-            if inputs is None:
-                raise _changes_what_it_reads(self.name)
-            self.entries[key] = [*self.entries.get(key, []), entry][-GUARDED_SIZE:]
-            self.entries.move_to_end(key)
-            while len(self.entries) > CACHE_SIZE:
-                self.entries.popitem(last=False)
-            return entry, inputs
+                try:
+                    if inputs is not None:
+                        found = entry, entry.run(inputs)
+                        self.hits += 1
+                        return found
+                except Missed:
+                    pass
+                left.append(entry)
+            with self._lock:
+                if self._untried(key, left):
+                    continue  # another thread was first
+                entry, inputs = self._added(key, call)
+            try:
+                return entry, entry.run(inputs)
+            except Missed:
+                if call.exact:
+                    raise _changes_while_traced(self.name) from None
+                # A branch hangs on the last bits, which a rewrite has changed.
+                left.append(entry)
+                call = call._replace(exact=True)
+
+    def _untried(self, key: Any, left: Sequence[E]) -> list[E]:
+        return [e for e in self.entries.get(key, ()) if not any(e is other for other in left)]
+
+    def _added(self, key: Any, call: Call) -> tuple[E, list[Any]]:
+        """Compile for a call and keep the entry; return it with the inputs of its program."""
+        self.misses += 1
+        with uncollected():
+            entry = self._made(call)
+        inputs = entry.inputs(call.leaves, call.objects)
+        if inputs is None:
+            raise _changes_what_it_reads(self.name)
+        self.entries[key] = [*self.entries.get(key, []), entry][-GUARDED_SIZE:]
+        self.entries.move_to_end(key)
+        while len(self.entries) > CACHE_SIZE:
+            self.entries.popitem(last=False)
+        return entry, inputs
 
     def _made(self, call: Call) -> E:
         """Compile for a call; anew where a written array turns out to overlap with another."""
@@ -209,6 +258,15 @@ def _changes_what_it_reads(name: str) -> UnsupportedError:
         f"{name} changes something that it also reads from outside (a global, an attribute or a "
         "container), which would happen while it is traced and not when it runs.\n"
         "  Return the value instead, or pass what changes as an argument."
+    )
+
+
+def _changes_while_traced(name: str) -> UnsupportedError:
+    """Return the error for a function whose branches are others right after it was traced."""
+    return UnsupportedError(
+        f"{name} branches on a value that is another when the program runs than it was while the "
+        "function was traced, for the same arguments.\n"
+        "  Another thread may be writing into them: pass a copy."
     )
 
 

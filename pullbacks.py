@@ -18,7 +18,7 @@ from .ir.errors import ShapeError, StructureError
 from .ir.ops.dynamic import AsSize, Extent, Match
 from .ir.types import ArrayType
 from .passes.memory import plan_memory
-from .passes.pipeline import AFTER_REVERSE, BEFORE_REVERSE, run
+from .passes.pipeline import AFTER_REVERSE, BEFORE_REVERSE, EXACT_AFTER, EXACT_BEFORE, run
 from .passes.reverse import reverse
 from .runtime.program import Program
 from .tracer.nested import inline_function, trace_apart
@@ -140,7 +140,7 @@ class _Entry(GuardedEntry):
             has_aux=owner.has_aux,
             wanted=self.wanted,
         )
-        forward, backward = owner.derive(self.traced, self.wanted)
+        forward, backward = owner.derive(self.traced, self.wanted, call.exact)
         total = len(self.traced.function.results)
         fuse = AFTER_REVERSE[-1:]
         self.forward = Program(
@@ -151,6 +151,9 @@ class _Entry(GuardedEntry):
         self.backward = Program(
             plan_memory(run(backward, fuse, [])), frozenset(range(len(backward.results)))
         )
+
+    def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        return self.forward(*inputs)
 
 
 class VjpFunction:
@@ -168,20 +171,23 @@ class VjpFunction:
         """Return the leaves of all arguments."""
         return self.arguments.wanted(args, {}, tuple(range(len(args))), False)
 
-    def derive(self, traced: Traced, wanted: Wanted) -> tuple[Function, Function]:
+    def derive(
+        self, traced: Traced, wanted: Wanted, exact: bool = False
+    ) -> tuple[Function, Function]:
         """Return the forward and backward functions of a traced function."""
-        function = run(traced.function, BEFORE_REVERSE, [])
+        before, after = (EXACT_BEFORE, EXACT_AFTER) if exact else (BEFORE_REVERSE, AFTER_REVERSE)
+        function = run(traced.function, before, [])
         seeds = list(range(traced.results))
         joint = reverse(function, wanted.positions, seeds=seeds)
-        joint = run(joint, AFTER_REVERSE[:-1], [])
+        joint = run(joint, after[:-1], [])
         return split(joint, len(function.results), traced.results)
 
     def __call__(self, *args: Any) -> Any:
         if current() is not None:
             return self._inline(args)
         leaves, objects, key = self.arguments.scan(args, {})
-        entry, inputs = self.programs.find(key, Call(args, {}, leaves, [*objects, args, {}]))
-        flat = entry.forward(*inputs)
+        call = Call(args, {}, leaves, [*objects, args, {}])
+        entry, flat = self.programs.run(key, call)
         total = len(entry.traced.function.results)
         residuals = flat[total:]
         if entry.traced.commit is not None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from .binding import mentioned
 from .core import Atom, Eqn, Function, Literal, Module, Value
 from .dims import Dim, Size, Symbol, substitute, symbols
 from .errors import ArgumentError, DTypeError, ShapeError, VerificationError
@@ -160,9 +161,7 @@ class _Interpreter:
             quiet = np.errstate(all="ignore") if eqn.provenance.is_adjoint else None
             with quiet or contextlib.nullcontext():
                 results = self.equation(eqn, [read(a) for a in eqn.operands], sizes)
-            sizes.update(_solve(eqn.results, results))
-            if isinstance(eqn.op, AsSize):
-                sizes[eqn.op.size] = int(results[0])
+            _bind(eqn, results, sizes)
             for value, result in zip(eqn.results, results, strict=True):
                 _check(eqn, value.type, result, sizes)
                 scope[value] = result
@@ -207,3 +206,90 @@ def _check(eqn: Eqn, type: ArrayType, value: Any, sizes: Sizes) -> None:
             f"{eqn.op.name} computed {array.dtype}{list(array.shape)}, "
             f"its equation says {type.dtype}{list(expected)}"
         )
+
+
+class Unknown(Exception):
+    """A value that is not given is needed."""
+
+
+class Partial:
+    """Values of a function that is still being built, computed when they are asked for.
+
+    What has been computed is kept, so that asking again costs nothing. `eqns` and `producers` are
+    the builder's own, and grow.
+    """
+
+    def __init__(self, eqns: Sequence[Eqn], producers: Mapping[Value, Eqn]) -> None:
+        self.eqns = eqns
+        self.producers = producers
+        self.scope: dict[Value, Any] = {}
+        self.sizes: Sizes = {}
+        self._interpreter = _Interpreter(None)
+
+    def give(self, param: Value, kind: Kind, value: Any) -> None:
+        """Say what a parameter is."""
+        self.scope[param] = _argument(param, kind, value)
+
+    def pending(self, value: Value) -> list[Eqn]:
+        """Return the equations to compute for a value, in an order in which it can be done.
+
+        Raises
+        ------
+        Unknown
+            Where it depends on a parameter that has not been given.
+        """
+        order: list[Eqn] = []
+        done: set[Eqn] = set()
+        entered: set[Eqn] = set()
+        stack = self._makers([value])
+        while stack:
+            eqn = stack[-1]
+            if eqn in done:
+                stack.pop()
+            elif eqn in entered:
+                stack.pop()
+                done.add(eqn)
+                order.append(eqn)
+            else:
+                entered.add(eqn)
+                stack += self._makers(eqn.operands)
+                stack += self._binders(mentioned(eqn).difference(eqn.op.binds))
+        return order
+
+    def _makers(self, atoms: Iterable[Atom]) -> list[Eqn]:
+        found: list[Eqn] = []
+        for atom in atoms:
+            if isinstance(atom, Value) and atom not in self.scope:
+                if atom not in self.producers:
+                    raise Unknown
+                found.append(self.producers[atom])
+        return found
+
+    def _binders(self, symbols: Iterable[Symbol]) -> list[Eqn]:
+        unknown = [s for s in symbols if s not in self.sizes]
+        if not unknown:
+            return []
+        binders = {s: e for e in self.eqns for s in e.op.binds}
+        if not all(s in binders for s in unknown):
+            raise Unknown
+        return [binders[s] for s in unknown]
+
+    def compute(self, eqns: Iterable[Eqn]) -> None:
+        """Compute equations whose operands are known."""
+        for eqn in eqns:
+            operands = [a.value if isinstance(a, Literal) else self.scope[a] for a in eqn.operands]
+            results = self._interpreter.equation(eqn, operands, self.sizes)
+            _bind(eqn, results, self.sizes)
+            for value, result in zip(eqn.results, results, strict=True):
+                _check(eqn, value.type, result, self.sizes)
+                self.scope[value] = result
+
+
+def _bind(eqn: Eqn, results: Sequence[Any], sizes: Sizes) -> None:
+    """Add the sizes that the results of an equation tell."""
+    sizes.update(_solve(eqn.results, results))
+    if isinstance(eqn.op, AsSize):
+        sizes[eqn.op.size] = int(results[0])
+
+
+__all__ = ["Partial", "Unknown", "concrete_op", "concrete_shape", "concrete_size", "evaluate"]

@@ -8,7 +8,8 @@ import linecache
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from ..ir.core import walk
 from ..ir.ops.effects import Print
+from ..ir.ops.guard import Guard, Missed
 from ..ir.plan import Fresh, Plan
 from .emit import Source, emit
 
@@ -30,7 +32,7 @@ class Program:
     """
 
     __slots__ = (
-        *("_heard", "_make", "_pools", "_run", "_shows"),
+        *("_heard", "_is_guarded", "_make", "_pools", "_run", "_shows"),
         *("filename", "plan", "source", "__weakref__"),
     )
 
@@ -53,6 +55,7 @@ class Program:
         code = compile(self.source.text, self.filename, "exec")
         namespace: dict[str, Any] = dict(self.source.constants)
         exec(code, namespace)  # our own text: see emit.py
+        self._is_guarded = any(isinstance(e.op, Guard) for e in plan.function.eqns)
         self._shows = any(isinstance(e.op, Print) for e in walk(plan.function))
         self._run: Callable[..., tuple[Any, ...]] = namespace["run"]
         self._make: Callable[[], tuple[Any, ...]] = namespace["workspace"]
@@ -76,10 +79,34 @@ class Program:
             if self._shows:  # as the print options, or what a logger reads, are now
                 context = self._context(state)
         try:
+            if self._is_guarded:
+                return self._guarded(context, ws, arrays)
             return context.run(self._run, ws, *arrays)
         finally:
             if "call" not in modes:  # the caller's own handler may be another next time
                 pool.append((context, ws))
+
+    def _guarded(
+        self, context: contextvars.Context, ws: Any, arrays: Sequence[Any]
+    ) -> tuple[Any, ...]:
+        """Run, and warn when no guard has failed: another program does the same again then.
+
+        Raises
+        ------
+        Missed
+        """
+        reporter: Any = context.run(np.geterrcall)
+        reporter.kept = kept = list[Callable[[], None]]()
+        try:
+            results = context.run(self._run, ws, *arrays)
+        except Missed:
+            kept.clear()
+            raise
+        finally:
+            reporter.kept = None
+            for warn in kept:
+                warn()
+        return results
 
     def _context(self, state: dict[str, Any]) -> contextvars.Context:
         """Return a context in which floating-point errors come to our reporter.
@@ -109,19 +136,32 @@ class _Reporter:
         self.program = weakref.ref(program)
         self.state = state
         self.handler = handler
+        self.kept: list[Callable[[], None]] | None = None
 
     def __call__(self, error: str, flag: int) -> None:
         program = self.program()
         assert program is not None  # it is being called
-        report(program, self.state, self.handler, error, flag)
+        for tell in report(program, self.state, self.handler, error, flag):
+            if self.kept is None:
+                tell()
+            else:
+                self.kept.append(tell)
 
 
 _FLAGS = {1: "divide", 2: "over", 4: "under", 8: "invalid"}
 
 
-def report(program: Program, state: dict[str, Any], handler: Any, error: str, flag: int) -> None:
-    """Treat a floating-point error as NumPy would in a primal equation; drop it in an adjoint."""
-    frame = sys._getframe(1)
+def report(
+    program: Program, state: dict[str, Any], handler: Any, error: str, flag: int
+) -> Iterator[Callable[[], None]]:
+    """Treat a floating-point error as NumPy would in a primal equation; drop it in an adjoint.
+
+    Yields
+    ------
+    callable
+        What warns, or calls the user's handler.
+    """
+    frame = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename != program.filename:
         frame = frame.f_back  # type: ignore[assignment]
     known = program.source.lines.get(frame.f_lineno) if frame is not None else None
@@ -139,11 +179,12 @@ def report(program: Program, state: dict[str, Any], handler: Any, error: str, fl
             if mode == "raise":
                 raise FloatingPointError(message)
             if mode == "call":
-                handler(error, flag)
+                yield partial(handler, error, flag)
             elif mode == "warn":
                 location = provenance.location if provenance is not None else None
                 if location is None:
-                    warnings.warn(message, RuntimeWarning, stacklevel=3)
+                    yield partial(warnings.warn, message, RuntimeWarning, stacklevel=3)
                 else:
-                    warnings.warn_explicit(message, RuntimeWarning, location.file, location.line)
+                    place = (location.file, location.line)
+                    yield partial(warnings.warn_explicit, message, RuntimeWarning, *place)
             return

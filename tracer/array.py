@@ -328,26 +328,43 @@ class TracedArray:
             raise escaped(self)
         if isinstance(self._atom, Literal):
             return bool(self._atom.value)
+        from .guards import Refused, decided
+
+        try:
+            return bool(decided(self, "bool"))
+        except Refused as refusal:
+            why = f"; {refusal}" if str(refusal) else ""
         raise ConcretizationError(
             f"{expression_here()} decides a branch, a loop or an assertion, but its value is known "
-            "only when the program runs.\n"
+            f"only when the program runs{why}.\n"
             "  Write np.where(condition, a, b) for a choice between values; for an argument that "
             "is always the same, name it in static_argnums."
         )
 
-    def _concrete(self, what: str, instead: str) -> Any:
+    def _concrete(self, what: str, instead: str, form: str = "") -> Any:
+        """Return the value as `form` says, "int" or "index", where it can be had."""
+        from .guards import Refused, decided
+
         if not self._trace.active:
             raise escaped(self)
+        why = ""
+        try:
+            if form:
+                return decided(self, form)
+        except Refused as refusal:
+            why = f"; {refusal}" if str(refusal) else ""
         raise ConcretizationError(
             f"{expression_here()} needs {what}, but the value is known only when the program "
-            f"runs.\n  {instead}"
+            f"runs{why}.\n  {instead}"
         )
 
     def __int__(self) -> int:
         if isinstance(self._atom, Literal):
             return int(self._atom.value)
         return int(
-            self._concrete("a Python int", "Write x.astype(int), or make the argument static.")
+            self._concrete(
+                "a Python int", "Write x.astype(int), or make the argument static.", "int"
+            )
         )
 
     def __float__(self) -> float:
@@ -368,6 +385,7 @@ class TracedArray:
             self._concrete(
                 "an integer for a list, range or shape",
                 "Index an array with it, or make the argument static (static_argnums).",
+                "index",
             )
         )
 
@@ -382,7 +400,7 @@ class TracedArray:
         )
 
     def __contains__(self, item: Any) -> bool:
-        return bool(self == item)
+        return bool(FUNCTIONS[np.any](self == item))
 
     # -- dispatch
     # -----------------------------------------------------------------------------------

@@ -85,12 +85,22 @@ def tried(names: str) -> Generator[None]:
     if trace is None:
         yield
         return
-    start = len(trace.builder.eqns)
-    yield
+    before = trace.builder.eqns[-1] if trace.builder.eqns else None
+    guards = getattr(trace.root.inputs, "guards", None)
+    if guards is None:
+        yield
+    else:
+        guards.fixed += 1
+        try:
+            yield
+        finally:
+            guards.fixed -= 1
     caught = {n.strip(" ()").rpartition(".")[2] for n in names.split(",")}
     if names and caught <= _KNOWN_WHILE_TRACED:
         return
-    for eqn in trace.builder.eqns[start:]:
+    for eqn in reversed(trace.builder.eqns):
+        if eqn is before:
+            break
         if eqn.op.effect is Effect.MAY_RAISE:
             location = eqn.provenance.location
             where = f"\n\n{excerpt(location)}" if location is not None else ""

@@ -20,10 +20,12 @@ import numpy as np
 from ..ir.builder import Builder
 from ..ir.core import Atom, Value
 from ..ir.errors import UnsupportedError
+from ..ir.location import Location
 from ..ir.ops.random import OBJECT
 from ..ir.types import ArrayType, Kind, layout_of
 from .array import TracedArray
 from .commits import Commits
+from .guards import Decision, Guards
 from .promotion import check_dtype
 from .report import expression_here
 from .state import current
@@ -89,6 +91,11 @@ class Inputs:
         self.members: dict[int, TracedArray] = {}
         """By id the arrays that share memory with others."""
         self.commits = Commits()
+        self.memos: dict[Any, Any] = {}
+        """What is known of loops and branches by their place in the source."""
+        self.guards = Guards(builder)
+        self.decisions: list[Decision] = []
+        """What became of loops and branches, in the order in which they were met."""
         self.print_options: dict[str, Any] = {}
         self.errors: dict[str, str] = {}
 
@@ -96,6 +103,10 @@ class Inputs:
     def kinds(self) -> list[Kind]:
         """The kinds of the hidden inputs."""
         return [a._kind for a in self.arrays]
+
+    def report(self, location: Location, what: str, why: str = "") -> None:
+        """Note what became of a loop or branch, for `explain`: "staged", "unrolled 3 times"."""
+        self.decisions.append(Decision(location, what, why))
 
     # -- paths -------------------------------------------------------------------------------------
 
@@ -335,6 +346,7 @@ class Inputs:
         self._getters.append(source)
         if source in self._constants and value.base is None:
             self._met[source] = value.copy(order="K")
+        self.guards.give(param, Kind.ARRAY, self._met.get(source, value))
         return array
 
     def _anew(self) -> dict[str, Any]:

@@ -22,8 +22,9 @@ from ..ir.types import ArrayType, Kind, Layout
 from .array import TracedArray, lift
 from .commits import Commit
 from .functions.lazy import register_loaded
+from .guards import Decision
 from .inputs import Collect, Inputs
-from .overlap import Group, check_group, member
+from .overlap import Group, buffer, check_group, member
 from .report import explain
 from .state import ENTRY, Trace
 from .storage import Storage
@@ -47,7 +48,7 @@ class Traced:
 
     `inputs` is the number of leading parameters that are arguments; hidden inputs follow, which
     `collect(objects)` reads. `structure` is that of the result. The last `stored` results are what
-    `commit` stores outside.
+    `commit` stores outside. `decisions` say what became of loops and branches.
     """
 
     function: Function
@@ -60,6 +61,7 @@ class Traced:
     written: Sequence[tuple[int, Location | None]] = ()
     commit: Commit | None = None
     stored: int = 0
+    decisions: Sequence[Decision] = ()
 
 
 def trace(
@@ -71,14 +73,16 @@ def trace(
     name: str,
     has_aux: bool = False,
     writes_back: bool = False,
+    values: Sequence[Any] = (),
     arrays: Sequence[Any] = (),
     shared: Sequence[Group] = (),
 ) -> Traced:
     """Trace `function(*args, **kwargs)`, where `structure` is that of `(args, kwargs)`.
 
-    With `writes_back` the program changes the arrays that the function writes into. `shared` are
-    the groups of the call's `arrays` (arguments, then hidden inputs) that are views of one buffer;
-    the buffers are parameters after the arguments.
+    With `writes_back` the program changes the arrays that the function writes into. `values` are
+    the leaves themselves, for branches that they decide; without them such a branch is an error.
+    `shared` are the groups of the call's `arrays` (arguments, then hidden inputs) that are views of
+    one buffer; the buffers are parameters after the arguments.
 
     Raises
     ------
@@ -93,6 +97,8 @@ def trace(
         for leaf in leaves:
             value = builder.param(Value(leaf.type, leaf.hint, layout=leaf.layout))
             params.append(TracedArray(value, leaf.kind, state))
+        for leaf, param, value in zip(leaves, builder.params, values, strict=False):
+            inputs.guards.give(param, leaf.kind, value)
         members = _members(arrays, shared, state)
         params = [members.get(k, p) for k, p in enumerate(params)]
         inputs.members = {id(arrays[k]): m for k, m in members.items() if k >= len(params)}
@@ -137,6 +143,7 @@ def trace(
         written,
         commit,
         len(stored),
+        inputs.decisions,
     )
 
 
@@ -150,6 +157,7 @@ def _members(
         dtype = arrays[group.positions[0]].dtype
         size = group.nbytes // dtype.itemsize
         param = state.builder.param(Value(ArrayType(dtype, (size,)), "shared"))
+        state.inputs.guards.give(param, Kind.ARRAY, buffer(arrays, group))
         memory = TracedArray(param, Kind.ARRAY, state)
         for position, offset in zip(group.positions, group.offsets, strict=True):
             found[position] = member(memory, arrays[position], offset)
