@@ -98,14 +98,20 @@ def warm_up() -> None:
 
 def row_of(program: Program, size: Any, effort: Effort, seconds: float) -> Row:
     """Measure one program; whatever it raises is in the row."""
-    row = Row(program.name, family_of(program), program.body, lines_of(program.function))
+    row = _empty(program)
     try:
         with time_limit(seconds):
             _fill(row, program, size, effort)
     except (Exception, OutOfTimeError) as error:
+        # Without what was measured before it failed, which would enter the means.
+        row = _empty(program)
         text = str(error).strip().partition("\n")[0]
         row.error = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return row
+
+
+def _empty(program: Program) -> Row:
+    return Row(program.name, family_of(program), program.body, lines_of(program.function))
 
 
 def _fill(row: Row, program: Program, size: Any, effort: Effort) -> None:

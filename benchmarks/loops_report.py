@@ -11,7 +11,7 @@ from .corpus.program import Program
 from .loops import Row, measure
 from .report import duration, environment, size_in_bytes
 
-WIDTH = 128
+WIDTH = 136
 """Columns of the table: wider than most terminals, and than rich takes a file to be."""
 
 RATIOS = {

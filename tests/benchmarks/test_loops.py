@@ -66,6 +66,17 @@ def test_what_a_program_raises_is_in_its_row() -> None:
     assert row.samples == {}
 
 
+def test_what_was_measured_before_a_failure_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(make: Any) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(loops.memory, "traced_peak", full)
+    row = measured(PROGRAM)
+    assert row.error == "MemoryError"
+    assert row.samples == {}
+    assert row.compile is None
+
+
 def test_a_program_that_takes_too_long_is_given_up() -> None:
     def endless(L: Any, b: Any) -> Any:
         while True:
