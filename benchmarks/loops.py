@@ -271,24 +271,23 @@ def twin_precision(program: Program) -> Any:
 
 def _add_twin(runs: dict[str, Run], program: Program, args: Arguments) -> float:
     """Add the twin's calls to `runs`, over inputs on the device; give its first gradient's time."""
-    from .corpus.jax_twins import TWINS, jax
+    from .corpus.jax_twins import FORWARD_TWINS, TWINS, jax
 
     twin, weights = TWINS[program.name], program.weights(args)
     moving = [n for n, arg in enumerate(args) if not isinstance(arg, int)]
     values = jax.device_put([args[n] for n in moving])
 
-    def forward(*values: Any) -> Any:
-        whole = list(args)
-        for n, value in zip(moving, values, strict=True):
-            whole[n] = value
-        return twin(*whole)
+    def whole(values: tuple[Any, ...]) -> list[Any]:
+        moved = dict(zip(moving, values, strict=True))
+        return [moved.get(n, arg) for n, arg in enumerate(args)]
 
     def loss(*values: Any) -> Any:
-        results = zip(weights, results_of(forward(*values)), strict=True)
+        results = zip(weights, results_of(twin(*whole(values))), strict=True)
         return sum(jax.numpy.sum(w * r) for w, r in results)
 
     slope = jax.jit(jax.grad(loss, argnums=[moving.index(n) for n in program.argnums]))
-    compiled = jax.jit(forward)
+    forward = FORWARD_TWINS.get(program.name, twin)
+    compiled = jax.jit(lambda *values: forward(*whole(values)))
     runs["jax gradient"] = lambda: jax.block_until_ready(slope(*values))
     runs["jax forward"] = lambda: jax.block_until_ready(compiled(*values))
     first, _ = first_call(runs["jax gradient"])
