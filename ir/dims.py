@@ -365,7 +365,9 @@ def _eliminated(dim: Size, sign: int) -> int | None:
     for `j` in `range(i)`.
     """
     while isinstance(dim, Dim):
-        limited = [t for t in dim.terms if isinstance(t[0], Symbol) and _limit(*t, sign) is not None]
+        limited = [
+            t for t in dim.terms if isinstance(t[0], Symbol) and _limit(*t, sign) is not None
+        ]
         if not limited:
             return _numeric_bounds(dim)[(sign + 1) // 2]
         symbol, coefficient = max(limited, key=lambda t: _order(t[0]))

@@ -20,6 +20,7 @@ from .functions.create import where
 from .functions.generators import TracedGenerator
 from .functions.known import require
 from .functions.shape import cast
+from .iterables import staged_enumerate, staged_reversed, staged_zip, traced_range
 from .loads import attribute, lifted
 from .python_errors import DOMAINS, OVERFLOWING
 from .size import TracedSize, size_of, user_size
@@ -222,8 +223,23 @@ def _math_log(x: Any, *base: Any) -> Any:
     return result / _math("log", np.log)(*base) if base else result
 
 
+def _iterating(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what makes an iterator, with the arrays in the containers that it is given traced."""
+
+    def made(*args: Any, **kwargs: Any) -> Any:
+        trace = current()
+        assert trace is not None
+        return function(*[lifted(a, trace.root.inputs) for a in args], **kwargs)
+
+    return made
+
+
 BUILTINS: dict[Any, Callable[..., Any]] = {
     **TEXT_FUNCTIONS,
+    range: traced_range,
+    zip: _iterating(staged_zip),
+    enumerate: _iterating(staged_enumerate),
+    reversed: _iterating(staged_reversed),
     float: _float,
     complex: _complex,
     isinstance: _isinstance,

@@ -164,6 +164,12 @@ def decided(x: TracedArray, form: str) -> Any:
     return found
 
 
+def key_of(owner: Any, key: Any) -> Any:
+    """Return a key of a dict: a traced integer is the one that it is in the present call."""
+    is_traced = isinstance(key, TracedArray) and key.dtype.kind in "iu" and not key.shape
+    return key.__index__() if is_traced and isinstance(owner, dict) else key
+
+
 def _decide(guards: Guards, atom: Value, x: TracedArray, form: str) -> Any:
     builder, trace, kind = guards.builder, x._trace.root, x.dtype.kind
     outside = builder.provenance
@@ -224,4 +230,4 @@ def _truncated(guards: Guards, atom: Value, value: Any, trace: Trace) -> int:
     return result
 
 
-__all__ = ["Decision", "Guards", "Refused", "decided"]
+__all__ = ["Decision", "Guards", "Refused", "decided", "key_of"]

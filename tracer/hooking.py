@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from .scope import Kind, Scope, ScopeNode, mangled, target_names
+from .staging import Staging
 
 _Node = TypeVar("_Node", bound=ast.AST)
 
@@ -64,14 +65,18 @@ class Hooking:
         self._scope = scope
         self._globals = global_names
         self._builtins = builtin_names
+        self._staging = Staging()
         self.builtins: set[str] = set()
 
     def function_body(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
         """Put hooks into the body of `node`, whose scope is the current one."""
         if isinstance(node, ast.Lambda):
             node.body = self._visit(node.body)
-        else:
-            node.body = self._block(node.body)
+            return
+        outer = self._staging
+        self._staging = Staging.of(node, self._scope.private)
+        node.body = self._block(node.body)
+        self._staging = outer
 
     # --- Machinery --------------------------------------------------------------------------
 
@@ -213,17 +218,11 @@ class Hooking:
         """Visit an expression of which the truth alone is used: each operand is asked once."""
         if isinstance(node, ast.Constant):
             return node
-        if isinstance(node, ast.BoolOp):
-            node.values[:] = [self._test(value) for value in node.values]
-            return node
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            return self._unary(node)
         return _hook("__pb_test__", node, self._visit(node))
 
     def _unary(self, node: ast.UnaryOp) -> ast.expr:
-        visit = self._test if isinstance(node.op, ast.Not) else self._expression
-        node.operand = visit(node.operand)
-        return node
+        node.operand = self._expression(node.operand)
+        return _hook("__pb_not__", node, node.operand) if isinstance(node.op, ast.Not) else node
 
     def _f_string(self, node: ast.JoinedStr) -> ast.expr:
         """Give the parts to a hook: texts, and tuples of value, conversion and format."""
@@ -259,14 +258,38 @@ class Hooking:
             same = _hook("__pb_is__", node, left, others[0])
             is_one = isinstance(operator, ast.Is)
             return same if is_one else ast.UnaryOp(ast.Not(), same, **_at(node))
+        if len(others) > 1 and not self._scope.is_class and not _binds_or_waits(node):
+            return self._chain(node, left, others)
         node.left, node.comparators = left, others
         return node
 
+    def _chain(self, node: ast.Compare, left: ast.expr, others: list[ast.expr]) -> ast.expr:
+        """Let a hook compare one after the other, as long as it holds."""
+        at = _at(node)
+        compared: list[ast.expr] = []
+        for operator in node.ops:
+            names = [ast.Name(n, _LOAD, **at) for n in ("a", "b")]
+            compared.append(_deferred(ast.Compare(names[0], [operator], [names[1]], **at), "a", "b"))
+        pairs = zip(compared, map(_deferred, others), strict=True)
+        return _hook("__pb_chain__", node, left, *[part for pair in pairs for part in pair])
+
     def _ternary(self, node: ast.IfExp) -> ast.expr:
-        node.test = self._test(node.test)
-        node.body = self._visit(node.body)
-        node.orelse = self._visit(node.orelse)
-        return node
+        if self._scope.is_class or _binds_or_waits(node):
+            node.test = self._test(node.test)
+            node.body = self._visit(node.body)
+            node.orelse = self._visit(node.orelse)
+            return node
+        condition = self._expression(node.test)
+        parts = [_deferred(self._expression(n)) for n in (node.body, node.orelse)]
+        return _hook("__pb_ifexp__", node, condition, *parts)
+
+    def _bool_op(self, node: ast.BoolOp) -> ast.expr:
+        if self._scope.is_class or _binds_or_waits(node):
+            node.values[:] = [self._expression(value) for value in node.values]
+            return node
+        first, *others = [self._expression(value) for value in node.values]
+        name = "__pb_and__" if isinstance(node.op, ast.And) else "__pb_or__"
+        return _hook(name, node, first, *map(_deferred, others))
 
     def _walrus(self, node: ast.NamedExpr) -> ast.expr:
         node.value = self._bound(node.target, node.value, [])
@@ -398,20 +421,42 @@ class Hooking:
 
     # --- Other statements -------------------------------------------------------------------
 
-    def _tested(self, node: ast.If | ast.While | ast.Assert) -> list[ast.stmt]:
+    def _assert(self, node: ast.Assert) -> list[ast.stmt]:
+        message = ast.Constant(None, **_at(node)) if node.msg is None else self._visit(node.msg)
+        function = _deferred(message)
+        return [ast.Expr(_hook("__pb_assert__", node, self._visit(node.test), function), **_at(node))]
+
+    def _if(self, node: ast.If) -> list[ast.stmt]:
+        driver = self._staging.driver(node)
+        if driver is None:
+            return self._tested(node)
+        condition = self._expression(node.test)
+        node.body = self._block(node.body)
+        node.orelse = self._block(node.orelse)
+        return driver.branch(node, condition)
+
+    def _while(self, node: ast.While) -> list[ast.stmt]:
+        driver = self._staging.driver(node)
+        if driver is None:
+            return self._tested(node)
+        test = self._expression(node.test)
+        node.body = self._block(node.body)
+        return driver.loop(node, None, test)
+
+    def _tested(self, node: ast.If | ast.While) -> list[ast.stmt]:
         node.test = self._test(node.test)
-        if isinstance(node, ast.Assert):
-            node.msg = None if node.msg is None else self._visit(node.msg)
-        else:
-            node.body = self._block(node.body)
-            node.orelse = self._block(node.orelse)
+        node.body = self._block(node.body)
+        node.orelse = self._block(node.orelse)
         return [node]
 
     def _for(self, node: ast.For) -> list[ast.stmt]:
+        driver = self._staging.driver(node)
         told = self._told(node.target, is_new=False)
         node.iter = self._iterable(node)
         node.target = self._target(node.target)
         node.body = told + self._block(node.body)
+        if driver is not None:
+            return driver.loop(node, node.iter, None)
         node.orelse = self._block(node.orelse)
         return [node]
 
@@ -480,6 +525,7 @@ class Hooking:
         ast.Attribute: _attribute,
         ast.Subscript: _subscript,
         ast.UnaryOp: _unary,
+        ast.BoolOp: _bool_op,
         ast.BinOp: _binary,
         ast.Compare: _compare,
         ast.JoinedStr: _f_string,
@@ -497,9 +543,9 @@ class Hooking:
         ast.AnnAssign: _annotated,
         ast.AugAssign: _augmented,
         ast.Delete: _delete,
-        ast.If: _tested,
-        ast.While: _tested,
-        ast.Assert: _tested,
+        ast.If: _if,
+        ast.While: _while,
+        ast.Assert: _assert,
         ast.For: _for,
         ast.With: _with,
         ast.AsyncWith: _with,
@@ -529,6 +575,20 @@ def _hook(name: str, where: ast.AST, *arguments: ast.expr) -> ast.Call:
     """Return a call of the hook `name`, at the position of the user's node `where`."""
     at = _at(where)
     return ast.Call(ast.Name(name, _LOAD, **at), list(arguments), [], **at)
+
+
+def _deferred(node: ast.expr, *names: str) -> ast.expr:
+    """Return a function of the names whose body is `node`: it is evaluated where it is needed."""
+    at = _at(node)
+    arguments = ast.arguments([], [ast.arg(n, **at) for n in names], None, [], [], None, [])
+    return ast.Lambda(arguments, node, **at)
+
+
+def _binds_or_waits(node: ast.AST) -> bool:
+    """Whether an expression cannot be put into a function: it assigns, yields or awaits."""
+    return any(
+        isinstance(n, ast.NamedExpr | ast.Await | ast.Yield | ast.YieldFrom) for n in ast.walk(node)
+    )
 
 
 def _has_arguments(node: ast.Call) -> bool:

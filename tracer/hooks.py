@@ -23,6 +23,7 @@ from .array import FUNCTIONS, TracedArray
 from .blocks import caught, tried
 from .builtins import BUILTINS, dotted, getter
 from .construct import NATIVE, construct
+from .control import CONTROL
 from .functions.generators import generator_class
 from .functions.lazy import find, is_always
 from .functions.random import draw
@@ -38,6 +39,7 @@ from .loads import (
     iterate,
     lifted,
 )
+from .regions import Region, Unstageable, append
 from .report import NO_SOURCE, expression_here
 from .rewrite import NEUTRAL, is_rewritten, rewrite, why_not
 from .state import current, named
@@ -156,6 +158,8 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
     trace = current()
     if trace is None:
         return function(*args, **kwargs)
+    if isinstance(trace, Region):
+        trace.see(args)
     if builtins.any(type(a) is np.ndarray for a in args):
         args = tuple([trace.root.inputs.lift(a) for a in args])
     kind = type(function)
@@ -184,7 +188,12 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
             return special(function.__self__, *args, **kwargs)
         target = traced_function(function.__func__)
         return target(function.__self__, *args, **kwargs)
+    region = trace if isinstance(trace, Region) else None
     if kind in (types.BuiltinMethodType, types.MethodWrapperType):
+        if region is not None and type(owner) is list and region.is_outside(owner):
+            if function.__name__ == "append" and len(args) == 1 and not kwargs:
+                return append(owner, args[0])
+            region.see([owner])
         if type(owner) is str and function.__name__ in STR_METHODS:
             return str_method(function.__name__, owner, args, kwargs)
         if function.__name__ in MUTATORS and is_kept(owner):
@@ -242,10 +251,22 @@ def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
         made = construct(function, args, kwargs, _call)
         if made is not NATIVE:
             return made
+    if isinstance(trace, Region) and not _is_harmless(function):
+        raise Unstageable(f"it calls {getattr(function, '__name__', function)!s}")
     made = function(*args, **kwargs)
     if _is_numpy(function):
         return constant(made, trace)
     return lifted(made, trace.root.inputs)  # it may be an array that others hold
+
+
+def _is_harmless(function: Any) -> bool:
+    """Whether a call may be made in a trial, and made again: it changes nothing that lasts."""
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, list | dict | set | str | tuple | bytes | int | float | complex | type):
+        return True  # what it changes is undone
+    if isinstance(owner, types.ModuleType):
+        return owner.__name__ in ("builtins", "math", "operator", "_operator", "itertools")
+    return isinstance(function, type) or _is_numpy(function) or function in _CALLING
 
 
 _NUMPY_FUNCTIONS = (types.BuiltinFunctionType, type(np.sum))
@@ -336,4 +357,5 @@ HOOKS: dict[str, Callable[..., Any]] = {
     "__pb_try__": tried,
     "__pb_caught__": caught,
     "__pb_name__": _name,
+    **CONTROL,
 }

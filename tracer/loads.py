@@ -17,6 +17,8 @@ import numpy as np
 from .array import TracedArray
 from .functions.generators import GENERATORS, refused
 from .functions.positions import item_of
+from .guards import key_of
+from .regions import Region
 from .state import current
 
 LIBRARIES = frozenset({"numpy", "scipy", "networkx", "jax", "torch", "autograd"})
@@ -123,9 +125,12 @@ def is_library_module(module: types.ModuleType) -> bool:
 def item(owner: Any, key: Any) -> Any:
     """Read an item or a slice."""
     trace = current()
+    if isinstance(trace, Region):
+        trace.see((owner,))
     grid = None if trace is None else item_of(owner, key)
     if grid is not None:
         return grid
+    key = key_of(owner, key)
     value = owner[key]
     if trace is None or isinstance(value, TracedArray):
         return value
@@ -142,6 +147,8 @@ def iterate(iterable: Any) -> Iterable[Any]:
     trace = current()
     if trace is None or isinstance(iterable, TracedArray):
         return iterable  # type: ignore[no-any-return]
+    if isinstance(trace, Region):
+        trace.see((iterable,))
     inputs = trace.root.inputs
     path = inputs.path_of(iterable)
     if path is not None and isinstance(

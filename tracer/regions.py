@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Literal, Value
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 class Unstageable(UnsupportedError):
     """Code that cannot become a region: the loop is unrolled, the branch chosen."""
+
+
+class Held(NamedTuple):
+    """A container of outside, and what it held at the start of a region."""
+
+    container: Any
+    items: list[Any]
+    keys: list[Any] | None
 
 
 @dataclass
@@ -63,7 +71,7 @@ class Region(Trace):
         self.overlays: dict[int, Overlay] = {}
         self.index: tuple[Symbol, Value] | None = None
         self.carries_constants = carries_constants
-        self.held: dict[int, tuple[Any, list[Any]]] = {}
+        self.held: dict[int, Held] = {}
         self.appended: dict[int, list[Any]] = {}
         self.read_lists: set[int] = set()
 
@@ -136,7 +144,7 @@ class Region(Trace):
             if left[0] < 0:
                 raise Unstageable("the containers around it are too large to be watched")
             keys = [*content] if isinstance(content, dict) else None
-            self.held[id(value)] = (value, items, keys)  # type: ignore[assignment]
+            self.held[id(value)] = Held(value, items, keys)
             for item in items:
                 visit(item)
 
@@ -146,7 +154,54 @@ class Region(Trace):
     def is_outside(self, container: Any) -> bool:
         """Whether a container was there before the region."""
         known = self.held.get(id(container))
-        return known is not None and known[0] is container
+        return known is not None and known.container is container
+
+    def see(self, values: Sequence[Any]) -> None:
+        """Note which lists of outside the region reads."""
+        for value in values:
+            if type(value) is list and id(value) in self.held:
+                self.read_lists.add(id(value))
+
+    def changes(self) -> list[tuple[Any, Any]]:
+        """Return the elements of containers that the region has replaced: container and key.
+
+        Raises
+        ------
+        Unstageable
+            Where a container has more or fewer elements than before.
+        """
+        found: list[tuple[Any, Any]] = []
+        for container, items, keys in self.held.values():
+            if type(container) is tuple:
+                continue
+            content = content_of(container)
+            now = [*content.values()] if keys is not None else [*content]
+            same_keys = len(now) == len(items) and (keys is None or keys == [*content])
+            if not same_keys or type(container) is set and set(now) != set(items):
+                raise Unstageable(f"a {type(container).__name__} changes its size in it")
+            places = range(len(items)) if keys is None else keys
+            found += [
+                (content, k)
+                for k, old, new in zip(places, items, now, strict=True)
+                if new is not old
+            ]
+        return found
+
+    def restore(self) -> None:
+        """Give the containers of outside their content back."""
+        for container, items, keys in self.held.values():
+            content = content_of(container)
+            if type(container) is tuple:
+                continue
+            if keys is not None:
+                content.clear()
+                content.update(zip(keys, items, strict=True))
+            elif type(content) is set:
+                content.clear()
+                content.update(items)
+            else:
+                content.clear()
+                content.extend(items)
 
 
 _CONTAINER_LIMIT = 20_000
@@ -177,10 +232,19 @@ def is_inside(trace: Trace, outer: Trace) -> bool:
     return True
 
 
+def append(target: list[Any], value: Any) -> None:
+    """Append to a list: where it is from outside of the region under way, once that is closed."""
+    inner = region()
+    if inner is not None and inner.is_outside(target):
+        inner.appended.setdefault(id(target), []).append(value)
+    else:
+        target.append(value)
+
+
 def region() -> Region | None:
     """Return the region under way, if the innermost trace is one."""
     trace = current()
     return trace if isinstance(trace, Region) else None
 
 
-__all__ = ["Overlay", "Region", "Unstageable", "content_of", "is_inside", "region"]
+__all__ = ["Overlay", "Region", "Unstageable", "append", "content_of", "is_inside", "region"]

@@ -29,6 +29,7 @@ with (o, i, old, v, '+='): Python loads the old element before it evaluates `v`.
 
 from __future__ import annotations
 
+import ast
 import builtins
 import contextlib
 import operator
@@ -39,7 +40,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .exits import remove_exits
 from .hooking import Hooking
+from .plain import PLAIN
 from .scope import Scope
 from .source import compile_function, function_tree, private_class
 
@@ -100,6 +103,7 @@ NEUTRAL: Mapping[str, Hook] = {
     "__pb_container__": getattr,
     "__pb_try__": contextlib.nullcontext,
     "__pb_caught__": lambda: None,
+    **PLAIN,
 }
 
 _DERIVED = ("__pb_augitem__", "__pb_augattr__", "__pb_store__", "__pb_loaditem__")
@@ -261,6 +265,8 @@ def _make_template(function: types.FunctionType) -> _Template | str:
     node = function_tree(function)
     if isinstance(node, str):
         return node
+    if isinstance(node, ast.FunctionDef):
+        remove_exits(node)
     private = private_class(code)
     scope = Scope(node, None, free=code.co_freevars, private=private, code=code)
     hooking = Hooking(scope, function.__globals__, vars(builtins))

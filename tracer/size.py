@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.binding import lone_symbol
 from ..ir.core import Atom, Eqn, Literal, Value
 from ..ir.dims import Dim, Size, Symbol, bounds
 from ..ir.op import Op
 from ..ir.ops.dynamic import AsSize, Extent, Match
 from ..ir.types import Kind
 from .array import TracedArray, emit, lift, unsupported
+from .regions import Region
 from .report import expression_here
 from .state import Trace, locate, require
 
@@ -51,8 +53,22 @@ def user_size(size: Size) -> Any:
     """Return a size as user code sees it."""
     if not isinstance(size, Dim):
         return size
+    index = _index(size)
+    if index is not None:
+        return TracedSize(size, *index)
     result = emit(Extent(size), ())
     return TracedSize(size, result._atom, result._trace)
+
+
+def _index(size: Dim) -> tuple[Atom, Trace] | None:
+    """Return the parameter of the loop under way whose index a size is."""
+    symbol = lone_symbol(size)
+    trace: Trace | None = require("a size")
+    while trace is not None and symbol is not None:
+        if isinstance(trace, Region) and trace.index is not None and trace.index[0] is symbol:
+            return trace.index[1], trace
+        trace = trace.parent
+    return None
 
 
 def seen(value: Any, frame: types.FrameType | None) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from ..ir.errors import UnsupportedError
 from .array import TracedArray
 from .commits import CONSTANTS, CONTAINERS, Commits, keep_content, refused
+from .guards import key_of
 from .report import expression_here
 from .state import Trace, current
 
@@ -195,6 +196,7 @@ def remember_variables(function: types.FunctionType) -> None:
 
 def set_item(owner: Any, key: Any, value: Any) -> None:
     """Do `owner[key] = value`."""
+    key = key_of(owner, key)
     commits = _commits(owner)
     if commits is not None:
         keep_content(commits, owner)
@@ -205,6 +207,7 @@ def set_item(owner: Any, key: Any, value: Any) -> None:
 
 def delete_item(owner: Any, key: Any) -> None:
     """Do `del owner[key]`."""
+    key = key_of(owner, key)
     commits = _commits(owner)
     if commits is not None:
         keep_content(commits, owner)

@@ -21,6 +21,7 @@ from ..ir.plan import Fresh
 from ..ir.types import ArrayType, Kind, Layout
 from .array import TracedArray, lift
 from .commits import Commit
+from .driving import LIMIT, Restage
 from .functions.lazy import register_loaded
 from .guards import Decision
 from .inputs import Collect, Inputs
@@ -29,6 +30,10 @@ from .report import explain
 from .state import ENTRY, Trace
 from .storage import Storage
 from .tree import Node, Static, Structure, flatten, unflatten
+
+
+RESTAGED = 20
+"""How often a function is traced anew because of loops that may not be staged."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,22 @@ class Traced:
     decisions: Sequence[Decision] = ()
 
 
-def trace(
+def trace(*args: Any, **kwargs: Any) -> Traced:
+    """Trace a function as `trace_once` does; anew where a loop was staged and may not be."""
+    memos: dict[Any, Any] = {}
+    for _ in range(RESTAGED):
+        try:
+            return trace_once(*args, memos=memos, **kwargs)
+        except Restage as error:
+            error.memo.failures = LIMIT
+            error.memo.why = error.why
+    raise UnsupportedError(
+        "the loops and branches of the function share memory in ways that cannot be told apart.\n"
+        "  Copy arrays before they are bound to other names and written into."
+    )
+
+
+def trace_once(
     function: Callable[..., Any],
     structure: Structure,
     leaves: Sequence[LeafSpec],
@@ -76,6 +96,7 @@ def trace(
     values: Sequence[Any] = (),
     arrays: Sequence[Any] = (),
     shared: Sequence[Group] = (),
+    memos: dict[Any, Any] | None = None,
 ) -> Traced:
     """Trace `function(*args, **kwargs)`, where `structure` is that of `(args, kwargs)`.
 
@@ -92,6 +113,7 @@ def trace(
     register_loaded()
     builder = Builder()
     inputs = Inputs(builder)
+    inputs.memos = {} if memos is None else memos
     with Trace(builder, None, inputs) as state:
         params: list[TracedArray] = []
         for leaf in leaves:

@@ -1,0 +1,376 @@
+"""Drives an `if` of the user's: both branches staged as one `Cond`, or the one that is taken.
+
+Each branch runs once in a region of its own, from the values that the variables have before it.
+Afterwards each variable has one value for both: the same object, or results of the `Cond`. What
+cannot be staged is undone, and the condition is asked for its value: that is an error, or, for a
+value of the present arguments, a guard under which the program is good for calls that agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from ..ir.core import Atom, Eqn, Function, Literal, Value
+from ..ir.dims import Dim
+from ..ir.errors import ConcretizationError
+from ..ir.op import Effect
+from ..ir.ops.cond import Cond
+from ..ir.ops.select import Convert
+from ..ir.ops.shape import Full
+from ..ir.types import Kind
+from .array import TracedArray, lift
+from .driving import LIMIT, Driver, Restage, reason, replaced, truth
+from ..ir.closing import close
+from .promotion import PYTHON_TYPES
+from .regions import Overlay, Region, Unstageable
+from .state import Trace, locate
+from .storage import Storage
+from .tree import Structure, same_static, unflatten
+from .variables import MISSING, leaves_of
+
+
+class Mode(Enum):
+    """What the next run is."""
+
+    START = "nothing has run"
+    FIRST = "the first branch, in a region"
+    SECOND = "the second branch, in a region"
+    FAILED = "a branch has raised"
+    DONE = "the branch that is taken has run, or both"
+
+
+class _Branch:
+    """What a branch has done: its region, and the variables after it."""
+
+    def __init__(self, region: Region, ends: dict[str, Any]) -> None:
+        self.region = region
+        self.ends = ends
+        self.written = {id(o.storage): (o, final) for o, final in region.written()}
+        self.atoms: list[Atom] = []
+
+
+class BranchDriver(Driver):
+    """One execution of an `if` statement."""
+
+    def __init__(self, site: Sequence[Any], place: Any, condition: Any) -> None:
+        super().__init__(site, place)
+        self.mode = Mode.START
+        self.condition = condition
+        self.then = True
+        self.branches: list[_Branch] = []
+        self.raised: list[BaseException | None] = [None, None]
+
+    # -- what the rewritten function calls ---------------------------------------------------------
+
+    def go(self, names: Mapping[str, Any]) -> bool:
+        """Say whether a branch runs, which `then` says, and prepare it."""
+        self.unpack = False
+        if self.mode is Mode.DONE:
+            return False
+        if self.mode is Mode.START:
+            known = truth(self.condition)
+            if not isinstance(known, TracedArray):
+                return self._take(known)
+            self.condition = known
+            self.remember(names)
+            if self.memo.failures >= LIMIT:
+                return self._choose(self.memo.why, restore=False)
+            return self._run(Mode.FIRST, names)
+        if self.mode is Mode.FAILED:
+            return self._after_failure(names)
+        try:
+            self._keep(names)
+            if self.mode is Mode.SECOND:
+                return self._finish(names)
+        except Exception as error:
+            self.close()
+            return self._choose(reason(error), restore=True)
+        self.close()
+        return self._run(Mode.SECOND, names)
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        swallowed = super().__exit__(kind, error, traceback)
+        if swallowed:
+            self.raised[0 if self.mode is Mode.FIRST else 1] = error
+            self.mode = Mode.FAILED
+        return swallowed
+
+    # -- the branch that is taken ------------------------------------------------------------------
+
+    def _take(self, then: bool) -> bool:
+        self.then = then
+        self.mode = Mode.DONE
+        return True
+
+    def _choose(self, why: str, *, restore: bool) -> bool:
+        """Ask for the value of the condition, and take its branch."""
+        self.memo.failures += 1
+        self.memo.why = why
+        trace = self.trace
+        assert trace is not None
+        try:
+            then = bool(self.condition)
+        except ConcretizationError as error:
+            text = f"{error}\n  Both branches could not be compiled into one program: {why}."
+            raise ConcretizationError(text) from None
+        if restore:
+            self.assign(self.start)
+        return self._take(then)
+
+    # -- both branches -----------------------------------------------------------------------------
+
+    def _run(self, mode: Mode, names: Mapping[str, Any]) -> bool:
+        assert self.trace is not None
+        try:
+            self.open(Region(self.trace), {**names, **self.start})
+        except Unstageable as error:
+            return self._choose(reason(error), restore=mode is Mode.SECOND)
+        if mode is Mode.SECOND:
+            self.assign(self.start)
+        self.mode = mode
+        self.then = mode is Mode.FIRST
+        return True
+
+    def _after_failure(self, names: Mapping[str, Any]) -> bool:
+        error = self.failure
+        assert error is not None
+        return self._choose(reason(error), restore=True)
+
+    def _keep(self, names: Mapping[str, Any]) -> None:
+        """Keep what the branch that has run has done."""
+        region = self.region
+        assert region is not None
+        if region.changes():
+            raise Unstageable("it changes what a container holds")
+        if region.appended:
+            raise Unstageable("it appends to a list in one branch")
+        ends = {n: names.get(n, MISSING) for n in self.site.after}
+        branch = _Branch(region, {})
+        for name, end in ends.items():
+            branch.ends[name] = _End(end, region)
+        self.branches.append(branch)
+
+    def _finish(self, names: Mapping[str, Any]) -> bool:
+        """Merge the two branches."""
+        trace = self.trace
+        assert trace is not None
+        first, second = self.branches
+        merged = {
+            n: _merge(n, first.ends[n], second.ends[n], first, second) for n in self.site.after
+        }
+        storages = _merge_storages(first, second)
+        self.close()
+        results = _emit(trace, self.condition, first, second)
+        for position, overlay in storages:
+            overlay.storage.put(results[position])
+        values = dict(self.start)
+        for name, merge in merged.items():
+            values[name] = merge.value(results, trace, self)
+        self.assign(values)
+        self.mode = Mode.DONE
+        self.report("staged")
+        return False
+
+
+class _End:
+    """The value of a variable after a branch, read while the branch's region is open."""
+
+    def __init__(self, value: Any, region: Region) -> None:
+        self.value = value
+        self.structure: Structure | None = None
+        self.leaves: list[Any] = []
+        self.atoms: list[tuple[Atom, Kind]] = []
+        self.region = region
+        if value is not MISSING:
+            self.structure, self.leaves = leaves_of(value, True)
+            self.atoms = [lift(leaf, region) for leaf in self.leaves]
+
+
+class _Merged:
+    """One variable after both branches: an object, or a structure over results of the `Cond`."""
+
+    def __init__(self, value: Any = MISSING) -> None:
+        self.plain = value
+        self.structure: Structure | None = None
+        self.positions: list[tuple[int, Kind]] = []
+        self.aliases: list[Storage] = []
+
+    def value(self, results: Sequence[Atom], trace: Trace, driver: Driver) -> Any:
+        """Return the value for the user's code."""
+        if self.structure is None:
+            return self.plain
+        made: list[Any] = []
+        for position, kind in self.positions:
+            array = TracedArray(results[position], kind, trace)
+            if kind is Kind.ARRAY and self.aliases:
+                _guard(array._as_view().storage, driver)
+            made.append(array)
+        for storage in self.aliases:
+            _guard(storage, driver)
+        return unflatten(self.structure, iter(made))
+
+
+def _guard(storage: Storage, driver: Driver) -> None:
+    """Let a later write trace anew, without the `Cond`: it might be one into another array."""
+    memo = driver.memo
+
+    def refuse(is_write: bool) -> None:
+        if is_write:
+            raise Restage(memo, "an array that only one branch binds is written after it")
+
+    storage.unsettled = refuse
+
+
+def _merge(name: str, left: _End, right: _End, first: _Branch, second: _Branch) -> _Merged:
+    """Return one value for two.
+
+    Raises
+    ------
+    Unstageable
+        Where no value stands for both: they differ in structure, shape or dtype.
+    """
+    a, b = left.value, right.value
+    if a is b or (a is not MISSING and b is not MISSING and same_static(a, b)):
+        return _Merged(a)
+    if name.startswith("__pb_") and (a is MISSING or b is MISSING or a is None or b is None):
+        return _one_sided(left, right, first, second)
+    if a is MISSING or b is MISSING:
+        raise Unstageable(f"`{name}` has a value after one branch only")
+    if left.structure != right.structure:
+        raise Unstageable(f"`{name}` is {_shown(a)} after one branch and {_shown(b)} after the other")
+    merged = _Merged()
+    merged.structure = left.structure
+    for (x, kind_x), (y, kind_y) in zip(left.atoms, right.atoms, strict=True):
+        merged.positions.append(_pair(name, (x, kind_x), (y, kind_y), first, second))
+    for end, region in ((left, first.region), (right, second.region)):
+        for leaf in end.leaves:
+            if isinstance(leaf, TracedArray) and leaf._kind is Kind.ARRAY:
+                _check_alias(leaf, region, merged)
+    return merged
+
+
+def _one_sided(left: _End, right: _End, first: _Branch, second: _Branch) -> _Merged:
+    """Return the value of a variable of the rewrite, which is read on the side that has it only."""
+    has, lacks = (left, second) if left.value not in (MISSING, None) else (right, first)
+    other = first if lacks is second else second
+    if has.value in (MISSING, None):
+        return _Merged(has.value)
+    merged = _Merged()
+    merged.structure = has.structure
+    for atom, kind in has.atoms:
+        if any(not isinstance(d, int) for d in atom.type.shape):
+            raise Unstageable("the size of a result is known only in one branch")
+        blank: Atom
+        if atom.type.shape:
+            zero = Literal(atom.type.dtype.type(0))
+            blank = lacks.region.builder.one(Full(atom.type.shape), zero)
+        else:
+            blank = Literal(np.zeros((), atom.type.dtype)[()])
+        lacks.atoms.append(blank)
+        other.atoms.append(atom)
+        merged.positions.append((len(lacks.atoms) - 1, kind))
+    return merged
+
+
+def _check_alias(leaf: TracedArray, region: Region, merged: _Merged) -> None:
+    """Note that a merged array shares memory with one of outside, in one of the branches."""
+    storage = leaf._view.storage if leaf._view is not None else None
+    if storage is not None and storage.trace is not region:
+        merged.aliases.append(storage)
+
+
+def _pair(
+    name: str, left: tuple[Atom, Kind], right: tuple[Atom, Kind], first: _Branch, second: _Branch
+) -> tuple[int, Kind]:
+    """Make two atoms one result of the `Cond`; return its position and kind."""
+    (x, kind_x), (y, kind_y) = left, right
+    if x.type.shape != y.type.shape:
+        raise Unstageable(f"`{name}` is {x.type} after one branch and {y.type} after the other")
+    kind = kind_x
+    if kind_x is not kind_y:
+        if Kind.PYTHON not in (kind_x, kind_y):
+            raise Unstageable(f"`{name}` is an array without axes after one branch only")
+        kind = kind_y if kind_x is Kind.PYTHON else kind_x
+    if x.type != y.type:
+        dtype = _common(name, left, right)
+        x = _converted(x, kind_x, dtype, first.region)
+        y = _converted(y, kind_y, dtype, second.region)
+    first.atoms.append(x)
+    second.atoms.append(y)
+    return len(first.atoms) - 1, kind
+
+
+def _common(name: str, left: tuple[Atom, Kind], right: tuple[Atom, Kind]) -> np.dtype:
+    """Return the dtype of a Python number beside a typed one, or beside another Python number."""
+    (x, kind_x), (y, kind_y) = left, right
+    if Kind.PYTHON not in (kind_x, kind_y):
+        raise Unstageable(f"`{name}` is {x.type} after one branch and {y.type} after the other")
+    one = PYTHON_TYPES[x.type.dtype.kind](0) if kind_x is Kind.PYTHON else x.type.dtype
+    two = PYTHON_TYPES[y.type.dtype.kind](0) if kind_y is Kind.PYTHON else y.type.dtype
+    if kind_x is kind_y:
+        return np.result_type(x.type.dtype, y.type.dtype)
+    return np.result_type(one, two)
+
+
+def _converted(atom: Atom, kind: Kind, dtype: np.dtype, region: Region) -> Atom:
+    if atom.type.dtype == dtype:
+        return atom
+    if isinstance(atom, Literal):
+        return Literal(np.asarray(atom.value).astype(dtype)[()])
+    return region.builder.one(Convert(dtype), atom)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, TracedArray):
+        return str(value.type)
+    return repr(value) if value is None or isinstance(value, int | str) else type(value).__name__
+
+
+def _merge_storages(first: _Branch, second: _Branch) -> list[tuple[int, Overlay]]:
+    """Make the content of what either branch writes a result; return positions and storages."""
+    found: list[tuple[int, Overlay]] = []
+    for key in {**first.written, **second.written}:
+        overlay, _ = first.written.get(key) or second.written[key]
+        for branch in (first, second):
+            branch.atoms.append(branch.written[key][1] if key in branch.written else overlay.outside)
+        found.append((len(first.atoms) - 1, overlay))
+    return found
+
+
+# ---- the equation --------------------------------------------------------------------------------
+
+
+def _emit(trace: Trace, condition: TracedArray, first: _Branch, second: _Branch) -> Sequence[Atom]:
+    """Emit the `Cond` of two branches; nothing where it would do nothing."""
+    branches = (first, second)
+    if not first.atoms and not any(_acts(b.region.builder.eqns) for b in branches):
+        return ()
+    closed: list[tuple[Function, list[Value]]] = []
+    for branch, name in zip(branches, ("then", "otherwise"), strict=True):
+        scope: dict[Atom, Atom] = {
+            o.param: o.outside for o in branch.region.overlays.values() if o.param is not None
+        }
+        eqns = replaced(branch.region.builder.eqns, scope)
+        closed.append(close(name, [], eqns, [scope.get(a, a) for a in branch.atoms]))
+    outside = list(dict.fromkeys([*closed[0][1], *closed[1][1]]))
+    dims = tuple(dict.fromkeys([*closed[0][0].dims, *closed[1][0].dims]))
+    functions = []
+    for function, captured in closed:
+        own = dict(zip(captured, function.params, strict=True))
+        params = [own.get(v) or Value(v.type, v.hint, layout=v.layout) for v in outside]
+        kinds = [Kind.ARRAY if p.type.shape else Kind.SCALAR for p in params]
+        functions.append(function.replace(params=params, param_kinds=kinds, dims=dims))
+    trace.builder.provenance = locate(trace)
+    op = Cond(tuple(functions), tuple([Dim.of(s) for s in dims]))
+    return trace.builder.emit(op, [condition._atom, *outside])
+
+
+def _acts(eqns: Sequence[Eqn]) -> bool:
+    return any(e.op.effect is not Effect.PURE for e in eqns)
+
+
+__all__ = ["BranchDriver"]
