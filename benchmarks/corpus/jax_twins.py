@@ -48,12 +48,13 @@ def cholesky_forward(A: Any) -> Any:
     """Take each column from those before it: fast, but a gradient would keep all of L n times."""
     n = A.shape[0]
 
-    def step(L: Any, j: Any) -> tuple[Any, None]:
-        column = A[:, j] - L @ L[j]
+    def step(L: Any, inputs: Any) -> tuple[Any, None]:
+        j, entries = inputs
+        column = entries - L @ L[j]
         column = jnp.where(jnp.arange(n) >= j, column / jnp.sqrt(column[j]), 0.0)
         return L.at[:, j].set(column), None
 
-    L, _ = lax.scan(step, jnp.zeros_like(A), jnp.arange(n))
+    L, _ = lax.scan(step, jnp.zeros_like(A), (jnp.arange(n), A.T))
     return L
 
 
