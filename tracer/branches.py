@@ -58,7 +58,7 @@ def cond(
     assert trace is not None
     predicate = _scalar(pred, trace, "the predicate of cond is a bool or a number without axes")
     if predicate.dtype != BOOL:
-        predicate = predicate != 0
+        predicate = apply_elementwise(ELEMENTWISE[np.not_equal], (predicate, 0))
     roles = [_named(role, f) for role, f in zip(("true_fun", "false_fun"), functions, strict=True)]
     return _branches(trace, "cond", predicate._atom, roles, functions, operands)
 
