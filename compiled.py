@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from .arguments import Argnums, Arguments, Wanted
 from .entries import CacheInfo, Call, GuardedEntry, Programs, uncollected
+from .explain import Explanation, explained
 from .inspection import Inspection
 from .ir.core import Function
 from .ir.errors import DifferentiationError, UnsupportedError
@@ -292,6 +293,23 @@ class Compiled:
         with uncollected():
             entry = Entry(self, Call(args, kwargs, leaves, [*objects, args, kwargs]))
         return Inspection(entry.stages, entry.program.source.text, entry.plan)
+
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """Return what becomes of each loop and branch for these arguments, and why.
+
+        Also why each program that is kept was made: what differed from one made before.
+        """
+        leaves, objects, _ = self.arguments.scan(args, kwargs)
+        with uncollected():
+            entry = GuardedEntry(
+                self.function,
+                self.arguments,
+                Call(args, kwargs, leaves, [*objects, args, kwargs]),
+                name=self.name,
+                has_aux=self.options.has_aux,
+                wanted=None,
+            )
+        return explained(self.name, entry.traced.decisions, self.programs.made())
 
     def cache_info(self) -> CacheInfo:
         """Return hits, misses, the greatest number of signatures kept, and how many are."""

@@ -64,7 +64,7 @@ class GuardedEntry:
     says which program was made first.
     """
 
-    __slots__ = ("arguments", "collect", "number", "shared", "simple", "traced")
+    __slots__ = ("arguments", "collect", "exact", "number", "shared", "simple", "traced")
 
     def __init__(
         self,
@@ -91,6 +91,7 @@ class GuardedEntry:
             shared=call.shared,
         )
         self.shared = call.shared
+        self.exact = call.exact
         self.collect = self.traced.collect
         self.simple = self.collect is None and not self.traced.written
         if wanted is not None and self.shared:
@@ -224,6 +225,12 @@ class Programs(Generic[E]):
             with self._lock:
                 if key in self.entries:
                     self.entries.move_to_end(key)
+
+    def made(self) -> list[E]:
+        """Return the programs that are kept, the first made first."""
+        with self._lock:
+            entries = [e for kept in self.entries.values() for e in kept]
+        return sorted(entries, key=lambda e: e.number)
 
     def info(self) -> CacheInfo:
         """Return hits, misses, the greatest number of signatures kept, and how many are."""

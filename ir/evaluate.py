@@ -16,7 +16,7 @@ from .binding import mentioned
 from .core import Atom, Eqn, Function, Literal, Module, Value
 from .dims import Dim, Size, Symbol, substitute, symbols
 from .errors import ArgumentError, DTypeError, ShapeError, VerificationError
-from .op import Op
+from .op import Effect, Op
 from .ops.cond import Cond
 from .ops.control import Call, Fused, Loop, run_loop
 from .ops.dynamic import AsSize
@@ -209,7 +209,11 @@ def _check(eqn: Eqn, type: ArrayType, value: Any, sizes: Sizes) -> None:
 
 
 class Unknown(Exception):
-    """A value that is not given is needed."""
+    """A value is needed that is not given, or that an effect would have to happen for."""
+
+    def __init__(self, effect: Eqn | None = None) -> None:
+        super().__init__()
+        self.effect = effect
 
 
 class Partial:
@@ -236,7 +240,7 @@ class Partial:
         Raises
         ------
         Unknown
-            Where it depends on a parameter that has not been given.
+            Where it depends on a parameter that has not been given, or on an ordered effect.
         """
         order: list[Eqn] = []
         done: set[Eqn] = set()
@@ -250,6 +254,8 @@ class Partial:
                 stack.pop()
                 done.add(eqn)
                 order.append(eqn)
+            elif eqn.op.effect is Effect.ORDERED:
+                raise Unknown(eqn)
             else:
                 entered.add(eqn)
                 stack += self._makers(eqn.operands)

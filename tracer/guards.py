@@ -31,6 +31,8 @@ from .state import Trace, locate
 
 LIMIT = 1000
 """Guards of one program; a loop on a value that takes one for each iteration ends there."""
+SPECIALISED = "specialised: "
+"""How a decision begins that holds for the present value alone."""
 
 
 class Decision(NamedTuple):
@@ -73,13 +75,13 @@ class Guards:
             return atom.value
         try:
             pending = self.partial.pending(atom)
-        except Unknown:
-            raise Refused("there are no arguments yet: only their shapes and dtypes") from None
-        if any(e.op.effect is Effect.ORDERED for e in pending):
+        except Unknown as unknown:
             raise Refused(
-                "it depends on a random draw, which cannot be made twice; draw outside of the "
+                "there are no arguments yet, only their shapes and dtypes"
+                if unknown.effect is None
+                else "it depends on a random draw, which cannot be made twice: draw outside of the "
                 "function and pass the result"
-            )
+            ) from None
         with np.errstate(all="ignore"):  # the program warns, when it runs
             self.partial.compute(pending)
         return self.partial.scope[atom]
@@ -160,7 +162,7 @@ def decided(x: TracedArray, form: str) -> Any:
     found = guards.known[key]
     location = current_location()
     if location is not None:
-        root.inputs.report(location, f"specialised: {found!r}")
+        root.inputs.report(location, f"{SPECIALISED}{found!r}")
     return found
 
 

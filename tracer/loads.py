@@ -18,6 +18,7 @@ from .array import TracedArray
 from .functions.generators import GENERATORS, refused
 from .functions.positions import item_of
 from .guards import key_of
+from .guards import key_of
 from .regions import Region
 from .state import current
 
