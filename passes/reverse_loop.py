@@ -204,14 +204,14 @@ def _residuals(body: _Body) -> tuple[list[Value], list[Eqn]]:
     def sizes(eqn: Eqn) -> None:
         for symbol in mentioned(eqn):
             binder = binders.get(symbol)
-            if binder is not None and not binder.op.regions:
+            if binder is not None and binder.op.effect is not Effect.ORDERED:
                 again(binder)
 
-    def is_ragged(eqn: Eqn) -> bool:
-        if eqn.op.regions or eqn.op.effect is Effect.ORDERED:
-            return False
-        found = {s for r in eqn.results for s in symbols_of(r.type)}
-        return any(s in binders and not binders[s].op.regions for s in found)
+    def is_ragged(atom: Value, eqn: Eqn) -> bool:
+        """Whether a value has a size of its own; an inner loop runs again for what it stacks."""
+        return eqn.op.effect is not Effect.ORDERED and any(
+            s in binders for s in symbols_of(atom.type)
+        )
 
     def need(atom: Atom) -> None:
         if not isinstance(atom, Value):
@@ -222,7 +222,7 @@ def _residuals(body: _Body) -> tuple[list[Value], list[Eqn]]:
                 residuals.setdefault(atom)
             return
         is_view = eqn.op.is_view and len(eqn.results) == 1 and eqn.results[0].type.shape
-        if is_view or is_ragged(eqn):
+        if is_view or is_ragged(atom, eqn):
             again(eqn)
             return
         residuals.setdefault(atom)

@@ -91,6 +91,21 @@ def scan_inside(x):
     return pb.while_loop(lambda s: s < 9.0, body, x[0])
 
 
+def inside_a_scan(x):
+    def step(c, t):
+        c = pb.while_loop(lambda s: s < 5.0 * t, lambda s: s * s * 0.1 + t * s + s, c)
+        return c * 0.1, c
+
+    return pb.scan(step, x[0], x)
+
+
+def inside_a_while(x):
+    def body(s):
+        return pb.while_loop(lambda a: a < 2.0 * s, lambda a: a * a * 0.1 + a + x[1], s) + s
+
+    return pb.while_loop(lambda s: s < 50.0, body, x[0])
+
+
 def mapped(x):
     return pb.map(lambda r: (np.sin(r) * r, r * r * x), np.outer(x, x))
 
@@ -108,6 +123,8 @@ CASES: list[Callable[..., Any]] = [
     condition_on_outside,
     branch_inside,
     scan_inside,
+    inside_a_scan,
+    inside_a_while,
     mapped,
     branch_in_a_map,
 ]
