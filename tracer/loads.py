@@ -18,7 +18,6 @@ from .array import TracedArray
 from .functions.generators import GENERATORS, refused
 from .functions.positions import item_of
 from .guards import key_of
-from .guards import key_of
 from .regions import Region
 from .state import current
 
