@@ -9,6 +9,7 @@ body or branch there are many values, or none.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -167,9 +168,15 @@ def decided(x: TracedArray, form: str) -> Any:
 
 
 def key_of(owner: Any, key: Any) -> Any:
-    """Return a key of a dict: a traced integer is the one that it is in the present call."""
-    is_traced = isinstance(key, TracedArray) and key.dtype.kind in "iu" and not key.shape
-    return key.__index__() if is_traced and isinstance(owner, dict) else key
+    """Return a key of a container of Python's: a traced one is what it is in the present call."""
+    if not isinstance(key, TracedArray) or not isinstance(owner, _CONTAINERS) or key.shape:
+        return key
+    if key.dtype.kind == "b" and isinstance(owner, dict):
+        return bool(key)
+    return key.__index__() if key.dtype.kind in "biu" else key
+
+
+_CONTAINERS = (dict, list, tuple, str, bytes, range, deque)
 
 
 def _decide(guards: Guards, atom: Value, x: TracedArray, form: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.core import Atom, Literal, Value
+from ..ir.core import Atom, Literal, Value, walk
 from ..ir.dims import Dim, Size, Symbol, bounds, substitute
 from ..ir.ops.dynamic import Extent
 from ..ir.types import ArrayType, Kind
@@ -371,7 +371,7 @@ class LoopDriver(Driver):
         region = self.region
         assert region is not None
         if isinstance(self.trips, int) and not region.appended:
-            size = max(len(region.builder.eqns), 1)
+            size = 1 + sum(1 + sum(1 for r in e.op.regions for _ in walk(r)) for e in region.builder.eqns)
             if self.trips * size <= CHEAP and self.peeled == 0:
                 raise _Short
 

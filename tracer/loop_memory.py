@@ -54,7 +54,7 @@ def check_memory(driver: LoopDriver) -> None:
         other = seen.get(id(storage))
         owner = owners.get(id(storage))
         is_written = owner is not None and owner.is_written
-        if other is not None and (written or storage.version):
+        if other is not None and (written or storage.is_changed):
             raise Unstageable(f"`{other.label}` and `{variable.label}` end as one array")
         seen[id(storage)] = variable
         if is_written and part.end._view.steps:

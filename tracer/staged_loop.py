@@ -15,12 +15,13 @@ from ..ir.ops.cond import Cond
 from ..ir.ops.control import INDEX, Loop
 from ..ir.types import ArrayType, Kind
 from .array import TracedArray, lift
-from .driving import Row, replaced
+from .driving import replaced
 from .functions.create import zeros
 from .functions.known import require
 from .loop_memory import settle
 from ..ir.closing import close, region_dims
 from .regions import Region, Unstageable, append
+from .rows import Row
 from .size import TracedSize, user_size
 from .state import Trace, locate
 from .tree import unflatten

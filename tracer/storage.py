@@ -71,6 +71,11 @@ class Storage:
             region.touch(self)
         return self.content
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether it holds another content than at first."""
+        return self.content is not self.param
+
     def put(self, value: Atom) -> None:
         """Make `value` the content."""
         before = self.value

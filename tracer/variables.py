@@ -112,7 +112,7 @@ class Part:
     def is_written(self) -> bool:
         """Whether the region has written into what was given."""
         given = self.given
-        return given is not None and given._view is not None and given._view.storage.version > 0
+        return given is not None and given._view is not None and given._view.storage.is_changed
 
 
 class Variable:

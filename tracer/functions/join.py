@@ -13,6 +13,7 @@ from ...ir.op import broadcast
 from ...ir.ops.index import IndexUpdate, Span
 from ...ir.ops.shape import Concatenate
 from ..array import TracedArray, emit, implements, is_traced, method, unsupported
+from ..rows import rows_of
 from ..size import known_value
 from .create import full
 from .index import read
@@ -90,6 +91,9 @@ def stack(
     arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
 ) -> Any:
     """As `np.stack`."""
+    rows = rows_of(arrays) if type(arrays) in (list, tuple) else None
+    if rows is not None and axis == 0 and out is None and dtype in (None, rows.dtype):
+        return rows
     values = _listed(arrays)
     if not values:
         raise ShapeError("need at least one array to stack")
