@@ -49,6 +49,11 @@ class Model:
 MODEL = Model()
 
 
+def inspected(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile for arguments without running."""
+    return pb.compile(function).inspect  # type: ignore[no-any-return]
+
+
 def case(
     error: type[Exception],
     *bad: Any,
@@ -145,40 +150,44 @@ def no_such_attribute(x):
 
 @case(pb.ConcretizationError, VECTOR)
 def branch_on_a_value(x):
-    if x[0] > 0:
-        return x
-    return -x
+    def body(_, h):
+        return h if bool(h[0] > 0) else -h
+
+    return pb.fori_loop(0, 3, body, x)
 
 
 @case(pb.ConcretizationError, VECTOR)
 def loop_on_a_value(x):
-    while np.sum(x) > 1:
-        x = x / 2
-    return x
+    def body(_, h):
+        while bool(np.sum(h) > 1):
+            h = h / 2
+        return h
 
-
-@case(pb.ConcretizationError, np.int64(3), good=(3,))
-def range_of_a_value(n):
-    total = 1.0
-    for _ in range(n):
-        total = total * 2.0
-    return total
+    return pb.fori_loop(0, 3, body, x)
 
 
 @case(pb.ConcretizationError, VECTOR)
 def int_of_a_value(x):
-    return np.zeros(int(x[0]))
+    return pb.fori_loop(0, 3, lambda _, h: h + np.zeros(int(h[0])), x)
 
 
-@case(pb.ConcretizationError, VECTOR)
-def bool_of_a_value(x):
+@case(pb.ConcretizationError, pb.Spec(3), good=(VECTOR,), transform=inspected)
+def bool_of_an_argument_without_values(x):
     return x if bool(x[0]) else -x
+
+
+@case(pb.ConcretizationError, np.random.default_rng(0), VECTOR)
+def branch_on_a_draw(rng, x):
+    return x if bool(rng.normal() > 0) else -x
 
 
 @case(pb.ConcretizationError, VECTOR)
 def assertion_on_a_value(x):
-    assert np.all(x > 0), "positive"
-    return x
+    def body(_, h):
+        assert np.all(h > 0), "positive"
+        return h
+
+    return pb.fori_loop(0, 3, body, x)
 
 
 @case(pb.ConcretizationError, VECTOR)
@@ -200,7 +209,7 @@ def print_to_a_file_made_inside(x):
 
 @case(pb.ConcretizationError, VECTOR)
 def item_of_a_value(x):
-    return x * sum(range(x.astype(int)[0].item()))
+    return pb.fori_loop(0, 3, lambda _, h: h * [2.0, 3.0][h.astype(int)[0].item()], x)
 
 
 @case(pb.ConcretizationError, VECTOR)
@@ -208,9 +217,9 @@ def list_of_a_value(x):
     return x[x > 1].tolist()
 
 
-@case(pb.ConcretizationError, np.int64(1), good=(1,))
+@case(pb.ConcretizationError, np.int64(1))
 def list_index(k):
-    return [2.0, 3.0][k]
+    return pb.fori_loop(0, 3, lambda _, h: h * [2, 3][h], k)
 
 
 # ---- what is not traced ------------------------------------------------------------------------

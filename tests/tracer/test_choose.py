@@ -149,4 +149,6 @@ def test_refusals_say_what_to_write() -> None:
     with pytest.raises(UnsupportedError, match="no elements"):
         pb.compile(lambda x: np.vectorize(np.sum, signature="(n)->()")(x[:0]))(np.ones((2, 2)))
     with pytest.raises(ConcretizationError, match=r"np\.where"):
-        pb.compile(lambda x: np.apply_along_axis(lambda v: bool(v[0]), 0, x))(np.ones((2, 2)))
+        pb.compile(lambda x: np.apply_along_axis(lambda v: bool(v[0]), 0, x)).inspect(
+            pb.Spec((2, 2))
+        )
