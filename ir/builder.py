@@ -55,7 +55,7 @@ class Builder:
             replaced = self.peephole(self, op, operands)
             if replaced is not None:
                 return replaced
-        ordered = op.effect is Effect.ORDERED
+        ordered = op.effect is Effect.ORDERED or op.makes_new
         key = (op, operands)
         if not ordered:
             known = self._memo.get(key)

@@ -351,7 +351,10 @@ def _limited(dim: Size, inner: Size, is_above: bool) -> tuple[int | None, int | 
 
 def _bounds(dim: Dim) -> tuple[int | None, int | None]:
     low, high = _numeric_bounds(dim)
-    if any(isinstance(a, Symbol) and (a.least or a.greatest) is not None for a, _ in dim.terms):
+    if any(
+        isinstance(a, Symbol) and (a.least is not None or a.greatest is not None)
+        for a, _ in dim.terms
+    ):
         least, greatest = _eliminated(dim, -1), _eliminated(dim, 1)
         low = least if low is None else low if least is None else max(low, least)
         high = greatest if high is None else high if greatest is None else min(high, greatest)

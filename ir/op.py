@@ -104,6 +104,8 @@ class Op:
     """The generated code can write the (only) result into a given array."""
     takes_over: tuple[int, ...] | None = None
     """Operands whose memory an `out` may be; None: any, for elementwise ops, else none."""
+    makes_new: bool = False
+    """Each evaluation makes an object of its own: equal equations are not merged."""
     updates: int | None = None
     """The operand whose memory the result may take over: `index_update` writes in place."""
     REGISTRY: ClassVar[dict[str, Any]] = {}

@@ -25,6 +25,7 @@ class Kind(enum.Enum):
 
 def _dtype_names() -> dict[np.dtype, str]:
     names = {np.dtype(bool): "bool", np.dtype(object): "object"}
+    tapes: dict[np.dtype, str] = {}
     for letter, code in (("f", "f"), ("i", "i"), ("u", "u"), ("c", "c")):
         for size in (1, 2, 4, 8, np.dtype(np.longdouble).itemsize, 32):
             try:
@@ -36,7 +37,20 @@ def _dtype_names() -> dict[np.dtype, str]:
         swapped = dtype.newbyteorder("S")
         if swapped != dtype:
             names[swapped] = f"{name}_swapped"
-    return names
+    level = dict(names)
+    for _ in range(_DEEPEST_TAPE):
+        level = {
+            np.dtype([(field, dtype)]): f"{field}_{name}"
+            for dtype, name in level.items()
+            for field in (("tape", "scalars") if dtype in names else ("scalars",))
+            if dtype.kind != "O"
+        }
+        tapes.update(level)
+    return {**names, **tapes}
+
+
+_DEEPEST_TAPE = 4
+"""How deep tapes may hold tapes: loops in loops of which only the run knows how often they run."""
 
 
 DTYPE_NAMES = _dtype_names()
@@ -93,8 +107,14 @@ class ArrayType:
 
     @property
     def is_inexact(self) -> bool:
-        """Whether the dtype is real or complex floating point, so that gradients exist."""
-        return self.dtype.kind in "fc"
+        """Whether the dtype is real or complex floating point, so that gradients exist.
+
+        A tape is what it holds.
+        """
+        dtype = self.dtype
+        while dtype.kind == "V":
+            dtype = dtype[0]
+        return dtype.kind in "fc"
 
     def with_shape(self, shape: Sequence[Size]) -> ArrayType:
         """Return the type with another shape."""
@@ -109,6 +129,16 @@ class ArrayType:
         return f"{name}[{', '.join(map(str, self.shape))}]" if self.shape else name
 
     __repr__ = __str__
+
+
+def is_tape(type: ArrayType) -> bool:
+    """Whether a type is that of a tape (see `ops.tape`)."""
+    return type.dtype.kind == "V"
+
+
+def tape_of(type: ArrayType) -> ArrayType:
+    """Return the type of a tape of values of a type: of arrays, or of values without axes."""
+    return ArrayType(np.dtype([("tape" if type.shape else "scalars", type.dtype)]), ())
 
 
 _BOOL = np.dtype(bool)

@@ -25,7 +25,7 @@ After::
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 from ..ir.binding import has_bindings, mentioned, symbols_of
@@ -111,7 +111,7 @@ class Dce:
     def loop(self, eqn: Eqn, op: Loop, live: set[Value]) -> Eqn:
         """Drop dead outputs, carries and captured values of a loop."""
         head = 1 if op.ranged else 0
-        carries = self._live_carries(eqn, op, head, live)
+        carries = _live_carries(eqn, op, live)
         outputs = [k for k in range(op.carries, len(op.body.results)) if eqn.results[k] in live]
         if not carries and not outputs and not op.counts and eqn.results:
             # A loop with effects alone keeps a result, by which the memory plan knows it.
@@ -149,26 +149,28 @@ class Dce:
         operands = [*eqn.operands[: op.head], *[eqn.operands[op.head + k] for k in keep]]
         return Eqn(new, tuple(operands), tuple(results), eqn.provenance)
 
-    def _live_carries(self, eqn: Eqn, op: Loop, head: int, live: set[Value]) -> list[int]:
-        """Return the carries that a live result, output, effect or the test depends on."""
-        wanted = {k for k in range(op.carries) if eqn.results[k] in live}
-        roots: list[Atom] = [
-            op.body.results[k]
-            for k in range(op.carries, len(op.body.results))
-            if eqn.results[k] in live
-        ]
-        position = {p: k for k, p in enumerate(op.body.params[head : head + op.carries])}
-        if op.test is not None:
-            read = _read(op.test)
-            for k, p in enumerate(op.test.params[head : head + op.carries]):
-                if p in read:
-                    wanted.add(k)
-        while True:
-            needed = _needed(op.body, [*roots, *[op.body.results[k] for k in sorted(wanted)]])
-            found = wanted | {k for p, k in position.items() if p in needed}
-            if found == wanted:
-                return sorted(wanted)
-            wanted = found
+
+def _live_carries(eqn: Eqn, op: Loop, live: Container[Value]) -> list[int]:
+    """Return the carries that a live result, output, effect or the test depends on."""
+    head = 1 if op.ranged else 0
+    wanted = {k for k in range(op.carries) if eqn.results[k] in live}
+    roots: list[Atom] = [
+        op.body.results[k]
+        for k in range(op.carries, len(op.body.results))
+        if eqn.results[k] in live
+    ]
+    position = {p: k for k, p in enumerate(op.body.params[head : head + op.carries])}
+    if op.test is not None:
+        read = _read(op.test)
+        for k, p in enumerate(op.test.params[head : head + op.carries]):
+            if p in read:
+                wanted.add(k)
+    while True:
+        needed = _needed(op.body, [*roots, *[op.body.results[k] for k in sorted(wanted)]])
+        found = wanted | {k for p, k in position.items() if p in needed}
+        if found == wanted:
+            return sorted(wanted)
+        wanted = found
 
 
 def _with(eqn: Eqn, op: Loop | Fused) -> Eqn:
@@ -190,5 +192,21 @@ def _needed(function: Function, roots: Sequence[Atom]) -> set[Value]:
         wanted = eqn.op.effect is Effect.ORDERED or any(r in needed for r in eqn.results)
         if wanted or any(s in sizes for s in eqn.op.binds):
             sizes |= mentioned(eqn)
-            needed.update(a for a in eqn.operands if isinstance(a, Value))
+            operands = _loop_reads(eqn, eqn.op, needed) if isinstance(eqn.op, Loop) else None
+            needed.update(a for a in operands or eqn.operands if isinstance(a, Value))
     return needed
+
+
+def _loop_reads(eqn: Eqn, op: Loop, live: Container[Value]) -> list[Atom]:
+    """Return the operands of a loop that its live results depend on."""
+    head = 1 if op.ranged else 0
+    carries = _live_carries(eqn, op, live)
+    outputs = [k for k in range(op.carries, len(op.body.results)) if eqn.results[k] in live]
+    read = _needed(op.body, [op.body.results[k] for k in (*carries, *outputs)])
+    tested = set() if op.test is None else _read(op.test)
+    found = list(eqn.operands[: op.head])
+    for k, operand in enumerate(eqn.operands[op.head :]):
+        in_test = op.test is not None and op.test.params[head + k] in tested
+        if k in carries or in_test or (k >= op.carries and op.body.params[head + k] in read):
+            found.append(operand)
+    return found

@@ -29,6 +29,7 @@ from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Fused, Loop
 from ..ir.ops.effects import WriteBack
+from ..ir.ops.tape import TapePop
 from ..ir.plan import Cell, CondPlan, Home, LoopPlan, Plan
 from .donation import assigns_safely, donated
 from .memory_cond import place_cond, updated
@@ -255,6 +256,9 @@ class _Block:
             self.planner.copied += 1
             if not self.reach(result):
                 self.new(result)
+        elif isinstance(op, TapePop):
+            # The tape's memory: what is popped is not written into, for a pullback runs again.
+            self.planner.cells[result] = Cell(Home.CALLER, result, FOREVER)
         elif not op.has_out:
             self.planner.numpy_bytes += result.type.nbytes
             self.add(Cell(Home.NUMPY, result, self.end(result)), result)

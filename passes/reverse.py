@@ -25,7 +25,7 @@ After, with the seed 1.0 and `wrt=(0,)`::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,24 +65,32 @@ def active_values(function: Function, wrt: Sequence[Value]) -> set[Value]:
 class Adjoint:
     """The reverse sweep over a list of equations that a builder already holds.
 
-    `cotangents` maps values to their running cotangents; `needed` says which values want one.
+    `cotangents` maps values to their running cotangents, `active` are the values that want one.
+    Reversed loops return older versions of the arrays that they carry, in `undone` by the version
+    after the loop; `links` are the loops of which the loop around needs that. `inserted` counts the
+    equations that the sweep has put before others.
     """
 
-    def __init__(self, trace: Trace, active: set[Value]) -> None:
+    def __init__(
+        self, trace: Trace, active: set[Value], links: Container[Eqn] = frozenset()
+    ) -> None:
         self.trace = trace
         trace.fixed = _SEEDING
         self.active = active
         self.cotangents: Cotangents = {}
+        self.links = links
+        self.inserted = 0
+        self.undone: dict[Value, Value] = {}
 
     def sweep(self, eqns: Sequence[Eqn], scope: dict[Atom, Atom]) -> None:
         """Walk `eqns` backwards; `scope` maps their values to those of the builder."""
         for eqn in reversed(eqns):
             cts = [self.cotangents.pop(r, None) for r in eqn.results]
-            if all(ct is None for ct in cts):
-                continue
             needs = tuple([isinstance(a, Value) and a in self.active for a in eqn.operands])
-            if not any(needs):
-                continue
+            if all(ct is None for ct in cts) or not any(needs):
+                if eqn not in self.links:
+                    continue
+                cts, needs = [None] * len(cts), (False,) * len(needs)
             provenance = eqn.provenance.as_derived("vjp")
             self.trace.fixed = self.trace.builder.provenance = provenance
             for eqn_result, ct in zip(eqn.results, cts, strict=True):
@@ -91,6 +99,18 @@ class Adjoint:
                 if ct is not None and isinstance(operand, Value) and operand in self.active:
                     self.accumulate(operand, ct)
             self.trace.fixed = _SEEDING
+
+    def settle(self, first: int = 0, open: Container[Value] = frozenset()) -> None:
+        """Let reversed loops read last versions of arrays where nothing wants older ones back.
+
+        `first` is the number of the first adjoint equation; the older versions in `open` are
+        wanted by the loop around.
+        """
+        from .restore import settle
+
+        eqns = self.trace.builder.eqns
+        eqns[first:], gone = settle(eqns[first:], self.undone, open)
+        self.undone = {v: r for v, r in self.undone.items() if r not in gone}
 
     def _name(self, ct: TracedArray | None, primal: Atom) -> None:
         if ct is not None and isinstance(ct._atom, Value) and isinstance(primal, Value):
@@ -112,7 +132,7 @@ class Adjoint:
         if isinstance(eqn.op, Loop):
             from .reverse_loop import loop_vjp
 
-            return loop_vjp(self.trace, eqn, needs, cts, results, operands, scope)
+            return loop_vjp(self, eqn, needs, cts, operands, scope)
         if isinstance(eqn.op, Cond):
             from .reverse_cond import cond_vjp
 
@@ -231,6 +251,7 @@ def reverse(
             if isinstance(result, Value) and result in adjoint.active:
                 adjoint.accumulate(result, wrap(seed, Kind.ARRAY, trace))
         adjoint.sweep(function.eqns, scope)
+        adjoint.settle()
         cotangents: list[Atom] = []
         for p in wanted:
             ct = adjoint.cotangents.get(p)

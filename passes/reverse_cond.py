@@ -58,8 +58,8 @@ from ..ir.op import Effect
 from ..ir.ops.cond import Cond
 from ..ir.types import ArrayType, Kind
 from ..tracer.array import TracedArray, wrap
-from ..tracer.functions.create import zeros
 from ..tracer.state import Trace
+from .reverse_loop import nothing
 
 if TYPE_CHECKING:
     from .reverse import Adjoint
@@ -176,6 +176,8 @@ def _with_adjoint(
             seeds[k] = Value(after.type, None, of if isinstance(of, Value) else None)
             adjoint.accumulate(after, wrap(seeds[k], Kind.ARRAY, trace))
         adjoint.sweep(primal.eqns, scope)
+        count += adjoint.inserted
+        adjoint.settle(count)
         for j in wanted:
             param = primal.params[j]
             ct = adjoint.cotangents.get(param)
@@ -336,7 +338,7 @@ def _with_residuals(
     with Trace(builder, None) as trace:
         trace.fixed = provenance
         for k, type in enumerate(types, len(old.results)):
-            results.append(saved[k] if k in saved else zeros(type.shape, type.dtype)._atom)
+            results.append(saved[k] if k in saved else nothing(type, trace))
     return Open(old.name, params, builder.eqns, results, old.param_kinds)
 
 
@@ -393,7 +395,7 @@ def _reversed(
                 results.append(running[j]._atom)
             else:
                 type = branch.primal.params[j].type
-                results.append(zeros(type.shape, type.dtype)._atom)
+                results.append(nothing(type, trace))
     return Open(branch.primal.name, [], builder.eqns, results)
 
 

@@ -1,9 +1,11 @@
-"""The adjoint of a loop: the same indices in the opposite order, on residuals that were stacked.
+"""The adjoint of a loop: the same indices in the opposite order, on what the forward loop kept.
 
-The forward loop gains one stacked output for each value that the adjoint of its body reads (its
-residuals); views are taken again instead of being saved, and captured values are read where they
-are. The reversed loop carries the cotangents of the carries, and for each captured value that wants
-one a running cotangent, updated in place: reading `xs[i]` adds into row i.
+What the adjoint of the body reads of the body is made again or kept (`residuals`). What is kept is
+a stacked output of the forward loop, or, where only the loop knows how much there is, on a tape
+that it carries (`ir.ops.tape`). Arrays that the loop writes in place are restored (`restore`). The
+reversed loop carries the cotangents of the carries, and for each captured value that wants one a
+running cotangent, updated in place: reading `xs[i]` adds into row i. In a loop of a loop these are
+the running cotangents of the loop around it.
 
 Before::
 
@@ -22,91 +24,110 @@ After, by `reverse` with respect to both parameters::
         def body(i: i64, h: f64[3], w: f64[3], *, dims=(i,)) -> (f64[3], f64[3], f64[3]):
             a : f64[3] = h * w
             b : f64[3] = tanh(a)
-            return b, b, h
-        r, bs, hs = loop(body, range(10), carry=(h0,), captured=(w,))
+            return b, h, b
+        r, hs, bs = loop(body, range(10), carry=(h0,), captured=(w,))
         s    : f64    = sum(r, axes=(-1,))
         dr   : f64[3] = broadcast_to(array([1.0], f64), shape=(3,), rank=1)
         none : f64[3] = full(0.0, shape=(3,))
         def adjoint(
-                i: i64, db: f64[3], dw: f64[3], bs: f64[10, 3], hs: f64[10, 3], w: f64[3], *,
+                i: i64, db: f64[3], dw: f64[3], bs: f64[10, 3], w: f64[3], hs: f64[10, 3], *,
                 dims=(i,),
         ) -> (f64[3], f64[3]):
             b   : f64[3] = bs[i]
-            h   : f64[3] = hs[i]
             bb  : f64[3] = b * b
             c   : f64[3] = 1.0 - bb
             da  : f64[3] = db * c
             dh  : f64[3] = da * w
+            h   : f64[3] = hs[i]
             daw : f64[3] = da * h
             dws : f64[3] = dw + daw
             return dh, dws
-        dh0, dw = loop(adjoint, range(10), carry=(dr, none), captured=(bs, hs, w), backward=True)
+        dh0, dw = loop(adjoint, range(10), carry=(dr, none), captured=(bs, w, hs), backward=True)
         return s, dh0, dw
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.binding import mentioned, symbols_of
-from ..ir.builder import Builder, inherit
+from ..ir.binding import instantiated, symbols_of
+from ..ir.builder import Builder
 from ..ir.closing import close, region_dims
-from ..ir.core import Atom, Eqn, Literal, Value
-from ..ir.dims import Symbol, symbols
-from ..ir.op import Effect
+from ..ir.core import Atom, Eqn, Function, Literal, Value
+from ..ir.dims import Dim, Symbol, symbols
 from ..ir.ops.control import INDEX, Loop
 from ..ir.ops.elementwise import add, floor_divide, multiply, subtract
-from ..ir.ops.index import AT, Index, Item, Span
-from ..ir.types import ArrayType, Kind
+from ..ir.ops.shape import Copy
+from ..ir.ops.tape import TapeNew, TapePush
+from ..ir.types import ArrayType, Kind, is_tape, tape_of
 from ..tracer.array import TracedArray, wrap
 from ..tracer.functions.create import zeros
 from ..tracer.state import Trace
+from .footprints import level_of
+from .residuals import Body, Residuals, find_chains
+from .restore import nested_links
+from .undoing import Undoing, row
 
-
-@dataclass
-class _Body:
-    """The adjoint of one iteration, before it is cut at its residuals."""
-
-    builder: Builder
-    params: list[Value]
-    """The primal parameters: index, carries, captured."""
-    primal: int
-    """How many of the builder's equations are primal."""
-    carried: list[Value]
-    running: list[Value]
-    outputs: dict[int, Value]
-    results: list[Atom]
-    scope: dict[Atom, Atom]
+if TYPE_CHECKING:
+    from .reverse import Adjoint
 
 
 def loop_vjp(
-    trace: Trace,
+    adjoint: Adjoint,
     eqn: Eqn,
-    needs: tuple[bool, ...],
+    needs: Sequence[bool],
     cts: Sequence[Any],
-    results: Sequence[TracedArray],
     operands: Sequence[TracedArray],
     scope: dict[Atom, Atom],
 ) -> list[Any]:
-    """Return the cotangents of a loop's operands; the forward loop in the builder is replaced."""
+    """Return the cotangents of a loop's operands; the forward loop in the builder is replaced.
+
+    Running cotangents of captured arrays go through the reversed loop and are taken from `adjoint`.
+    """
     op = eqn.op
     assert isinstance(op, Loop)
-    carries, captured = _active(op, needs)
-    if not carries and not captured:
+    op = _with_outer_dims(op)
+    carries, captured = _active(op, needs, cts)
+    if not carries and not captured and eqn not in adjoint.links:
         return [None] * len(operands)
-    body = _adjoint_body(trace, op, carries, captured, cts)
-    residuals, recomputed = _residuals(body)
-    inside = [a._atom for a in operands]
-    forward = _augment(trace.builder, eqn, op, scope, residuals, body)
-    stacks = dict(zip(residuals, forward.results[len(op.body.results) :], strict=False))
-    return _reversed(trace, op, forward, inside, body, stacks, recomputed, carries, captured, cts)
+    body = _adjoint_body(adjoint.trace, op, carries, captured, cts)
+    residuals = Residuals(body, eqn in adjoint.links, level_of(eqn, op))
+    forward = _Forward(adjoint.trace.builder, eqn, op, scope, residuals)
+    adjoint.inserted += forward.inserted
+    return _Reversed(adjoint, eqn, op, forward, operands, residuals, carries, captured).run(cts)
 
 
-def _active(op: Loop, needs: Sequence[bool]) -> tuple[list[int], list[int]]:
+def _with_outer_dims(op: Loop) -> Loop:
+    """Return a loop whose regions name the sizes of outside as the function around it does."""
+    head = 1 if op.ranged else 0
+    binding = {s: d for s, d in zip(op.body.dims[head:], op.dims, strict=True) if d != Dim.of(s)}
+    if not binding:
+        return op
+    return replace(
+        op,
+        body=_renamed(op.body, binding, head),
+        test=None if op.test is None else _renamed(op.test, binding, head),
+        dims=tuple(map(Dim.of, _outer_symbols(op.dims))),
+    )
+
+
+def _renamed(region: Function, binding: dict[Symbol, Any], head: int) -> Function:
+    """Return a region with sizes of outside replaced; it binds the symbols of these."""
+    own = region.dims[:head]
+    outer = [binding.get(s, Dim.of(s)) for s in region.dims[head:]]
+    made = instantiated(region, [*map(Dim.of, own), *outer])
+    return made.replace(dims=(*own, *_outer_symbols(outer)))
+
+
+def _outer_symbols(dims: Sequence[Any]) -> list[Symbol]:
+    return sorted({s for d in dims for s in symbols(d)}, key=lambda s: s.number)
+
+
+def _active(op: Loop, needs: Sequence[bool], cts: Sequence[Any]) -> tuple[list[int], list[int]]:
     """Return the carries and captured values through which derivatives flow, by a fixpoint."""
     from .reverse import active_values
 
@@ -121,9 +142,19 @@ def _active(op: Loop, needs: Sequence[bool]) -> tuple[list[int], list[int]]:
         if grown == wanted:
             break
         wanted = grown
-    carries = [k for k in range(op.carries) if wanted[k]]
+    carries = [
+        k for k in range(op.carries) if wanted[k] and not (cts[k] is None and _is_pushed(op, k))
+    ]
     captured = [k for k in range(op.carries, len(params)) if wanted[k]]
     return carries, captured
+
+
+def _is_pushed(op: Loop, k: int) -> bool:
+    """Whether a carry is a tape that the loop adds to; without a cotangent nobody has read it."""
+    param = op.body.params[(1 if op.ranged else 0) + k]
+    return is_tape(param.type) and any(
+        isinstance(e.op, TapePush) and e.operands[0] is param for e in op.body.eqns
+    )
 
 
 def _in(atom: Atom, values: set[Value]) -> bool:
@@ -132,7 +163,7 @@ def _in(atom: Atom, values: set[Value]) -> bool:
 
 def _adjoint_body(
     outer: Trace, op: Loop, carries: list[int], captured: list[int], cts: Sequence[Any]
-) -> _Body:
+) -> Body:
     from .reverse import Adjoint, active_values, inline_into
 
     builder = Builder()
@@ -145,7 +176,7 @@ def _adjoint_body(
         inline_into(builder, body, scope)
         primal = len(builder.eqns)
         wanted = [body.params[index + k] for k in (*carries, *captured)]
-        adjoint = Adjoint(trace, active_values(body, wanted))
+        adjoint = Adjoint(trace, active_values(body, wanted), links=nested_links(op))
         running = []
         for k in captured:
             param = body.params[index + k]
@@ -170,242 +201,342 @@ def _adjoint_body(
             if _in(after, adjoint.active):
                 adjoint.accumulate(after, wrap(value, Kind.ARRAY, trace))  # type: ignore[arg-type]
         adjoint.sweep(body.eqns, scope)
+        primal += adjoint.inserted
         results: list[Atom] = []
         for p in wanted:
             ct = adjoint.cotangents.get(p)
-            ct = zeros(p.type.shape, p.type.dtype) if ct is None else ct
-            adjoint._name(ct, scope[p])
-            results.append(ct._atom)
-    params = [scope[p] for p in body.params]
-    return _Body(builder, params, primal, carried, running, outputs, results, scope)  # type: ignore[arg-type]
-
-
-def _residuals(body: _Body) -> tuple[list[Value], list[Eqn]]:
-    """Return the primal values that the adjoint equations read, and what is computed again.
-
-    Views are taken again, and so is what has a size that only the iteration knows: no stack holds
-    it.
-    """
-    primal = body.builder.eqns[: body.primal]
-    producers = {r: e for e in primal for r in e.results}
-    binders = {s: e for e in primal for s in e.op.binds}
-    index_and_captured = set(body.params)
-    residuals: dict[Value, None] = {}
-    recomputed: dict[int, Eqn] = {}
-
-    def again(eqn: Eqn) -> None:
-        if id(eqn) in recomputed:
-            return
-        recomputed[id(eqn)] = eqn
-        for operand in eqn.operands:
-            need(operand)
-        sizes(eqn)
-
-    def sizes(eqn: Eqn) -> None:
-        for symbol in mentioned(eqn):
-            binder = binders.get(symbol)
-            if binder is not None and binder.op.effect is not Effect.ORDERED:
-                again(binder)
-
-    def is_ragged(atom: Value, eqn: Eqn) -> bool:
-        """Whether a value has a size of its own; an inner loop runs again for what it stacks."""
-        return eqn.op.effect is not Effect.ORDERED and any(
-            s in binders for s in symbols_of(atom.type)
-        )
-
-    def need(atom: Atom) -> None:
-        if not isinstance(atom, Value):
-            return
-        eqn = producers.get(atom)
-        if eqn is None:
-            if atom in index_and_captured:
-                residuals.setdefault(atom)
-            return
-        is_view = eqn.op.is_view and len(eqn.results) == 1 and eqn.results[0].type.shape
-        if is_view or is_ragged(atom, eqn):
-            again(eqn)
-            return
-        residuals.setdefault(atom)
-
-    for eqn in body.builder.eqns[body.primal :]:
-        for operand in eqn.operands:
-            need(operand)
-        sizes(eqn)
-    for result in body.results:
-        need(result)
-    order = {id(e): k for k, e in enumerate(body.builder.eqns)}
-    views = sorted(recomputed.values(), key=lambda e: order[id(e)])
-    return list(residuals), views
-
-
-def _augment(
-    builder: Builder,
-    eqn: Eqn,
-    op: Loop,
-    scope: dict[Atom, Atom],
-    residuals: list[Value],
-    body: _Body,
-) -> Eqn:
-    """Replace the forward loop in the builder by one that stacks the residuals.
-
-    Its body is the primal part of `body`, where the sweep has made inner loops stack theirs.
-    """
-    index = 1 if op.ranged else 0
-    skipped = {body.params[0]} if op.ranged else set()
-    skipped |= set(body.params[index + op.carries :])
-    saved = [r for r in residuals if r not in skipped]
-    residuals[:] = saved
-    _check_sizes(op, eqn, saved)
-    first_result = scope[eqn.results[0]]
-    position = next(
-        k for k, e in enumerate(builder.eqns) if e.results and e.results[0] is first_result
-    )
-    current = builder.eqns[position]
-    old = current.op
-    assert isinstance(old, Loop)
-    eqns = body.builder.eqns[: body.primal]
-    if old.body is op.body:
-        results = [body.scope.get(r, r) for r in op.body.results]
-        first = old.body.replace(params=body.params, eqns=eqns, results=[*results, *saved])
-    else:  # it stacks residuals for an equal loop already
-        renamed: dict[Atom, Atom] = dict(zip(body.params, old.body.params, strict=True))
-        eqns = [
-            Eqn(e.op, tuple([renamed.get(a, a) for a in e.operands]), e.results, e.provenance)
-            for e in eqns
-        ]
-        first = old.body.replace(
-            eqns=[*old.body.eqns, *eqns],
-            results=[*old.body.results, *[renamed.get(r, r) for r in saved]],
-        )
-    new = replace(old, body=first, counts=old.counts or old.test is not None)
-    types = new.infer(*[a.type for a in current.operands])
-    plain = len(old.body.results)
-    fresh = [Value(t) for t in types[plain : plain + len(saved)]]
-    for value, residual in zip(fresh, saved, strict=True):
-        value.hint = f"{residual.hint}s" if residual.hint else None
-    kept = list(current.results[:plain])
-    count = [current.results[-1]] if old.counts else ([Value(types[-1])] if new.counts else [])
-    replaced = Eqn(new, current.operands, (*kept, *fresh, *count), current.provenance)
-    builder.eqns[position] = replaced
-    return replaced
-
-
-def _check_sizes(op: Loop, eqn: Eqn, saved: Sequence[Value]) -> None:
-    """Raise where a residual has a size that only an iteration knows: no stack can hold it.
-
-    Raises
-    ------
-    DifferentiationError
-    """
-    from .reverse import no_rule
-
-    known = set(op.body.dims[1:] if op.ranged else op.body.dims)
-    for value in saved:
-        if any(s not in known for d in value.type.shape for s in symbols(d)):
-            raise no_rule(
-                op,
-                eqn.provenance,
-                "a loop inside it runs as often as only the iteration knows, so what its "
-                "derivative needs has no fixed size",
-            )
-
-
-def _reversed(
-    trace: Trace,
-    op: Loop,
-    forward: Eqn,
-    inside: list[Atom],
-    body: _Body,
-    stacks: dict[Value, Value],
-    recomputed: list[Eqn],
-    carries: list[int],
-    captured: list[int],
-    cts: Sequence[Any],
-) -> list[Any]:
-    provenance = trace.fixed or forward.provenance
-    lo, hi, step = _range(trace, op, forward, inside)
-    builder = Builder()
-    builder.provenance = provenance
-    index = builder.param(Value(ArrayType(INDEX, ()), "i"))
-    with Trace(builder, trace) as inner:
-        inner.fixed = provenance
-        position = _position(builder, index, lo, step)
-        scope: dict[Atom, Atom] = {}
-        if op.ranged:
-            scope[body.params[0]] = index
-        head = 1 if op.ranged else 0
-        for k in range(op.carries, len(body.params) - head):
-            scope[body.params[head + k]] = inside[op.head + k]
-        for value in (*body.carried, *body.running):
-            scope[value] = builder.param(Value(value.type, value.hint, value.cotangent_of))
-        for k, value in body.outputs.items():
-            scope[value] = _row(builder, cts[k]._atom, position)
-        for residual, stack in stacks.items():
-            scope[residual] = _row(builder, stack, position)
-            inherit(residual, scope[residual])
-        for eqn in (*recomputed, *body.builder.eqns[body.primal :]):
-            builder.provenance = eqn.provenance.as_derived("vjp")
-            operands = tuple([scope.get(a, a) for a in eqn.operands])
-            if eqn.op.regions:
-                # Its results keep their identity: a nested loop's may be named by others.
-                made: tuple[Atom, ...] = builder.add(
-                    Eqn(
-                        eqn.op,
-                        operands,
-                        tuple([Value(r.type, r.hint) for r in eqn.results]),
-                        builder.provenance,
-                    )
-                )
-            else:
-                made = builder.emit(eqn.op, operands)
-            for old, new in zip(eqn.results, made, strict=True):
-                scope[old] = new
-                inherit(old, new)
-        results = [scope.get(r, r) for r in body.results]
-    function, outside = close(
-        f"{op.body.name}_vjp",
-        builder.params,
-        builder.eqns,
+            results.append(nothing(p.type, trace) if ct is None else ct._atom)
+            if ct is not None:
+                adjoint._name(ct, scope[p])
+    found = Body(
+        op,
+        builder,
+        [scope[p] for p in body.params],  # type: ignore[misc]
+        primal,
+        carried,
+        running,
+        outputs,
         results,
-        # The same symbol, which sizes and positions of the body mention.
-        dims=(op.body.dims[0] if op.ranged else Symbol("i"),),
+        [scope.get(r, r) for r in body.results],
+        adjoint.undone,
     )
-    inits = [
-        cts[k]._atom if cts[k] is not None else _zeros(trace, op.body.results[k].type)
-        for k in carries
-    ]
-    inits += [_zeros(trace, inside[op.head + k].type) for k in captured]
-    # It stacks nothing, so a count that the forward loop finds is not a size of it.
-    trips = Symbol("n") if isinstance(op.trips, Symbol) else op.trips
-    adjoint = Loop(
-        function, len(inits), trips, backward=not op.backward, dims=region_dims(function)
+    chains = find_chains(found, {r: e for e in builder.eqns[:primal] for r in e.results})
+    adjoint.settle(
+        primal, {found.undone[v] for c in chains.values() for v in c.versions if v in found.undone}
     )
-    trace.builder.provenance = provenance
-    stacked = trace.builder.emit(adjoint, [lo, hi, step, *inits, *outside])
-    answer: list[Any] = [None] * len(inside)
-    for k, ct in zip((*carries, *captured), stacked, strict=False):
-        answer[op.head + k] = wrap(ct, Kind.ARRAY if ct.type.shape else Kind.SCALAR, trace)
-    return answer
+    found.undone = adjoint.undone
+    return found
 
 
-def _zeros(trace: Trace, type: ArrayType) -> Atom:
+def nothing(type: ArrayType, trace: Trace) -> Atom:
+    """Return the cotangent of what nothing depends on: zeros, or an empty tape."""
+    if is_tape(type):
+        return trace.builder.one(TapeNew(type.dtype))
     return zeros(type.shape, type.dtype)._atom  # type: ignore[no-any-return]
 
 
-def _range(trace: Trace, op: Loop, forward: Eqn, inside: list[Atom]) -> tuple[Atom, Atom, Atom]:
-    """Return the range of the reversed loop: that of the forward, cut at its trip count."""
-    zero, one = Literal(np.int64(0)), Literal(np.int64(1))
-    if not op.ranged:
+# ---- the forward loop ----------------------------------------------------------------------------
+
+
+class _Forward:
+    """The forward loop, replaced in the builder by one that stacks or pushes the residuals.
+
+    Its body is the primal part of the adjoint body, where the sweep has made inner loops keep
+    theirs. `stacks` and `tapes` hold what keeps each residual, as values outside of the loop.
+    """
+
+    def __init__(
+        self, builder: Builder, eqn: Eqn, op: Loop, scope: dict[Atom, Atom], residuals: Residuals
+    ) -> None:
+        self.op = op
+        self.provenance = eqn.provenance
+        body = residuals.body
+        stacked = [v for v in residuals.saved if self._is_stacked(v)]
+        pushed = [v for v in residuals.saved if v not in set(stacked)]
+        first = scope[eqn.results[0]]
+        self.position = next(k for k, e in enumerate(builder.eqns) if first in e.results)
+        current = builder.eqns[self.position]
+        old = current.op
+        assert isinstance(old, Loop)
+        is_first = old.body in eqn.op.regions
+        old = op if is_first else _with_outer_dims(old)
+        head = body.head
+        renamed: dict[Atom, Atom] = {}
+        if not is_first:  # it keeps residuals for an equal loop already
+            params = [*old.body.params[: head + op.carries], *old.body.params[head + old.carries :]]
+            renamed = dict(zip(body.params, params, strict=True))
+        eqns, results = self._primal(residuals, stacked, pushed, renamed)
+        if is_first:
+            base, before = op.body, []
+            carried, captured = body.params[: head + op.carries], body.params[head + op.carries :]
+            plain = [*body.after]
+        else:
+            base, before = old.body, list(old.body.eqns)
+            carried = list(old.body.params[: head + old.carries])
+            captured = list(old.body.params[head + old.carries :])
+            plain = list(old.body.results)
+        params = [*carried, *self.tape_params, *captured]
+        function = Function(
+            base.name,
+            params,
+            [*before, *eqns],
+            [
+                *plain[: old.carries],
+                *self.tape_results,
+                *plain[old.carries :],
+                *results,
+            ],
+            dims=base.dims,
+        )
+        made = self._loop(builder, old, current, function, stacked, pushed)
+        self.eqn = made
+
+    def _is_stacked(self, value: Value) -> bool:
+        """Whether it is known before the loop how much is kept of a residual."""
+        op = self.op
+        if (
+            is_tape(value.type)
+            or op.test is not None
+            or not (op.ranged or isinstance(op.trips, int))
+        ):
+            return False
+        known = set(op.body.dims[1:] if op.ranged else op.body.dims)
+        return symbols_of(value.type) <= known
+
+    def _primal(
+        self,
+        residuals: Residuals,
+        stacked: Sequence[Value],
+        pushed: Sequence[Value],
+        renamed: dict[Atom, Atom],
+    ) -> tuple[list[Eqn], list[Atom]]:
+        """Return the equations of the body with the residuals kept, and the stacked outputs."""
+        self.tape_params = [Value(tape_of(v.type)) for v in pushed]
+        self.tape_results: list[Value] = []
+        pushes: dict[Value, Eqn] = {}
+        for value, param in zip(pushed, self.tape_params, strict=True):
+            result = Value(param.type)
+            self.tape_results.append(result)
+            at = residuals.producers.get(value)
+            pushes[value] = Eqn(
+                TapePush(), (param, value), (result,), at.provenance if at else self.provenance
+            )
+        copies: dict[Value, Eqn] = {}
+        for value in stacked:
+            made = residuals.producers.get(value)
+            if made is not None and made.op.is_view and value.type.shape:
+                layouts = Copy().layouts([value.type], [value.layout])
+                kept = Value(value.type, value.hint, None, layouts[0] if layouts else None)
+                copies[value] = Eqn(Copy(), (value,), (kept,), made.provenance)
+        order: list[Eqn] = []
+        added = sorted(residuals.added, key=lambda pair: pair[0])
+        for place, primal in enumerate([*residuals.primal, None]):
+            while added and added[0][0] == place:
+                order.append(added.pop(0)[1])
+            if primal is not None:
+                order.append(primal)
+        eqns = [pushes[v] for v in pushed if v not in residuals.producers]
+        for one in order:
+            eqns.append(one)
+            for result in one.results:
+                eqns += [d[result] for d in (pushes, copies) if result in d]
+        if renamed:
+            eqns = [
+                Eqn(e.op, tuple([renamed.get(a, a) for a in e.operands]), e.results, e.provenance)
+                for e in eqns
+            ]
+        outputs = [copies[v].results[0] if v in copies else renamed.get(v, v) for v in stacked]
+        return eqns, outputs
+
+    def _loop(
+        self,
+        builder: Builder,
+        old: Loop,
+        current: Eqn,
+        function: Function,
+        stacked: Sequence[Value],
+        pushed: Sequence[Value],
+    ) -> Eqn:
+        """Put the new loop in the place of the old one."""
+        starts = [Value(p.type) for p in self.tape_params]
+        new = replace(
+            old,
+            body=function,
+            test=None if old.test is None else _with_tapes(old.test, old, self.tape_params),
+            carries=old.carries + len(starts),
+            counts=old.counts or old.test is not None,
+        )
+        cut = old.head + old.carries
+        operands = (*current.operands[:cut], *starts, *current.operands[cut:])
+        types = new.infer(*[a.type for a in operands])
+        last = len(current.results) - (1 if old.counts else 0)
+        tapes = [Value(p.type) for p in self.tape_params]
+        stacks = [Value(t) for t in types[last + len(tapes) : last + len(tapes) + len(stacked)]]
+        for value, residual in zip(stacks, stacked, strict=True):
+            value.hint = f"{residual.hint}s" if residual.hint else None
+        count = [current.results[-1]] if old.counts else [Value(types[-1])] if new.counts else []
+        results = (
+            *current.results[: old.carries],
+            *tapes,
+            *current.results[old.carries : last],
+            *stacks,
+            *count,
+        )
+        made = Eqn(new, operands, results, current.provenance)
+        empty = [Eqn(TapeNew(v.type.dtype), (), (v,), current.provenance) for v in starts]
+        builder.eqns[self.position : self.position + 1] = [*empty, made]
+        self.inserted = len(empty)
+        for value in results:
+            builder.producers[value] = made
+        self.stacks = dict(zip(stacked, stacks, strict=True))
+        self.tapes = dict(zip(pushed, tapes, strict=True))
+        return made
+
+
+def _with_tapes(test: Function, old: Loop, tapes: Sequence[Value]) -> Function:
+    """Return the test of a loop that carries tapes too."""
+    cut = (1 if old.ranged else 0) + old.carries
+    params = [*test.params[:cut], *[Value(t.type) for t in tapes], *test.params[cut:]]
+    return test.replace(params=params)
+
+
+# ---- the reversed loop ---------------------------------------------------------------------------
+
+
+class _Reversed:
+    """Builds the reversed loop and emits it; its results become the cotangents."""
+
+    def __init__(
+        self,
+        adjoint: Adjoint,
+        eqn: Eqn,
+        op: Loop,
+        forward: _Forward,
+        operands: Sequence[TracedArray],
+        residuals: Residuals,
+        carries: list[int],
+        captured: list[int],
+    ) -> None:
+        self.adjoint = adjoint
+        self.primal = eqn
+        self.op = op
+        self.forward = forward
+        self.outside = [a._atom for a in operands]
+        self.residuals = residuals
+        self.carries = carries
+        self.captured = captured
+
+    def run(self, cts: Sequence[Any]) -> list[Any]:
+        """Return the cotangents of the loop's operands."""
+        op, trace, body = self.op, self.adjoint.trace, self.residuals.body
+        provenance = trace.fixed or self.forward.eqn.provenance
+        lo, hi, step = self._range()
+        builder = Builder()
+        builder.provenance = provenance
+        symbol = op.body.dims[0] if op.ranged else Symbol("i")
+        index = builder.param(Value(ArrayType(INDEX, ()), "i"))
+        chains = self.residuals.chains
+        with Trace(builder, trace) as inner:
+            inner.fixed = provenance
+            scope: dict[Atom, Atom] = {}
+            if op.ranged:
+                scope[body.params[0]] = index
+            for k in range(op.carries, len(body.params) - body.head):
+                scope[body.params[body.head + k]] = self.outside[op.head + k]
+            for value in (*body.carried, *body.running):
+                scope[value] = builder.param(Value(value.type, value.hint, value.cotangent_of))
+            last = {
+                k: builder.param(Value(c.versions[-1].type, c.versions[0].hint))
+                for k, c in chains.items()
+            }
+            tapes = {v: builder.param(Value(t.type)) for v, t in self.forward.tapes.items()}
+            position = _position(builder, index, lo, step)
+            for k, value in body.outputs.items():
+                scope[value] = row(builder, cts[k]._atom, position)
+            rows = {v: (s, position) for v, s in self.forward.stacks.items()}
+            undoing = Undoing(builder, self.residuals, scope, last, rows, tapes)
+            undoing.run()
+            results = [
+                *[undoing.value(r) for r in body.results],
+                *[undoing.first(k) for k in chains],
+                *[undoing.tapes[v] for v in tapes],
+            ]
+        function, outside = close(
+            f"{op.body.name}_vjp",
+            builder.params,
+            builder.eqns,
+            results,
+            # The same symbol, which sizes and positions of the body mention.
+            dims=(symbol,),
+        )
+        inits = self._inits(cts)
+        # It stacks nothing, so a count that the forward loop finds is not a size of it.
+        trips = Symbol("n") if isinstance(op.trips, Symbol) else op.trips
+        reversed = Loop(
+            function, len(inits), trips, backward=not op.backward, dims=region_dims(function)
+        )
+        trace.builder.provenance = provenance
+        made = trace.builder.emit(reversed, [lo, hi, step, *inits, *outside])
+        return self._answer(made)
+
+    def _inits(self, cts: Sequence[Any]) -> list[Atom]:
+        trace, op = self.adjoint.trace, self.op
+        inits = [
+            cts[k]._atom if cts[k] is not None else nothing(op.body.results[k].type, trace)
+            for k in self.carries
+        ]
+        self.taken = self._running()
+        for k in self.captured:
+            known = self.taken.get(k)
+            inits.append(
+                nothing(self.outside[op.head + k].type, trace) if known is None else known._atom
+            )
+        inits += [self.forward.eqn.results[k] for k in self.residuals.chains]
+        inits += self.forward.tapes.values()
+        return inits
+
+    def _running(self) -> dict[int, TracedArray]:
+        """Return the running cotangents of captured arrays, each once."""
+        found: dict[int, TracedArray] = {}
+        seen: set[Atom] = set(self.primal.operands[: self.op.head + self.op.carries])
+        for k in self.captured:
+            operand = self.primal.operands[self.op.head + k]
+            if not isinstance(operand, Value):
+                continue
+            known = self.adjoint.cotangents.get(operand)
+            if known is not None and operand.type.shape and operand not in seen:
+                found[k] = known
+            seen.add(operand)
+        return found
+
+    def _answer(self, made: Sequence[Atom]) -> list[Any]:
+        answer: list[Any] = [None] * len(self.outside)
+        op, trace = self.op, self.adjoint.trace
+        for k, ct in zip((*self.carries, *self.captured), made, strict=False):
+            kind = Kind.ARRAY if ct.type.shape else Kind.SCALAR
+            answer[op.head + k] = wrap(ct, kind, trace)
+        for k in self.taken:  # what was found so far is in it
+            del self.adjoint.cotangents[self.primal.operands[op.head + k]]  # type: ignore[arg-type]
+        older = made[len(self.carries) + len(self.captured) :]
+        for k, value in zip(self.residuals.chains, older, strict=False):
+            self.adjoint.undone[self.forward.eqn.results[k]] = value  # type: ignore[assignment]
+        return answer
+
+    def _range(self) -> tuple[Atom, Atom, Atom]:
+        """Return the range of the reversed loop: that of the forward, cut at its trip count."""
+        op, forward = self.op, self.forward.eqn
+        zero, one = Literal(np.int64(0)), Literal(np.int64(1))
+        if not op.ranged:
+            if op.test is None:
+                assert isinstance(op.trips, int)
+                return zero, Literal(np.int64(op.trips)), one
+            return zero, forward.results[-1], one
+        lo, hi, step = self.outside[:3]
         if op.test is None:
-            assert isinstance(op.trips, int)
-            return zero, Literal(np.int64(op.trips)), one
-        return zero, forward.results[-1], one
-    lo, hi, step = inside[:3]
-    if op.test is None:
-        return lo, hi, step
-    builder = trace.builder
-    done = builder.one(multiply, forward.results[-1], step)
-    return lo, builder.one(add, lo, done), step
+            return lo, hi, step
+        builder = self.adjoint.trace.builder
+        done = builder.one(multiply, forward.results[-1], step)
+        return lo, builder.one(add, lo, done), step
 
 
 def _position(builder: Builder, index: Value, lo: Atom, step: Atom) -> Atom:
@@ -418,9 +549,4 @@ def _position(builder: Builder, index: Value, lo: Atom, step: Atom) -> Atom:
     return result
 
 
-def _row(builder: Builder, stack: Atom, position: Atom) -> Atom:
-    rest: list[Item] = [Span(0, d, 1) for d in stack.type.shape[1:]]
-    return builder.one(Index((AT, *rest)), stack, position)
-
-
-__all__ = ["loop_vjp"]
+__all__ = ["loop_vjp", "nothing"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.binding import lone_symbol
+from ..ir.binding import lone_symbol, symbols_in
 from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
 from ..ir.dims import Dim, Size, Symbol, substitute
 from ..ir.op import Elementwise
@@ -24,10 +24,12 @@ from ..ir.ops.control import Loop
 from ..ir.ops.effects import WriteBack
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.ops.shape import BroadcastTo, Reshape, reshapes_in_place
+from ..ir.ops.tape import TapePop, TapePush, fork
 from ..ir.plan import Fresh, Home, Plan
-from ..ir.types import ArrayType, Kind, Layout
+from ..ir.types import ArrayType, Kind, Layout, is_tape
 from .emit_cond import emit_cond
 from .emit_loop import emit_loop
+from .emit_tape import emit_tape
 
 _NAME = re.compile(r"\W")
 
@@ -208,6 +210,9 @@ class Writer:
             names.append(self.names[p])
             self.cells[self.plan.cells[p]] = self.names[p]
         for p, kind in zip(function.params, function.param_kinds, strict=True):
+            if is_tape(p.type):
+                # Who holds it may run the program again.
+                self.line(f"{self.names[p]} = {self.bind(fork, 'fork')}({self.names[p]})")
             if kind is Kind.PYTHON:
                 # Python's own arithmetic raises where NumPy warns, and has other methods.
                 scalar = self.bind(p.type.dtype.type, str(p.type.dtype))
@@ -281,7 +286,7 @@ class Writer:
 
     def _result(self, k: int, result: Atom, kind: Kind, seen: dict[Any, int | None]) -> str:
         text = self.operand(result)
-        if result.type.dtype.kind == "O":
+        if result.type.dtype.kind in "OV":
             return text
         if not result.type.shape:
             if kind is Kind.PYTHON:
@@ -369,6 +374,8 @@ class Writer:
                 emit_loop(self, eqn, eqn.op)
             elif isinstance(eqn.op, Cond):
                 emit_cond(self, eqn, eqn.op)
+            elif isinstance(eqn.op, TapePush | TapePop):
+                emit_tape(self, eqn, eqn.op)
             else:
                 self.equation(eqn)
                 if eqn.op.binds:
@@ -415,7 +422,8 @@ class Writer:
         lasting = bool(result.type.shape) and (
             eqn.operands[0].layout is None or not isinstance(eqn.op, Reshape)
         )
-        if lasting and operands[0] in self.static and len(operands) == 1 and result.type.is_static:
+        fixed = len(operands) == 1 and result.type.is_static and not symbols_in(eqn.op)
+        if lasting and operands[0] in self.static and fixed:
             name = self.name(result)
             self.setup.append(f"{name} = {text}")
             self.static[name] = None

@@ -191,10 +191,10 @@ def _moves(writer: Writer, eqn: Eqn, op: Loop, moves: frozenset[int]) -> None:
             text = writer.fresh("t")
             writer.line(f"{text} = {writer.operand(value)}.copy()")
         temporaries.append((name, text))
+    scalars = [(n, v) for n, v in scalars if n != v]  # a tape stays the object that it is
     if scalars:
         left, right = zip(*scalars, strict=True)
-        if left != right:
-            writer.line(f"{', '.join(left)} = {', '.join(right)}")
+        writer.line(f"{', '.join(left)} = {', '.join(right)}")
     for name, text in temporaries:
         writer.line(f"copyto({name}, {text})")
 

@@ -30,6 +30,7 @@ inexact, largest = differences.inexact, differences.largest
 # As NumPy does, a conversion from complex to real warns.
 pytestmark = pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
 
+TAPES = {"tape_new", "tape_push", "tape_pop"}
 STRUCTURAL = {"loop", "cond", "call", "fused"}
 """Ops that hold regions or name another function: they compute nothing by themselves."""
 
@@ -63,7 +64,7 @@ def samples_of(name: str) -> list[Sample]:
     return list(entry.samples())
 
 
-NAMES = sorted(set(Op.REGISTRY) - STRUCTURAL)
+NAMES = sorted(set(Op.REGISTRY) - STRUCTURAL - TAPES)  # tapes have tests of their own
 every_op = pytest.mark.parametrize("name", NAMES)
 
 
