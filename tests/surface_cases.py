@@ -352,7 +352,7 @@ METHODS = {
     "__reduce_ex__": "__import__('pickle').dumps(x)",
     "__bool__": "x if x[0] > 0.5 else y",
     "__contains__": "x if 0.5 in x else y",
-    "__int__": "int(x[0]) * x",
+    "__int__": "int(x[0] + 2.0) * x",
     "__index__": "[x, y][i[1]]",
     "__array__": "x.__array__()",
     "item": "x[0].item()",

@@ -149,18 +149,6 @@ _METHODS = {
         "numpy.ndarray.",
     ),
     **_each(
-        "__int__ __index__",
-        "A Python int is known only when the program runs.",
-        "Write x.astype(int) or the array itself, or make the argument static (static_argnums).",
-        "numpy.ndarray.",
-    ),
-    **_each(
-        "__bool__ __contains__",
-        "A condition on values is known only when the program runs.",
-        "Write np.where(condition, a, b) for a choice, np.any(x == item) for a search.",
-        "numpy.ndarray.",
-    ),
-    **_each(
         "__array__",
         "It would turn a traced array into numbers, in code that pullback does not see into.",
         "Write the code with NumPy functions.",
