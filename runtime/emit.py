@@ -285,7 +285,7 @@ class Writer:
         return f"({', '.join(parts)},)" if parts else "()"
 
     def _result(self, k: int, result: Atom, kind: Kind, seen: dict[Any, int | None]) -> str:
-        text = self.operand(result)
+        text = self.scalar(result)
         if result.type.dtype.kind in "OV":
             return text
         if not result.type.shape:
@@ -384,7 +384,7 @@ class Writer:
     def equation(self, eqn: Eqn) -> None:
         op = eqn.op
         if len(eqn.results) != 1:
-            operands = [self.operand(a) for a in eqn.operands]
+            operands = [self.scalar(a) for a in eqn.operands]
             targets = ", ".join(self.name(r) for r in eqn.results)
             text = op.emit(self, operands, None)
             self.line(f"{targets} = {text}" if targets else text, eqn.provenance, op.name)
@@ -400,7 +400,7 @@ class Writer:
         ]
         if not isinstance(op, Index | IndexUpdate | IndexAdd):
             operands = [
-                f"{self.bind(np.int64, 'int64')}({o})" if a in self.indices else o
+                self.scalar(a) if a in self.indices else o
                 for o, a in zip(operands, eqn.operands, strict=True)
             ]
         self.texts = dict(zip(operands, eqn.operands, strict=True))
@@ -410,6 +410,11 @@ class Writer:
             self._view(eqn, result, operands)
         else:
             self._compute(eqn, result, operands)
+
+    def scalar(self, atom: Atom) -> str:
+        """Return the text of an atom: of an index or a count, which is an int, NumPy's scalar."""
+        text = self.operand(atom)
+        return f"{self.bind(np.int64, 'int64')}({text})" if atom in self.indices else text
 
     def position(self, atom: Atom) -> str:
         if isinstance(atom, Literal) and atom.is_scalar and atom.type.dtype.kind in "iu":

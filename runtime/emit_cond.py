@@ -95,9 +95,7 @@ def _scalars(writer: Writer, eqn: Eqn, branch: Function) -> None:
     for result, value in zip(eqn.results, branch.results, strict=True):
         if result.type.shape:
             continue
-        name, text = writer.name(result), writer.operand(value)
-        if value in writer.indices:  # a Python int, where the other branch has NumPy's
-            text = f"{writer.bind(np.int64, 'int64')}({text})"
+        name, text = writer.name(result), writer.scalar(value)
         if text != name:
             writer.line(f"{name} = {text}")
 

@@ -68,7 +68,7 @@ def _memory(
 ) -> None:
     for k, init in enumerate(inits):
         result = eqn.results[k]
-        name, start = writer.name(result), writer.operand(init)
+        name, start = writer.name(result), writer.scalar(init)
         if not result.type.shape:
             writer.line(f"{name} = {start}")
         elif k not in adopted:
@@ -180,7 +180,7 @@ def _moves(writer: Writer, eqn: Eqn, op: Loop, moves: frozenset[int]) -> None:
     """Make the next carries the current ones, all at once."""
     head = 1 if op.ranged else 0
     pairs = [(writer.name(op.body.params[head + k]), op.body.results[k]) for k in sorted(moves)]
-    scalars = [(n, writer.operand(v)) for n, v in pairs if not v.type.shape]
+    scalars = [(n, writer.scalar(v)) for n, v in pairs if not v.type.shape]
     arrays = [(n, v) for n, v in pairs if v.type.shape]
     carried = {writer.plan.cells.get(op.body.params[head + k]) for k in range(op.carries)}
     temporaries = []
