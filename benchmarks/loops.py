@@ -181,7 +181,7 @@ def check_slope(
     ------
     AssertionError
     """
-    for direction in directions(args, program.argnums, count=1):
+    for direction in program.directions(args, count=1):
         expected = slope_along(loss, args, program.argnums, direction)
         found = sum(float(np.sum(g * d)) for g, d in zip(slopes, direction, strict=True))
         if not abs(found - expected) <= TOLERANCE * max(abs(expected), 1e-3):

@@ -68,7 +68,7 @@ def test_is_smooth_where_it_is_differentiated(program: Program) -> None:
     args = program.arguments(program.sizes[0])
     weights, loss = program.weights(args), program.loss()
     slopes = []
-    for direction in directions(args, program.argnums):
+    for direction in program.directions(args):
         slope, again = (
             slope_along(
                 lambda *moved: loss(weights, *moved),

@@ -355,6 +355,8 @@ class Hooking:
         return self._expression(value)
 
     def _named(self, name: str, value: ast.expr, *, is_new: bool) -> ast.expr:
+        if name.startswith("__pb_"):
+            return value
         name = self._mangled(name)
         kind = self._scope.kind(name)
         hook = _STORE_HOOKS.get(kind)
@@ -431,8 +433,9 @@ class Hooking:
         if driver is None:
             return self._tested(node)
         condition = self._expression(node.test)
-        node.body = self._block(node.body)
-        node.orelse = self._block(node.orelse)
+        with self._staging.deeper():
+            node.body = self._block(node.body)
+            node.orelse = self._block(node.orelse)
         return driver.branch(node, condition)
 
     def _while(self, node: ast.While) -> list[ast.stmt]:
@@ -440,7 +443,8 @@ class Hooking:
         if driver is None:
             return self._tested(node)
         test = self._expression(node.test)
-        node.body = self._block(node.body)
+        with self._staging.deeper():
+            node.body = self._block(node.body)
         return driver.loop(node, None, test)
 
     def _tested(self, node: ast.If | ast.While) -> list[ast.stmt]:
@@ -454,7 +458,8 @@ class Hooking:
         told = self._told(node.target, is_new=False)
         node.iter = self._iterable(node)
         node.target = self._target(node.target)
-        node.body = told + self._block(node.body)
+        with self._staging.deeper():
+            node.body = told + self._block(node.body)
         if driver is not None:
             return driver.loop(node, node.iter, None)
         node.orelse = self._block(node.orelse)

@@ -1,15 +1,15 @@
 """The one rewrite of the user's source: what NumPy does not dispatch goes through hooks.
 
 A hook is a plain name, a free variable of the rewritten function, whose call has the position
-of the user's expression. Nothing else changes: evaluation order, scopes, closure cells, file
-and line numbers are the user's, and no local variable is added.
+of the user's expression. Evaluation order, scopes, closure cells, file and line numbers are the
+user's. Loops and branches run under drivers (see `staging`), early exits being removed before (see
+`exits`); the local variables that this adds start with `__pb_`, and `locals()` does not show them.
 
 Before::
 
     def layer(x, w, out):
         h = np.tanh(x @ w)
-        if h[0] > 0:
-            out[1:] = h
+        out[1:] = h if h[0] > 0 else x
         return h
 
 After::
@@ -17,8 +17,7 @@ After::
     def layer(x, w, out):
         h = __pb_name__('h', __pb_call__(
             __pb_attr__(__pb_global__('np', np), 'tanh'), x @ w))
-        if __pb_test__(__pb_item__(h, 0) > 0):
-            __pb_store__(out)[1:] = h
+        __pb_store__(out)[1:] = __pb_ifexp__(__pb_item__(h, 0) > 0, lambda: h, lambda: x)
         return h
 
 A store keeps Python's own statement, so that Python orders it: `__pb_store__(o)` is an object

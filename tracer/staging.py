@@ -29,12 +29,16 @@ a `while` gives its test to `__pb_d1__.test`.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from .exits import flag_of, is_native
 from .liveness import Names, analyse
 from .scope import mangled, target_names
+
+DEEPEST = 8
+"""Statements around one that gets a driver: a driver is two blocks, and Python nests 20."""
 
 _LOAD, _STORE, _DEL = ast.Load(), ast.Store(), ast.Del()
 
@@ -48,6 +52,14 @@ class Staging:
         self._names = names or {}
         self._private = private
         self._count = 0
+        self._depth = 0
+
+    @contextlib.contextmanager
+    def deeper(self) -> Generator[None]:
+        """Count a statement around those that are visited."""
+        self._depth += 1
+        yield
+        self._depth -= 1
 
     @classmethod
     def of(cls, node: ast.FunctionDef | ast.AsyncFunctionDef, private: str | None) -> Staging:
@@ -59,7 +71,7 @@ class Staging:
     def driver(self, node: ast.If | ast.For | ast.While) -> Statement | None:
         """Return the driver of a statement, None where it runs as plain Python does."""
         names = self._names.get(node)
-        if names is None or is_native(node):
+        if names is None or is_native(node) or self._depth >= DEEPEST:
             return None
         self._count += 1
         return Statement(f"__pb_d{self._count}__", node, names, self._private)

@@ -171,6 +171,7 @@ PROGRAMS = (
         12,
         (17, 500),
         "array",
+        symmetric=(0,),
     ),
     Program(
         "power_iteration",

@@ -31,6 +31,8 @@ class Program:
         Whether the innermost loops work on arrays or on numbers.
     staged
         Whether its loops stay loops in the compiled program; where not, `reason` says why.
+    symmetric
+        The arguments that have to stay symmetric: elsewhere the number of iterations jumps.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Program:
     body: Literal["array", "scalar"]
     staged: bool = True
     reason: str = ""
+    symmetric: tuple[int, ...] = ()
 
     @property
     def differentiable(self) -> bool:
@@ -66,6 +69,15 @@ class Program:
     def loss_argnums(self) -> tuple[int, ...]:
         """The arguments to differentiate, as arguments of the loss."""
         return tuple(n + 1 for n in self.argnums)
+
+
+    def directions(self, args: Arguments, count: int = 3, seed: int = 2) -> Iterator[Arguments]:
+        """Draw directions in the space of the differentiated arguments."""
+        for drawn in directions(args, self.argnums, count, seed):
+            yield tuple(
+                (d + d.T) / 2 if n in self.symmetric else d
+                for n, d in zip(self.argnums, drawn, strict=True)
+            )
 
 
 def weighted(function: Callable[..., Any]) -> Callable[..., Any]:
