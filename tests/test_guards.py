@@ -183,6 +183,15 @@ def test_scalars_of_every_kind() -> None:
         assert truth(z) == (1.0 if z else 2.0)
 
 
+def test_an_integer_repeats_a_list() -> None:
+    def f(k: Any, x: Any) -> Any:
+        return np.array([2.0, 3.0] * k + [x]), (k * (x, 1.0))[0], np.array(2) * [x]
+
+    compiled = pb.compile(f)
+    for k in (1, 3, 2):
+        same(compiled(np.int64(k), 1.5), f(np.int64(k), 1.5))
+
+
 @pytest.mark.parametrize("value", [2.9, -0.5, -3.0, 0.0])
 def test_int_of_a_float_truncates(value: float) -> None:
     compiled = pb.compile(lambda x: np.ones(3) * int(x))

@@ -172,10 +172,18 @@ def _binary(ufunc: np.ufunc, reflected: bool = False) -> Callable[..., Any]:
     def method(self: TracedArray, other: Any) -> Any:
         if not _is_operand(other):
             return NotImplemented
+        if ufunc is np.multiply and isinstance(other, list | tuple) and _is_count(self):
+            return other * self.__index__()
         operands = (other, self) if reflected else (self, other)
         return apply_elementwise(op, operands, is_operator=True)
 
     return method
+
+
+def _is_count(value: TracedArray) -> bool:
+    """Whether Python repeats a list by it: an integer, and no array."""
+    kinds = "biu" if value._kind is Kind.PYTHON else "iu"
+    return value._kind is not Kind.ARRAY and value.dtype.kind in kinds
 
 
 def _unary(ufunc: np.ufunc) -> Callable[..., Any]:
