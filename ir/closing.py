@@ -95,6 +95,33 @@ def close_together(regions: Sequence[Open]) -> tuple[list[Function], list[Value]
     return closed, captured, tuple(map(Dim.of, shared))
 
 
+def duplicate(function: Function) -> Function:
+    """Return a copy of a function with values of its own: a value belongs to one function."""
+    scope: dict[Atom, Atom] = {}
+
+    def made(value: Value) -> Value:
+        of = scope.get(value.cotangent_of) if value.cotangent_of else None
+        of = of if isinstance(of, Value) else value.cotangent_of
+        scope[value] = new = Value(value.type, value.hint, of, value.layout)
+        return new
+
+    params = [made(p) for p in function.params]
+    eqns: list[Eqn] = []
+    for eqn in function.eqns:
+        op = eqn.op
+        if op.regions:
+            op = op.with_regions([duplicate(r) for r in op.regions])
+        operands = tuple([scope.get(a, a) for a in eqn.operands])
+        eqns.append(Eqn(op, operands, tuple([made(r) for r in eqn.results]), eqn.provenance))
+    return function.replace(
+        params=params,
+        eqns=eqns,
+        results=[scope.get(r, r) for r in function.results],
+        param_kinds=function.param_kinds,
+        result_kinds=function.result_kinds,
+    )
+
+
 def free_dims(function: Function, bound: Sequence[Symbol]) -> set[Symbol]:
     """Return the symbols that a function mentions and does not bind itself."""
     found = {s for p in function.params for s in symbols_of(p.type)}
@@ -110,4 +137,4 @@ def region_dims(function: Function) -> tuple[Dim, ...]:
     return tuple([Dim.of(s) for s in function.dims[1:]])
 
 
-__all__ = ["Open", "close", "close_together", "free_dims", "region_dims"]
+__all__ = ["Open", "close", "close_together", "duplicate", "free_dims", "region_dims"]

@@ -30,6 +30,10 @@ class ConcretizationError(UnsupportedError):
     """A traced value was used where Python needs its number now (`if x > 0`, `int(x)`)."""
 
 
+class BudgetError(PullbackError, MemoryError):
+    """A `memory=` budget that cannot be met."""
+
+
 class EscapedError(PullbackError, RuntimeError):
     """A traced value outlived the call that made it and was used again."""
 

@@ -5,6 +5,7 @@ Each value that the adjoint equations read is one of:
 * free: the index, captured values;
 * a version of an array that is restored (`restore`), or a part of it: a value that was written into
   such an array is read back from there;
+* a result of a loop that runs again (`Loop.recompute`);
 * computed again: views, constants, index arithmetic, and cheap elementwise work on what is there
   anyway. The cost is that of `Op.cost` for one element, summed up over what is computed again for
   the value, and at most `AGAIN_COST`: four additions, or one division. Values are decided in the
@@ -29,7 +30,7 @@ from ..ir.ops.dynamic import Extent
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.types import is_tape
 from .footprints import Access, Level, Tracker, is_untouched
-from .restore import Chain, chain_of
+from .restore import Chain, chain_of, runs_again
 
 AGAIN_COST = int(Cost.DIVISION)
 
@@ -156,7 +157,7 @@ class Residuals:
             return
         if eqn in self.again:
             return
-        if self._is_free_work(eqn):
+        if self._is_free_work(eqn) or runs_again(eqn):
             self._compute_again(eqn)
         elif atom in self.written and self._reads_back(atom):
             self.read_back[atom] = self.written[atom]
@@ -302,7 +303,7 @@ class Residuals:
             binder = self.binders.get(symbol)
             if binder is None or binder in self.again:
                 continue
-            if not binder.op.regions:
+            if not binder.op.regions or runs_again(binder):
                 self._compute_again(binder)
             elif symbol not in self.extents:
                 op = Extent(Dim.of(symbol))

@@ -66,12 +66,21 @@ def chain_of(carry: int, start: Value, end: Atom, producers: Mapping[Value, Eqn]
             return None
         if isinstance(eqn.op, IndexUpdate | IndexAdd):
             value = eqn.operands[0]
-        elif isinstance(eqn.op, Loop) and value in eqn.results[: eqn.op.carries]:
+        elif (
+            isinstance(eqn.op, Loop)
+            and not eqn.op.recompute  # it runs again, and starts from the older version
+            and value in eqn.results[: eqn.op.carries]
+        ):
             value = eqn.operands[eqn.op.head + eqn.results.index(value)]
         else:
             return None
         links.append(eqn)
     return None
+
+
+def runs_again(eqn: Eqn) -> bool:
+    """Whether an equation is a loop that the reversed loop around it runs again."""
+    return isinstance(eqn.op, Loop) and eqn.op.recompute
 
 
 def nested_links(op: Loop) -> set[Eqn]:
@@ -176,4 +185,4 @@ def _without(eqn: Eqn, k: int) -> Eqn:
     )
 
 
-__all__ = ["Chain", "chain_of", "nested_links", "settle"]
+__all__ = ["Chain", "chain_of", "nested_links", "runs_again", "settle"]

@@ -473,7 +473,12 @@ class _Reversed:
         # It stacks nothing, so a count that the forward loop finds is not a size of it.
         trips = Symbol("n") if isinstance(op.trips, Symbol) else op.trips
         reversed = Loop(
-            function, len(inits), trips, backward=not op.backward, dims=region_dims(function)
+            function,
+            len(inits),
+            trips,
+            backward=not op.backward,
+            recompute=op.recompute,
+            dims=region_dims(function),
         )
         trace.builder.provenance = provenance
         made = trace.builder.emit(reversed, [lo, hi, step, *inits, *outside])

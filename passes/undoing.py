@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from ..ir.binding import mentioned, symbols_of
 from ..ir.builder import Builder, inherit
+from ..ir.closing import duplicate
 from ..ir.core import Atom, Eqn, Value
 from ..ir.dims import Symbol
 from ..ir.errors import VerificationError
@@ -98,7 +99,10 @@ class Undoing:
         if eqn.op.regions:
             # Its results keep their identity: a nested loop's may be named by others.
             fresh = tuple([Value(r.type, r.hint) for r in eqn.results])
-            made = self.builder.add(Eqn(eqn.op, operands, fresh, self.builder.provenance))
+            op = eqn.op
+            if eqn in self.residuals.again:  # the forward loop keeps the regions themselves
+                op = op.with_regions([duplicate(r) for r in op.regions])
+            made = self.builder.add(Eqn(op, operands, fresh, self.builder.provenance))
         else:
             made = self.builder.emit(eqn.op, operands)
         for old, new in zip(eqn.results, made, strict=True):

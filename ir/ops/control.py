@@ -99,6 +99,8 @@ class Loop(Op):
     `trips` is an int, a dim, or a symbol that this equation binds when the count is known only at
     run time. `backward` runs the same indices in the opposite order. `dims` are passed to the
     regions' own dims after the index symbol, which is the first dim of a ranged region.
+    `recompute` is for reverse mode: in a loop around this one nothing of it is kept, and it runs
+    again in the reversed loop (`passes.checkpoint`).
     """
 
     name = "loop"
@@ -109,6 +111,7 @@ class Loop(Op):
     test: Function | None = None
     backward: bool = False
     counts: bool = False
+    recompute: bool = False
     dims: tuple[Size, ...] = ()
 
     @property
