@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.closing import close
 from ..ir.core import Atom, Eqn, Function, Literal, Value
 from ..ir.dims import Dim
 from ..ir.errors import ConcretizationError
@@ -24,7 +25,6 @@ from ..ir.ops.shape import Full
 from ..ir.types import Kind
 from .array import TracedArray, lift
 from .driving import LIMIT, Driver, Restage, reason, replaced, truth
-from ..ir.closing import close
 from .promotion import PYTHON_TYPES
 from .regions import Overlay, Region, Unstageable
 from .state import Trace, locate
@@ -241,7 +241,9 @@ def _merge(name: str, left: _End, right: _End, first: _Branch, second: _Branch) 
     if a is MISSING or b is MISSING:
         raise Unstageable(f"`{name}` has a value after one branch only")
     if left.structure != right.structure:
-        raise Unstageable(f"`{name}` is {_shown(a)} after one branch and {_shown(b)} after the other")
+        raise Unstageable(
+            f"`{name}` is {_shown(a)} after one branch and {_shown(b)} after the other"
+        )
     merged = _Merged()
     merged.structure = left.structure
     for (x, kind_x), (y, kind_y) in zip(left.atoms, right.atoms, strict=True):
@@ -336,7 +338,9 @@ def _merge_storages(first: _Branch, second: _Branch) -> list[tuple[int, Overlay]
     for key in {**first.written, **second.written}:
         overlay, _ = first.written.get(key) or second.written[key]
         for branch in (first, second):
-            branch.atoms.append(branch.written[key][1] if key in branch.written else overlay.outside)
+            branch.atoms.append(
+                branch.written[key][1] if key in branch.written else overlay.outside
+            )
         found.append((len(first.atoms) - 1, overlay))
     return found
 

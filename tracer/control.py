@@ -1,4 +1,4 @@
-"""What control flow of the user's does while it is traced: the hooks of loops, branches and tests."""
+"""What the user's control flow does while it is traced: hooks of loops, branches and tests."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _not(value: Any) -> Any:
     known = truth(value)
     if not isinstance(known, TracedArray):
         return not known
-    opposite = np.logical_not(known)
+    opposite: Any = np.logical_not(known)
     return TracedArray(opposite._atom, Kind.PYTHON, opposite._trace)
 
 

@@ -269,7 +269,9 @@ class Hooking:
         compared: list[ast.expr] = []
         for operator in node.ops:
             names = [ast.Name(n, _LOAD, **at) for n in ("a", "b")]
-            compared.append(_deferred(ast.Compare(names[0], [operator], [names[1]], **at), "a", "b"))
+            compared.append(
+                _deferred(ast.Compare(names[0], [operator], [names[1]], **at), "a", "b")
+            )
         pairs = zip(compared, map(_deferred, others), strict=True)
         return _hook("__pb_chain__", node, left, *[part for pair in pairs for part in pair])
 
@@ -426,7 +428,9 @@ class Hooking:
     def _assert(self, node: ast.Assert) -> list[ast.stmt]:
         message = ast.Constant(None, **_at(node)) if node.msg is None else self._visit(node.msg)
         function = _deferred(message)
-        return [ast.Expr(_hook("__pb_assert__", node, self._visit(node.test), function), **_at(node))]
+        return [
+            ast.Expr(_hook("__pb_assert__", node, self._visit(node.test), function), **_at(node))
+        ]
 
     def _if(self, node: ast.If) -> list[ast.stmt]:
         driver = self._staging.driver(node)

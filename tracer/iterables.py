@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..ir.dims import Dim, Size, maximum, minimum
@@ -139,14 +139,14 @@ def staged_zip(*iterables: Any, **options: Any) -> Any:
     """Return `zip(*iterables)`."""
     sources = [_counted(i) for i in iterables]
     if options or not sources or any(s is None for s in sources):
-        return builtins.zip(*iterables, **options)
+        return builtins.zip(*iterables, **options)  # noqa: B905 - as the user says
     found = [s for s in sources if s is not None]
     length: Any = found[0].length
     for source in found[1:]:
         assert source.length is not None
         length = minimum(length, source.length)
     source = Source(length, lambda k: tuple([s.at(k) for s in found]))
-    return Iterating(lambda: builtins.zip(*iterables), source)
+    return Iterating(lambda: builtins.zip(*iterables, strict=False), source)
 
 
 def staged_enumerate(iterable: Any, start: Any = 0) -> Any:
@@ -174,16 +174,10 @@ def staged_reversed(sequence: Any) -> Any:
     return Iterating(lambda: builtins.reversed(sequence), Source(inner.length, at))
 
 
-def concretely(value: Any) -> Sequence[Any] | Iterator[Any]:
-    """Return an iterator over a value's elements, each known while tracing."""
-    return iter(value)
-
-
 __all__ = [
     "Iterating",
     "Source",
     "TracedRange",
-    "concretely",
     "source_of",
     "staged_enumerate",
     "staged_reversed",

@@ -15,16 +15,17 @@ import numpy as np
 
 from ..ir.core import Atom, Literal, Value, walk
 from ..ir.dims import Dim, Size, Symbol, bounds, substitute
+from ..ir.ops.control import INDEX
 from ..ir.ops.dynamic import Extent
 from ..ir.types import ArrayType, Kind
 from .array import TracedArray, lift
 from .driving import LIMIT, Driver, Memo, reason, truth, used_values
 from .functions.shape import cast
-from .iterables import Source, source_of
+from .iterables import source_of
 from .loop_memory import check_memory
 from .regions import Region, Unstageable
 from .size import TracedSize, user_size
-from .staged_loop import INDEX, emit_loop
+from .staged_loop import emit_loop
 from .variables import MISSING, Peel, Retry, Role, Variable
 
 TRIALS = 8
@@ -105,7 +106,8 @@ class LoopDriver(Driver):
     def item(self) -> Any:
         """The element of a `for` in this run of the body."""
         if self.mode is Mode.TRIAL and self.source is not None:
-            assert self.region is not None and self.region.index is not None
+            assert self.region is not None
+            assert self.region.index is not None
             symbol, param = self.region.index
             return self.source.at(TracedSize(Dim.of(symbol), param, self.region))
         return self.element
@@ -158,7 +160,7 @@ class LoopDriver(Driver):
         return self._next(names, is_first=True)
 
     def _rest(self) -> Iterator[Any]:
-        elements = iter(self.iterable)
+        elements: Iterator[Any] = iter(self.iterable)
         for _ in range(self.peeled):
             next(elements)
         return elements
@@ -289,7 +291,9 @@ class LoopDriver(Driver):
             return self._try(names)
         except Peel:
             self.close()
-            return self._peel(names, "the types of its variables change from iteration to iteration")
+            return self._peel(
+                names, "the types of its variables change from iteration to iteration"
+            )
         except _Short:
             self.close()
             self.memo.why = "it is short"
@@ -371,7 +375,9 @@ class LoopDriver(Driver):
         region = self.region
         assert region is not None
         if isinstance(self.trips, int) and not region.appended:
-            size = 1 + sum(1 + sum(1 for r in e.op.regions for _ in walk(r)) for e in region.builder.eqns)
+            size = 1 + sum(
+                1 + sum(1 for r in e.op.regions for _ in walk(r)) for e in region.builder.eqns
+            )
             if self.trips * size <= CHEAP and self.peeled == 0:
                 raise _Short
 

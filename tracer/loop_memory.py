@@ -11,6 +11,7 @@ into the very array that the name was bound to, which others may see. It is righ
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..ir.types import Kind
@@ -18,10 +19,11 @@ from .array import TracedArray
 from .driving import Restage
 from .regions import Unstageable
 from .storage import Storage
-from .variables import Part, Peel, Retry, Role, Variable
+from .variables import Part, Peel, Retry, Role, Variable, leaves_of
 
 if TYPE_CHECKING:
     from .loop_driver import LoopDriver
+    from .regions import Region
 
 
 def check_memory(driver: LoopDriver) -> None:
@@ -34,37 +36,60 @@ def check_memory(driver: LoopDriver) -> None:
     region = driver.region
     assert region is not None
     carried = _carried(driver)
-    owners: dict[int, Part] = {}
-    for _, part in carried:
-        given = part.given
-        assert given is not None
-        if given._view is not None:
-            owners[id(given._view.storage)] = part
-    written = [(v, p) for v, p in carried if p.is_written]
+    owners = _owners(carried)
+    affected = _affected(carried, owners)
     seen: dict[int, Variable] = {}
     for variable, part in carried:
-        storage = _storage(part.end)
+        storage = storage_of(part.end)
         if storage is None:
             continue
-        overlay = region.overlays.get(id(storage))
-        if overlay is not None and storage.content is not overlay.entry:
+        if _is_rewritten(storage, region):
             raise Unstageable(
                 f"`{variable.label}` shares memory with an array that the loop writes into"
             )
         other = seen.get(id(storage))
         owner = owners.get(id(storage))
         is_written = owner is not None and owner.is_written
-        if other is not None and (written or storage.is_changed):
+        if other is not None and (affected or storage.is_changed):
             raise Unstageable(f"`{other.label}` and `{variable.label}` end as one array")
         seen[id(storage)] = variable
-        if is_written and part.end._view.steps:
+        if owner in affected and part.end._view.steps:
             raise Unstageable(f"`{variable.label}` is a part of an array that the loop writes into")
         if is_written and owner is part and part.end is part.given:
             # Never rebound: the array of outside itself is written.
             variable.role = Role.SAME
             raise Retry
-    for variable, part in written:
-        _check_written(driver, variable, part, carried, owners)
+    for variable, part in carried:
+        start = storage_of(part.start)
+        if start is not None and _is_rewritten(start, region):
+            if driver.peeled == 0:
+                raise Peel
+            raise Unstageable(f"`{variable.label}` is written into under another name")
+        if part in affected:
+            _check_written(driver, variable, part, carried, owners)
+    _check_appended(region, carried, owners, affected)
+
+
+def _is_rewritten(storage: Storage, region: Region) -> bool:
+    """Whether a storage is one of outside that the region writes into."""
+    overlay = region.overlays.get(id(storage))
+    return overlay is not None and storage.content is not overlay.entry
+
+
+def _affected(carried: list[tuple[Variable, Part]], owners: dict[int, Part]) -> set[Part]:
+    """Return the parts whose arrays at the start of an iteration some iteration writes into."""
+    found = {p for _, p in carried if p.is_written}
+    # An array that an iteration binds to another name is written when that name's is.
+    while True:
+        more = set()
+        for _, part in carried:
+            storage = storage_of(part.end)
+            owner = owners.get(id(storage)) if storage is not None else None
+            if part in found and owner is not None and owner not in found:
+                more.add(owner)
+        if not more:
+            return found
+        found |= more
 
 
 def _check_written(
@@ -87,7 +112,9 @@ def _check_written(
     sharing = [
         v.label
         for v, p in carried
-        if p is not part and isinstance(p.start, TracedArray) and _storage(p.start) is view.storage
+        if p is not part
+        and isinstance(p.start, TracedArray)
+        and storage_of(p.start) is view.storage
     ]
     if sharing:
         raise Unstageable(f"`{variable.label}` and `{sharing[0]}` start as one array")
@@ -101,6 +128,25 @@ def _check_written(
         raise Unstageable(f"`{variable.label}` is an array of the caller, written and bound anew")
 
 
+def _check_appended(
+    region: Region,
+    carried: list[tuple[Variable, Part]],
+    owners: dict[int, Part],
+    affected: set[Part],
+) -> None:
+    """Raise where an array that is appended to a list is written in a later iteration."""
+    written = {id(storage_of(p.end)) for _, p in carried if p in affected}
+    for values in region.appended.values():
+        for value in values:
+            for leaf in leaves_of(value, False)[1]:
+                storage = storage_of(leaf)
+                if storage is None:
+                    continue
+                is_written = _is_rewritten(storage, region) or id(storage) in written
+                if is_written or owners.get(id(storage)) in affected:
+                    raise Unstageable("an array is appended to a list and written into afterwards")
+
+
 def exchanged(
     part: Part, carried: list[tuple[Variable, Part]], owners: dict[int, Part]
 ) -> list[Part] | None:
@@ -110,7 +156,7 @@ def exchanged(
     """
     cycle = [part]
     while True:
-        storage = _storage(cycle[-1].end)
+        storage = storage_of(cycle[-1].end)
         owner = owners.get(id(storage)) if storage is not None else None
         if owner is None or cycle[-1].end._view.steps:
             return None
@@ -128,27 +174,56 @@ def settle(driver: LoopDriver, contents: dict[int, Any]) -> dict[int, Any]:
     of outside that a part is bound to, where it is one.
     """
     carried = _carried(driver)
-    owners = {
-        id(p.given._view.storage): p
-        for _, p in carried
-        if p.given is not None and p.given._view is not None
-    }
+    owners = _owners(carried)
+    affected = _affected(carried, owners)
     bound: dict[int, Any] = {}
     for _, part in carried:
-        if not part.is_written:
-            continue
         cycle = exchanged(part, carried, owners)
-        storage = _storage(part.start)
-        assert storage is not None
-        if cycle is not None and isinstance(driver.trips, int):
+        storage = storage_of(part.start)
+        if cycle is not None and isinstance(driver.trips, int) and storage is not None:
             for k, member in enumerate(cycle):
                 array = cycle[(k + driver.trips) % len(cycle)].start
                 if id(member) not in bound:
                     bound[id(member)] = array
-                    _put(array, contents[id(member)])
-        else:
+                    if member in affected:
+                        _put(array, contents[id(member)])
+        elif part in affected:
+            assert storage is not None
             unsettle(driver, storage, "an array that a loop writes into and binds anew")
     return bound
+
+
+def shared_after(
+    driver: LoopDriver, late: Sequence[Any], bound: Container[int]
+) -> tuple[set[int], list[Storage]]:
+    """Return which arrays share their memory with others after the loop, and others of outside.
+
+    The arrays are what carried parts (but those `bound` to an array of outside), variables without
+    a value before (`late`) and appended values hold at the end of an iteration, each by the id of
+    its storage.
+    """
+    region = driver.region
+    assert region is not None
+    carried = _carried(driver)
+    owners = _owners(carried)
+    leaves = [p.end for _, p in carried if id(p) not in bound] + list(late)
+    for values in region.appended.values():
+        leaves += [leaf for v in values for leaf in leaves_of(v, False)[1]]
+    count: dict[int, int] = {id(storage_of(p.end)): 1 for _, p in carried if id(p) in bound}
+    outside: list[Storage] = []
+    for leaf in leaves:
+        storage = storage_of(leaf)
+        if storage is None:
+            continue
+        count[id(storage)] = count.get(id(storage), 0) + 1
+        if id(storage) in owners:
+            # In some iteration it may be what a variable was before the loop.
+            count[id(storage)] += 1
+            outside += [s for _, p in carried if (s := storage_of(p.start)) is not None]
+        elif storage.trace is not region:
+            count[id(storage)] += 1
+            outside.append(storage)
+    return {key for key, n in count.items() if n > 1}, outside
 
 
 def _put(array: TracedArray, content: Any) -> None:
@@ -170,6 +245,11 @@ def unsettle(driver: Any, storage: Storage, what: str) -> None:
     storage.unsettled = refuse
 
 
+def _owners(carried: list[tuple[Variable, Part]]) -> dict[int, Part]:
+    """Return the parts by the storage of what stands for them at the start of an iteration."""
+    return {id(storage_of(p.given)): p for _, p in carried}
+
+
 def _carried(driver: LoopDriver) -> list[tuple[Variable, Part]]:
     every = [*driver.variables.values(), *[v for _, v in driver.cells.values()]]
     return [
@@ -181,10 +261,10 @@ def _carried(driver: LoopDriver) -> list[tuple[Variable, Part]]:
     ]
 
 
-def _storage(value: Any) -> Storage | None:
-    if isinstance(value, TracedArray) and value._kind is Kind.ARRAY and value._view is not None:
-        return value._view.storage
+def storage_of(value: Any) -> Storage | None:
+    if isinstance(value, TracedArray) and value._kind is Kind.ARRAY:
+        return value._as_view().storage
     return None
 
 
-__all__ = ["check_memory", "exchanged", "settle", "unsettle"]
+__all__ = ["check_memory", "exchanged", "settle", "shared_after", "storage_of", "unsettle"]

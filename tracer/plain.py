@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -99,7 +99,7 @@ def plain_assert(value: Any, message: Any) -> None:
         raise AssertionError if text is None else AssertionError(text)
 
 
-PLAIN = {
+PLAIN: dict[str, Callable[..., Any]] = {
     "__pb_for__": lambda site, line, column, iterable: PlainLoop(site[4], iterable),
     "__pb_while__": lambda site, line, column: PlainLoop(site[4], None),
     "__pb_if__": lambda site, line, column, condition: PlainBranch(condition),

@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ir.builder import Builder
+from ..ir.closing import close, region_dims
 from ..ir.core import Atom, Eqn, Function, Literal, Value
 from ..ir.dims import Dim, Symbol, symbols
 from ..ir.op import ELEMENTWISE, Effect
 from ..ir.ops.cond import Cond
-from ..ir.ops.control import INDEX, Loop
+from ..ir.ops.control import Loop
 from ..ir.types import ArrayType, Kind
 from .array import TracedArray, lift
-from .driving import replaced
+from .driving import refuse_writes, replaced
 from .functions.create import zeros
 from .functions.known import require
-from .loop_memory import settle
-from ..ir.closing import close, region_dims
+from .loop_memory import settle, shared_after, storage_of
 from .regions import Region, Unstageable, append
 from .rows import Row
 from .size import TracedSize, user_size
 from .state import Trace, locate
+from .storage import Storage
 from .tree import unflatten
 from .variables import MISSING, Part, Role, Variable, leaves_of
 
@@ -34,15 +35,52 @@ BOOL = np.dtype(np.bool_)
 
 
 class _Carry:
-    """One carried value of the loop: its initial value, parameter, and value after an iteration."""
+    """One carried value of the loop: its initial value, parameter, and value after an iteration.
 
-    __slots__ = ("init", "kind", "param", "result")
+    `array` is the array of a variable that has no value before the loop.
+    """
 
-    def __init__(self, init: Atom | None, param: Value, result: Atom, kind: Kind) -> None:
+    __slots__ = ("array", "init", "kind", "param", "result")
+
+    def __init__(
+        self, init: Atom | None, param: Value, result: Atom, kind: Kind, array: Any = None
+    ) -> None:
+        self.array = array
         self.init = init
         self.param = param
         self.result = result
         self.kind = kind
+
+
+class _Memory:
+    """Which arrays share memory in plain NumPy after the loop, and are values of their own here.
+
+    A write into one of them would have to be seen in the others: it traces the function anew.
+    """
+
+    def __init__(self, driver: LoopDriver, late: Sequence[Any]) -> None:
+        self.driver = driver
+        self.late = [c.array for c in late if isinstance(c, _Carry)]
+        self.shared: set[int] = set()
+
+    def refuse(self, bound: Mapping[int, Any]) -> None:
+        """Refuse writes into the arrays of outside that share memory with what the loop makes."""
+        self.shared, outside = shared_after(self.driver, self.late, bound)
+        for storage in dict.fromkeys(outside):
+            self.refusal(storage)
+
+    def refusal(self, storage: Storage) -> None:
+        """Refuse writes into a storage."""
+        why = "an array is written that has the memory of one that the loop binds or appends"
+        refuse_writes(storage, self.driver.memo, why)
+
+    def made(self, atom: Atom, kind: Kind, like: Any) -> TracedArray:
+        """Return a result of the loop, of which `like` is what an iteration has made."""
+        assert self.driver.trace is not None
+        array = TracedArray(atom, kind, self.driver.trace)
+        if kind is Kind.ARRAY and id(storage_of(like)) in self.shared:
+            self.refusal(array._as_view().storage)
+        return array
 
 
 def emit_loop(driver: LoopDriver) -> Mapping[str, Any]:
@@ -55,16 +93,15 @@ def emit_loop(driver: LoopDriver) -> Mapping[str, Any]:
     from .loop_driver import int_atom
 
     region, trace = driver.region, driver.trace
-    assert region is not None and region.index is not None and trace is not None
+    assert region is not None
+    assert trace is not None
     flag = _flag(driver)
     carries, parts, last = _carries(driver, region, flag)
     written = [
         (o, final, _Carry(o.outside, _param(o), final, Kind.ARRAY)) for o, final in region.written()
     ]
     carries += [c for _, _, c in written]
-    captured = {
-        o.param: o.outside for o in region.overlays.values() if o.param is not None
-    }
+    captured = {o.param: o.outside for o in region.overlays.values() if o.param is not None}
     for _, _, carry in written:
         captured.pop(carry.param)
     captured.update(_invariant(driver))
@@ -72,6 +109,7 @@ def emit_loop(driver: LoopDriver) -> Mapping[str, Any]:
     body, outside = _body(driver, region, carries, captured, outputs)
     test = _test(driver, region, body, carries, flag)
     body = body.replace(results=body.results[:-1]) if driver.test_at is not None else body
+    memory = _Memory(driver, [c for _, found in last.values() for c in found])
     driver.close()
     trips: Any = driver.trips
     if test is not None or trips is None:
@@ -94,8 +132,9 @@ def emit_loop(driver: LoopDriver) -> Mapping[str, Any]:
         overlay.storage.put(results[id(carry)])
     contents = {id(p): results[id(c)] for p, c in parts.items() if c is not None}
     bound = settle(driver, contents)
-    _extend(region, made[len(carries) :], kinds, counts, trips, trace)
-    return _after(driver, contents, bound, last, results, count)
+    memory.refuse(bound)
+    _extend(region, made[len(carries) :], kinds, counts, trips, memory)
+    return _after(driver, contents, bound, last, results, count, memory)
 
 
 def _param(overlay: Any) -> Value:
@@ -135,7 +174,8 @@ def _carries(
         if variable.role is not Role.CARRY:
             continue
         for part in variable.parts:
-            assert part.param is not None and part.result is not None
+            assert part.param is not None
+            assert part.result is not None
             if part.result is part.param:
                 parts[part] = None
                 continue
@@ -155,7 +195,7 @@ def _carries(
 def _late(
     driver: LoopDriver, region: Region, variable: Variable, carries: list[_Carry]
 ) -> tuple[Any, list[Any]]:
-    """Return the structure of a variable's last value, and its leaves: carries, or what is known."""
+    """Return the structure of a variable's last value, and its leaves: carries, or known ones."""
     structure, leaves = leaves_of(variable.end, False)
     found: list[Any] = []
     for leaf in leaves:
@@ -168,7 +208,7 @@ def _late(
             atom, kind = leaf._atom, leaf._kind
             _check_type(atom.type, region, variable.label)
             param = Value(atom.type, getattr(atom, "hint", None))
-            carries.append(_Carry(None, param, atom, kind))
+            carries.append(_Carry(None, param, atom, kind, leaf))
             found.append(carries[-1])
         else:
             found.append(leaf)
@@ -208,18 +248,17 @@ def _invariant(driver: LoopDriver) -> dict[Value, Atom]:
 # ---- lists ---------------------------------------------------------------------------------------
 
 
-def _outputs(region: Region) -> tuple[list[Atom], list[tuple[int, Any, list[Kind]]], int]:
+def _outputs(region: Region) -> tuple[list[Atom], list[tuple[int, Any, list[Any]]], int]:
     """Return what an iteration appends to lists: atoms, and for each value list and structure."""
     atoms: list[Atom] = []
-    values: list[tuple[int, Any, list[Kind]]] = []
+    values: list[tuple[int, Any, list[Any]]] = []
     for owner, appended in region.appended.items():
         if owner in region.read_lists:
             raise Unstageable("a list is read while the loop appends to it")
         for value in appended:
             structure, leaves = leaves_of(value, True)
-            lifted = [lift(leaf, region) for leaf in leaves]
-            atoms += [a for a, _ in lifted]
-            values.append((owner, structure, [k for _, k in lifted]))
+            atoms += [lift(leaf, region)[0] for leaf in leaves]
+            values.append((owner, structure, leaves))
     for atom in atoms:
         _check_type(atom.type, region, "what is appended")
     return atoms, values, len(atoms)
@@ -227,27 +266,33 @@ def _outputs(region: Region) -> tuple[list[Atom], list[tuple[int, Any, list[Kind
 
 def _extend(
     region: Region,
-    stacks: Sequence[Value],
-    values: Sequence[tuple[int, Any, list[Kind]]],
+    stacks: Sequence[Atom],
+    values: Sequence[tuple[int, Any, list[Any]]],
     count: int,
     trips: Any,
-    trace: Trace,
+    memory: _Memory,
 ) -> None:
     """Append the rows of the stacks to the lists, in the order of the iterations."""
     if not count:
         return
+    trace = memory.driver.trace
+    assert trace is not None
     arrays = [TracedArray(s, Kind.ARRAY, trace) for s in stacks[:count]]
-    by_list: dict[int, list[tuple[Any, list[TracedArray], list[Kind]]]] = {}
+    by_list: dict[int, list[tuple[Any, list[tuple[TracedArray, Kind, Any]]]]] = {}
     position = 0
-    for owner, structure, kinds in values:
-        mine = arrays[position : position + len(kinds)]
-        position += len(kinds)
-        by_list.setdefault(owner, []).append((structure, mine, kinds))
+    for owner, structure, leaves in values:
+        mine = []
+        for array, leaf in zip(arrays[position:], leaves, strict=False):
+            kind = lift(leaf, region)[1]
+            is_shared = kind is Kind.ARRAY and id(storage_of(leaf)) in memory.shared
+            mine.append((array, kind, memory.refusal if is_shared else None))
+        position += len(leaves)
+        by_list.setdefault(owner, []).append((structure, mine))
     for owner, entries in by_list.items():
         target = region.held[owner].container
         for k in range(trips):
-            for structure, mine, kinds in entries:
-                rows = [Row(a, k, kind) for a, kind in zip(mine, kinds, strict=True)]
+            for structure, mine in entries:
+                rows = [Row(array, k, kind, refusal) for array, kind, refusal in mine]
                 append(target, unflatten(structure, iter(rows)))
 
 
@@ -267,7 +312,7 @@ def _body(
     if outputs and (driver.test_at is not None or _flag(driver) is not None):
         raise Unstageable("it appends to a list, and may be left early")
     symbol, index = region.index
-    scope: dict[Atom, Atom] = dict(captured)
+    scope: dict[Atom, Atom] = {p: a for p, a in captured.items()}  # noqa: C416 - for its type
     eqns = replaced(region.builder.eqns, scope)
     results = [scope.get(c.result, c.result) for c in carries]
     results += [scope.get(a, a) for a in outputs]
@@ -355,21 +400,22 @@ def _after(
     late: Mapping[str, tuple[Any, list[Any]]],
     results: Mapping[int, Atom],
     count: Atom | None,
+    memory: _Memory,
 ) -> dict[str, Any]:
     trace = driver.trace
     assert trace is not None
     found: dict[str, Any] = {}
     for name, variable in driver.variables.items():
-        found[name] = _final(driver, variable, contents, bound, count)
+        found[name] = _final(driver, variable, contents, bound, count, memory)
     for content, variable in driver.cells.values():
-        key = next(k for (i, k), (c, v) in driver.cells.items() if v is variable)
-        content[key] = _final(driver, variable, contents, bound, count)
+        key = next(k for (_, k), (_, v) in driver.cells.items() if v is variable)
+        content[key] = _final(driver, variable, contents, bound, count, memory)
     surely = driver._surely_runs()
     for name, (structure, leaves) in late.items():
         made: list[Any] = []
         for leaf in leaves:
             if isinstance(leaf, _Carry):
-                array: Any = TracedArray(results[id(leaf)], leaf.kind, trace)
+                array: Any = memory.made(results[id(leaf)], leaf.kind, leaf.array)
                 checked = surely or driver.variables[name].is_ours
                 made.append(array if checked else _if_run(driver, name, array, count))
             else:
@@ -397,6 +443,7 @@ def _final(
     contents: Mapping[int, Atom],
     bound: Mapping[int, Any],
     count: Atom | None,
+    memory: _Memory,
 ) -> Any:
     trace = driver.trace
     assert trace is not None
@@ -419,7 +466,7 @@ def _final(
         if id(part) in bound:
             made.append(bound[id(part)])
         elif id(part) in contents:
-            made.append(TracedArray(contents[id(part)], part.kind, trace))
+            made.append(memory.made(contents[id(part)], part.kind, part.end))
         else:
             made.append(part.start)
     return unflatten(variable.structure, iter(made))

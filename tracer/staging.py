@@ -88,7 +88,7 @@ class Statement:
         private: str | None,
     ) -> None:
         self._name = name
-        self._at = {
+        self._at: Any = {
             "lineno": node.lineno,
             "col_offset": node.col_offset,
             "end_lineno": node.lineno,
@@ -103,10 +103,8 @@ class Statement:
         if isinstance(node, ast.For):
             targets = tuple(target_names(node.target))
         groups = (names.carried, names.rebound, names.live_after, targets)
-        self._site = (
-            *[tuple([mangled(n, private) for n in group]) for group in groups],
-            flag,
-        )
+        self._names, *others = [tuple([mangled(n, private) for n in group]) for group in groups]
+        self._site: Any = (self._names, *others, flag)
 
     def loop(
         self, node: ast.For | ast.While, iterable: ast.expr | None, test: ast.expr | None
@@ -137,7 +135,8 @@ class Statement:
 
     def _made(self, hook: str, node: ast.stmt, *arguments: ast.expr) -> ast.stmt:
         at = self._at
-        constants = [ast.Constant(v, **at) for v in (self._site, node.lineno, node.col_offset)]
+        parts: tuple[Any, ...] = (self._site, node.lineno, node.col_offset)
+        constants = [ast.Constant(v, **at) for v in parts]
         where = _position(arguments[0]) if arguments else at
         call = ast.Call(ast.Name(hook, _LOAD, **at), [*constants, *arguments], [], **where)
         return ast.Assign([ast.Name(self._name, _STORE, **at)], call, **at)
@@ -173,7 +172,7 @@ class Statement:
     def _deleted(self, name: str) -> ast.stmt:
         at = self._at
         position = self._variables.index(name)
-        shown = ast.Constant(self._site[0][position], **at)
+        shown = ast.Constant(self._names[position], **at)
         test = ast.Compare(shown, [ast.In()], [self._attribute("missing")], **at)
         return ast.If(test, [ast.Delete([ast.Name(name, _DEL, **at)], **at)], [], **at)
 
