@@ -25,7 +25,7 @@ import pullback as pb
 
 from . import memory
 from .contestants import Run
-from .corpus.program import Arguments, Program, directions, results_of, slope_along
+from .corpus.program import Arguments, Program, results_of, slope_along
 from .harness import Effort, interleave
 
 FULL = Effort(rounds=7, slice_seconds=0.03, pause_seconds=0.005)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pullback.benchmarks.corpus import FAMILIES, PROGRAMS
-from pullback.benchmarks.corpus.program import Program, directions, results_of, slope_along
+from pullback.benchmarks.corpus.program import Program, results_of, slope_along
 
 each_program = pytest.mark.parametrize("program", PROGRAMS.values(), ids=lambda p: p.name)
 each_differentiable = pytest.mark.parametrize(

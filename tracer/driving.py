@@ -23,6 +23,7 @@ from .regions import Region, Unstageable
 from .size import TracedSize
 from .source import current_location
 from .state import current
+from .storage import Storage
 from .variables import MISSING
 
 _PREFIX = "__pb_"
@@ -179,6 +180,22 @@ def truth(value: Any) -> Any:
     return TracedArray(found._atom, Kind.PYTHON, found._trace)
 
 
+def refuse_writes(storage: Storage, memo: Memo, why: str) -> None:
+    """Let a later write into a storage trace anew, without what has been staged.
+
+    In plain NumPy another array shares its memory; here each has a value of its own.
+    """
+    before = storage.unsettled
+
+    def refuse(is_write: bool) -> None:
+        if before is not None:
+            before(is_write)
+        if is_write:
+            raise Restage(memo, why)
+
+    storage.unsettled = refuse
+
+
 def used_values(eqns: Sequence[Eqn]) -> set[Atom]:
     """Return what equations read."""
     return {a for e in eqns for a in e.operands}
@@ -201,6 +218,7 @@ __all__ = [
     "Restage",
     "Site",
     "reason",
+    "refuse_writes",
     "replaced",
     "truth",
     "used_values",

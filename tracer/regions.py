@@ -177,7 +177,7 @@ class Region(Trace):
             content = content_of(container)
             now = [*content.values()] if keys is not None else [*content]
             same_keys = len(now) == len(items) and (keys is None or keys == [*content])
-            if not same_keys or type(container) is set and set(now) != set(items):
+            if not same_keys or (type(container) is set and set(now) != set(items)):
                 raise Unstageable(f"a {type(container).__name__} changes its size in it")
             places = range(len(items)) if keys is None else keys
             found += [

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..ir.core import Atom
 from ..ir.ops.index import Index, Item, Span
 from ..ir.types import Kind
 from .array import TracedArray
+from .storage import Storage, View
 
 
 class Row(TracedArray):
     """An element of a list that a loop has appended to: a row of a stack, read when it is used."""
 
-    __slots__ = ("made", "position", "stack")
+    __slots__ = ("made", "position", "refusal", "stack")
 
-    def __init__(self, stack: TracedArray, position: int, kind: Kind) -> None:
+    def __init__(
+        self,
+        stack: TracedArray,
+        position: int,
+        kind: Kind,
+        refusal: Callable[[Storage], None] | None = None,
+    ) -> None:
+        self.refusal = refusal
         self.stack = stack
         self.position = position
         self.made: Atom | None = None
@@ -29,14 +37,19 @@ class Row(TracedArray):
         if self.made is None:
             shape = self.stack.type.shape[1:]
             rest: list[Item] = [Span(0, d, 1) for d in shape]
-            self.made = self._trace.builder.one(
-                Index((self.position, *rest)), self.stack._atom
-            )
+            self.made = self._trace.builder.one(Index((self.position, *rest)), self.stack._atom)
         return self.made
 
     @_value.setter
     def _value(self, value: Atom) -> None:
         self.made = value
+
+    def _as_view(self) -> View:
+        is_new = self._view is None
+        view = super()._as_view()
+        if is_new and self.refusal is not None:
+            self.refusal(view.storage)
+        return view
 
     @property
     def is_untouched(self) -> bool:

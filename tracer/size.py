@@ -45,6 +45,7 @@ class TracedSize(TracedArray):
                 f"the size {self.dim} as an integer",
                 "Write it with array operations; np.zeros, np.arange, np.reshape and slices take "
                 "such a size.",
+                "index",
             )
         )
 

@@ -31,7 +31,6 @@ from .state import ENTRY, Trace
 from .storage import Storage
 from .tree import Node, Static, Structure, flatten, unflatten
 
-
 RESTAGED = 20
 """How often a function is traced anew because of loops that may not be staged."""
 

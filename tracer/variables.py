@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.core import Atom, Literal, Value
-from ..ir.dims import Dim, Size
+from ..ir.dims import Size
 from ..ir.types import ArrayType, Kind
 from .array import TracedArray, lift
 from .functions.shape import cast
@@ -194,7 +194,7 @@ class Variable:
             if isinstance(delta, int):
                 self.role, self.delta = Role.STEP, delta
                 raise Retry
-        if start is None or children_of(start) is None and not _can_carry(start):
+        if start is None or (children_of(start) is None and not _can_carry(start)):
             raise Peel
         self.role, self.numbers = Role.CARRY, True
         raise Retry

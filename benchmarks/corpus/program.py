@@ -70,7 +70,6 @@ class Program:
         """The arguments to differentiate, as arguments of the loss."""
         return tuple(n + 1 for n in self.argnums)
 
-
     def directions(self, args: Arguments, count: int = 3, seed: int = 2) -> Iterator[Arguments]:
         """Draw directions in the space of the differentiated arguments."""
         for drawn in directions(args, self.argnums, count, seed):
