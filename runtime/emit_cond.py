@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..ir.core import Eqn, Function, Value
 from ..ir.ops.cond import BOOL, Cond
 from ..ir.plan import BranchPlan, CondPlan, Home

@@ -24,13 +24,14 @@ from ..ir.ops.select import Convert
 from ..ir.ops.shape import Full
 from ..ir.types import Kind
 from .array import TracedArray, lift
-from .driving import LIMIT, Driver, Restage, reason, replaced, truth
+from .driving import LIMIT, Driver, reason, refuse_writes, replaced, truth
+from .loop_memory import storage_of
 from .promotion import PYTHON_TYPES
 from .regions import Overlay, Region, Unstageable
 from .state import Trace, locate
 from .storage import Storage
 from .tree import Structure, same_static, unflatten
-from .variables import MISSING, leaves_of
+from .variables import MISSING, leaves_of, shown
 
 
 class Mode(Enum):
@@ -61,6 +62,7 @@ class BranchDriver(Driver):
         self.mode = Mode.START
         self.condition = condition
         self.then = True
+        self.is_emitted = False
         self.branches: list[_Branch] = []
         self.raised: list[BaseException | None] = [None, None]
 
@@ -87,6 +89,8 @@ class BranchDriver(Driver):
             if self.mode is Mode.SECOND:
                 return self._finish(names)
         except Exception as error:
+            if self.is_emitted:  # nothing undoes that
+                raise
             self.close()
             return self._choose(reason(error), restore=True)
         self.close()
@@ -163,13 +167,17 @@ class BranchDriver(Driver):
             n: _merge(n, first.ends[n], second.ends[n], first, second) for n in self.site.after
         }
         storages = _merge_storages(first, second)
+        memory = _Memory(self, list(merged.values()), self.branches)
         self.close()
+        self.is_emitted = True
         results = _emit(trace, self.condition, first, second)
+        for storage in dict.fromkeys(memory.outside):
+            memory.refuse(storage)
         for position, overlay in storages:
             overlay.storage.put(results[position])
         values = dict(self.start)
         for name, merge in merged.items():
-            values[name] = merge.value(results, trace, self)
+            values[name] = merge.value(results, trace, memory)
         self.assign(values)
         self.mode = Mode.DONE
         self.report("staged")
@@ -191,38 +199,64 @@ class _End:
 
 
 class _Merged:
-    """One variable after both branches: an object, or a structure over results of the `Cond`."""
+    """One variable after both branches: an object, or a structure over results of the `Cond`.
+
+    `pairs` are what the leaves are after either branch.
+    """
 
     def __init__(self, value: Any = MISSING) -> None:
         self.plain = value
         self.structure: Structure | None = None
         self.positions: list[tuple[int, Kind]] = []
-        self.aliases: list[Storage] = []
+        self.pairs: list[tuple[Any, Any]] = []
 
-    def value(self, results: Sequence[Atom], trace: Trace, driver: Driver) -> Any:
+    def value(self, results: Sequence[Atom], trace: Trace, memory: _Memory) -> Any:
         """Return the value for the user's code."""
         if self.structure is None:
             return self.plain
         made: list[Any] = []
-        for position, kind in self.positions:
+        for k, (position, kind) in enumerate(self.positions):
             array = TracedArray(results[position], kind, trace)
-            if kind is Kind.ARRAY and self.aliases:
-                _guard(array._as_view().storage, driver)
+            if kind is Kind.ARRAY and self.pairs and memory.is_shared(self.pairs[k]):
+                memory.refuse(array._as_view().storage)
             made.append(array)
-        for storage in self.aliases:
-            _guard(storage, driver)
         return unflatten(self.structure, iter(made))
 
 
-def _guard(storage: Storage, driver: Driver) -> None:
-    """Let a later write trace anew, without the `Cond`: it might be one into another array."""
-    memo = driver.memo
+class _Memory:
+    """Which arrays share memory after a branch in plain NumPy, and are values of their own here.
 
-    def refuse(is_write: bool) -> None:
-        if is_write:
-            raise Restage(memo, "an array that only one branch binds is written after it")
+    A write into one of them would have to be seen in the others: it traces the function anew.
+    """
 
-    storage.unsettled = refuse
+    def __init__(
+        self, driver: Driver, merged: Sequence[_Merged], branches: Sequence[_Branch]
+    ) -> None:
+        self.memo = driver.memo
+        self.count: dict[int, int] = {}
+        self.outside: list[Storage] = []
+        for merge in merged:
+            for pair in merge.pairs:
+                for leaf, branch in zip(pair, branches, strict=True):
+                    self._add(storage_of(leaf), branch.region)
+
+    def _add(self, storage: Storage | None, region: Region) -> None:
+        if storage is None:
+            return
+        known = self.count.get(id(storage), 0)
+        self.count[id(storage)] = known + 1 + (storage.unsettled is not None)
+        if storage.trace is not region:
+            self.count[id(storage)] += 1
+            self.outside.append(storage)
+
+    def is_shared(self, pair: tuple[Any, Any]) -> bool:
+        """Whether the memory of an array is that of another one, after either branch."""
+        return any(self.count.get(id(storage_of(leaf)), 0) > 1 for leaf in pair)
+
+    def refuse(self, storage: Storage) -> None:
+        """Refuse writes into a storage."""
+        why = "an array is written that has the memory of one that a branch binds"
+        refuse_writes(storage, self.memo, why)
 
 
 def _merge(name: str, left: _End, right: _End, first: _Branch, second: _Branch) -> _Merged:
@@ -241,17 +275,12 @@ def _merge(name: str, left: _End, right: _End, first: _Branch, second: _Branch) 
     if a is MISSING or b is MISSING:
         raise Unstageable(f"`{name}` has a value after one branch only")
     if left.structure != right.structure:
-        raise Unstageable(
-            f"`{name}` is {_shown(a)} after one branch and {_shown(b)} after the other"
-        )
+        raise Unstageable(f"`{name}` is {shown(a)} after one branch and {shown(b)} after the other")
     merged = _Merged()
     merged.structure = left.structure
     for (x, kind_x), (y, kind_y) in zip(left.atoms, right.atoms, strict=True):
         merged.positions.append(_pair(name, (x, kind_x), (y, kind_y), first, second))
-    for end, region in ((left, first.region), (right, second.region)):
-        for leaf in end.leaves:
-            if isinstance(leaf, TracedArray) and leaf._kind is Kind.ARRAY:
-                _check_alias(leaf, region, merged)
+    merged.pairs = list(zip(left.leaves, right.leaves, strict=True))
     return merged
 
 
@@ -276,13 +305,6 @@ def _one_sided(left: _End, right: _End, first: _Branch, second: _Branch) -> _Mer
         other.atoms.append(atom)
         merged.positions.append((len(lacks.atoms) - 1, kind))
     return merged
-
-
-def _check_alias(leaf: TracedArray, region: Region, merged: _Merged) -> None:
-    """Note that a merged array shares memory with one of outside, in one of the branches."""
-    storage = leaf._view.storage if leaf._view is not None else None
-    if storage is not None and storage.trace is not region:
-        merged.aliases.append(storage)
 
 
 def _pair(
@@ -324,12 +346,6 @@ def _converted(atom: Atom, kind: Kind, dtype: np.dtype, region: Region) -> Atom:
     if isinstance(atom, Literal):
         return Literal(np.asarray(atom.value).astype(dtype)[()])
     return region.builder.one(Convert(dtype), atom)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, TracedArray):
-        return str(value.type)
-    return repr(value) if value is None or isinstance(value, int | str) else type(value).__name__
 
 
 def _merge_storages(first: _Branch, second: _Branch) -> list[tuple[int, Overlay]]:

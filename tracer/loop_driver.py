@@ -15,6 +15,7 @@ import numpy as np
 
 from ..ir.core import Atom, Literal, Value, walk
 from ..ir.dims import Dim, Size, Symbol, bounds, substitute
+from ..ir.errors import ConcretizationError, EscapedError
 from ..ir.ops.control import INDEX
 from ..ir.ops.dynamic import Extent
 from ..ir.types import ArrayType, Kind
@@ -62,6 +63,7 @@ class LoopDriver(Driver):
         self.iterator: Iterator[Any] | None = None
         self.element: Any = None
         self.ended = False
+        self.is_emitted = False
         self.peeled = 0
         self.trials = 0
         self.count = 0
@@ -151,13 +153,18 @@ class LoopDriver(Driver):
                 # The range goes on after the iterations that ran by themselves.
                 self.iterator = self._rest()
             else:
-                try:
-                    self.iterator = iter(self.iterable)
-                except Exception:
-                    if self.failure is not None:
-                        raise self.failure from None
-                    raise
+                self.iterator = self._iterated()
         return self._next(names, is_first=True)
+
+    def _iterated(self) -> Iterator[Any]:
+        try:
+            return iter(self.iterable)
+        except ConcretizationError as error:
+            failure = self.failure
+            if failure is not None and not isinstance(failure, Unstageable | EscapedError):
+                raise failure from None
+            why = f"\n  Because {self.memo.why}." if self.memo.why else ""
+            raise ConcretizationError(f"{error}{why}") from None
 
     def _rest(self) -> Iterator[Any]:
         elements: Iterator[Any] = iter(self.iterable)
@@ -289,16 +296,17 @@ class LoopDriver(Driver):
             if self.trials >= TRIALS:
                 return self._give_up(names, "its variables settle to no types")
             return self._try(names)
-        except Peel:
+        except Peel as error:
             self.close()
-            return self._peel(
-                names, "the types of its variables change from iteration to iteration"
-            )
+            why = str(error) or "the memory of its variables settles after an iteration"
+            return self._peel(names, why)
         except _Short:
             self.close()
             self.memo.why = "it is short"
             return self._unroll(names, restore=True)
         except Exception as error:
+            if self.is_emitted:  # nothing undoes that
+                raise
             self.failure = error
             self.close()
             return self._give_up(names, reason(error))

@@ -11,7 +11,7 @@ into the very array that the name was bound to, which others may see. It is righ
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..ir.types import Kind
@@ -193,19 +193,19 @@ def settle(driver: LoopDriver, contents: dict[int, Any]) -> dict[int, Any]:
     return bound
 
 
-def shared_after(
-    driver: LoopDriver, late: Sequence[Any], bound: Container[int]
-) -> tuple[set[int], list[Storage]]:
+def shared_after(driver: LoopDriver, late: Sequence[Any]) -> tuple[set[int], list[Storage]]:
     """Return which arrays share their memory with others after the loop, and others of outside.
 
-    The arrays are what carried parts (but those `bound` to an array of outside), variables without
-    a value before (`late`) and appended values hold at the end of an iteration, each by the id of
-    its storage.
+    The arrays are what carried parts (but those bound to an array of outside), variables without a
+    value before (`late`) and appended values hold at the end of an iteration, each by the id of its
+    storage.
     """
     region = driver.region
     assert region is not None
     carried = _carried(driver)
     owners = _owners(carried)
+    known = isinstance(driver.trips, int)
+    bound = {id(p) for _, p in carried if known and exchanged(p, carried, owners) is not None}
     leaves = [p.end for _, p in carried if id(p) not in bound] + list(late)
     for values in region.appended.values():
         leaves += [leaf for v in values for leaf in leaves_of(v, False)[1]]
@@ -223,6 +223,8 @@ def shared_after(
         elif storage.trace is not region:
             count[id(storage)] += 1
             outside.append(storage)
+        elif storage.unsettled is not None:
+            count[id(storage)] += 1
     return {key for key, n in count.items() if n > 1}, outside
 
 
@@ -262,6 +264,7 @@ def _carried(driver: LoopDriver) -> list[tuple[Variable, Part]]:
 
 
 def storage_of(value: Any) -> Storage | None:
+    """Return the memory of a traced array, None for anything else."""
     if isinstance(value, TracedArray) and value._kind is Kind.ARRAY:
         return value._as_view().storage
     return None

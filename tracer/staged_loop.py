@@ -60,13 +60,12 @@ class _Memory:
 
     def __init__(self, driver: LoopDriver, late: Sequence[Any]) -> None:
         self.driver = driver
-        self.late = [c.array for c in late if isinstance(c, _Carry)]
-        self.shared: set[int] = set()
+        arrays = [c.array for c in late if isinstance(c, _Carry)]
+        self.shared, self.outside = shared_after(driver, arrays)
 
-    def refuse(self, bound: Mapping[int, Any]) -> None:
+    def refuse(self) -> None:
         """Refuse writes into the arrays of outside that share memory with what the loop makes."""
-        self.shared, outside = shared_after(self.driver, self.late, bound)
-        for storage in dict.fromkeys(outside):
+        for storage in dict.fromkeys(self.outside):
             self.refusal(storage)
 
     def refusal(self, storage: Storage) -> None:
@@ -122,6 +121,7 @@ def emit_loop(driver: LoopDriver) -> Mapping[str, Any]:
         counts=test is not None or driver.trips is None,
         dims=region_dims(body),
     )
+    driver.is_emitted = True
     trace.builder.provenance = locate(trace)
     ends = [int_atom(v, trace) for v in (driver.lo, driver.hi, driver.step)]
     inits = [_init(c, trace) for c in carries]
@@ -132,7 +132,7 @@ def emit_loop(driver: LoopDriver) -> Mapping[str, Any]:
         overlay.storage.put(results[id(carry)])
     contents = {id(p): results[id(c)] for p, c in parts.items() if c is not None}
     bound = settle(driver, contents)
-    memory.refuse(bound)
+    memory.refuse()
     _extend(region, made[len(carries) :], kinds, counts, trips, memory)
     return _after(driver, contents, bound, last, results, count, memory)
 
@@ -248,17 +248,23 @@ def _invariant(driver: LoopDriver) -> dict[Value, Atom]:
 # ---- lists ---------------------------------------------------------------------------------------
 
 
-def _outputs(region: Region) -> tuple[list[Atom], list[tuple[int, Any, list[Any]]], int]:
+_Appended = tuple[int, Any, list[tuple[Any, Kind]]]
+"""What an iteration appends: the list, the structure of the value, and its leaves."""
+
+
+def _outputs(region: Region) -> tuple[list[Atom], list[_Appended], int]:
     """Return what an iteration appends to lists: atoms, and for each value list and structure."""
     atoms: list[Atom] = []
-    values: list[tuple[int, Any, list[Any]]] = []
+    values: list[_Appended] = []
     for owner, appended in region.appended.items():
         if owner in region.read_lists:
             raise Unstageable("a list is read while the loop appends to it")
         for value in appended:
             structure, leaves = leaves_of(value, True)
-            atoms += [lift(leaf, region)[0] for leaf in leaves]
-            values.append((owner, structure, leaves))
+            lifted = [lift(leaf, region) for leaf in leaves]
+            atoms += [a for a, _ in lifted]
+            kinds = [k for _, k in lifted]
+            values.append((owner, structure, list(zip(leaves, kinds, strict=True))))
     for atom in atoms:
         _check_type(atom.type, region, "what is appended")
     return atoms, values, len(atoms)
@@ -267,7 +273,7 @@ def _outputs(region: Region) -> tuple[list[Atom], list[tuple[int, Any, list[Any]
 def _extend(
     region: Region,
     stacks: Sequence[Atom],
-    values: Sequence[tuple[int, Any, list[Any]]],
+    values: Sequence[_Appended],
     count: int,
     trips: Any,
     memory: _Memory,
@@ -282,8 +288,7 @@ def _extend(
     position = 0
     for owner, structure, leaves in values:
         mine = []
-        for array, leaf in zip(arrays[position:], leaves, strict=False):
-            kind = lift(leaf, region)[1]
+        for array, (leaf, kind) in zip(arrays[position:], leaves, strict=False):
             is_shared = kind is Kind.ARRAY and id(storage_of(leaf)) in memory.shared
             mine.append((array, kind, memory.refusal if is_shared else None))
         position += len(leaves)

@@ -202,7 +202,9 @@ def _written(
         if writes_back and id(storage) not in done:
             done.add(id(storage))
             state.builder.provenance = Provenance((storage.written,))
-            storage.put(state.builder.one(WriteBack(), storage.param, storage.value))
+            content = storage.value
+            storage.unsettled = None  # this is no write of the user's
+            storage.put(state.builder.one(WriteBack(), storage.param, content))
     return found
 
 

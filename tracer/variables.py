@@ -55,7 +55,7 @@ class Retry(Exception):
 
 
 class Peel(Exception):
-    """The types settle after an iteration: the first one is run by itself."""
+    """The types settle after an iteration: the first one is run by itself. It says of what."""
 
 
 class _Number(int):
@@ -205,7 +205,7 @@ class Variable:
             if not self.numbers:
                 self.numbers = True
                 raise Retry
-            raise Peel
+            raise self._changes(end)
         revised = False
         for k, (part, leaf) in enumerate(zip(self.parts, leaves, strict=True)):
             assert part.given is not None
@@ -224,7 +224,7 @@ class Variable:
         if init.type == type and (part.kind is kind or part.kind is Kind.SCALAR):
             return False
         if init.type.shape != type.shape:
-            raise Peel
+            raise self._differs(init.type, type)
         if part.kind is Kind.PYTHON:
             # A Python number takes the type that it has after an iteration, as in NumPy.
             number = PYTHON_TYPES[init.type.dtype.kind](0)
@@ -234,14 +234,14 @@ class Variable:
             number = PYTHON_TYPES[type.dtype.kind](0)
             dtype = np.result_type(init.type.dtype, number)
             if dtype != init.type.dtype:
-                raise Peel
+                raise self._differs(init.type, type)
             known = (dtype, part.kind)
             if part.result is not None and part.result.type.dtype != dtype:
                 assert part.given is not None
                 part.result = _cast(part.result, kind, dtype, part.given._trace)
             return False
         else:
-            raise Peel
+            raise self._differs(init.type, type)
         if self.settled.get(k) == known:
             if part.result is not None and part.result.type.dtype != dtype:
                 assert part.given is not None
@@ -249,6 +249,21 @@ class Variable:
             return False
         self.settled[k] = known
         return True
+
+    def _changes(self, end: Any) -> Peel:
+        return self._differs(shown(self.start), shown(end))
+
+    def _differs(self, before: Any, after: Any) -> Peel:
+        if before == after:
+            return Peel(f"`{self.label}` is {before} of another kind after an iteration")
+        return Peel(f"`{self.label}` is {before} before an iteration and {after} after it")
+
+
+def shown(value: Any) -> str:
+    """Return how messages call a value: by its type, but for what a user writes as it is."""
+    if isinstance(value, TracedArray):
+        return str(value.type)
+    return repr(value) if value is None or isinstance(value, int | str) else type(value).__name__
 
 
 def _first_role(start: Any, is_rebound: bool) -> Role:
@@ -324,4 +339,5 @@ __all__ = [
     "Variable",
     "leaves_of",
     "rebuilt",
+    "shown",
 ]
