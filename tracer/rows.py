@@ -57,19 +57,41 @@ class Row(TracedArray):
         return self._view is None or not self._view.storage.is_changed
 
 
-def rows_of(values: Sequence[Any]) -> TracedArray | None:
-    """Return the stack whose rows are the values, one after the other; None for other values."""
-    if not values or type(values[0]) is not Row:
+def runs_of(values: Sequence[Any]) -> list[tuple[bool, Any]] | None:
+    """Return values with the rows of a whole stack as that stack, which is marked by True.
+
+    None where no stack is among them.
+    """
+    if not any(type(v) is Row for v in values):
         return None
-    stack = values[0].stack
-    if len(values) != stack._value.type.shape[0]:
-        return None
-    for k, value in enumerate(values):
-        if type(value) is not Row or value.stack is not stack or value.position != k:
-            return None
+    found: list[tuple[bool, Any]] = []
+    k = 0
+    while k < len(values):
+        count = _run(values, k)
+        if count:
+            stack = values[k].stack
+            found.append((True, TracedArray(stack._atom, Kind.ARRAY, stack._trace)))
+        else:
+            found.append((False, values[k]))
+        k += count or 1
+    return found if any(is_stack for is_stack, _ in found) else None
+
+
+def _run(values: Sequence[Any], start: int) -> int:
+    """Return how many rows of a whole stack stand from a place on, 0 where they do not."""
+    first = values[start]
+    if type(first) is not Row or first.position != 0:
+        return 0
+    count: int = first.stack._value.type.shape[0]
+    if start + count > len(values):
+        return 0
+    for k in range(count):
+        value = values[start + k]
+        if type(value) is not Row or value.stack is not first.stack or value.position != k:
+            return 0
         if not value.is_untouched:
-            return None
-    return TracedArray(stack._atom, Kind.ARRAY, stack._trace)
+            return 0
+    return count
 
 
-__all__ = ["Row", "rows_of"]
+__all__ = ["Row", "runs_of"]

@@ -57,7 +57,7 @@ PROGRAMS = (
         binomial_option,
         make_tree,
         (0, 1, 2, 3),
-        12,
+        17,
         (19, 1000),
         "array",
     ),

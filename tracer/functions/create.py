@@ -13,7 +13,6 @@ from ...ir.ops.shape import Concatenate, Copy, Full
 from ...ir.types import Kind, c_strides
 from ..array import TracedArray, emit, implements, unsupported
 from ..promotion import check_dtype
-from ..rows import rows_of
 from ..size import shape_of
 from ..state import require
 from .shape import (
@@ -145,7 +144,9 @@ def array(
     if isinstance(object, list | tuple):
         if copy is False:
             raise ShapeError("Unable to avoid copy while creating an array as requested.")
-        rows = rows_of(object)
+        from .join import joined_rows
+
+        rows = joined_rows(object)
         result = _stacked(object) if rows is None else rows
         result = result if dtype is None else cast(result, dtype)
         result = in_order(result, None, order, None)

@@ -13,7 +13,7 @@ from ...ir.op import broadcast
 from ...ir.ops.index import IndexUpdate, Span
 from ...ir.ops.shape import Concatenate
 from ..array import TracedArray, emit, implements, is_traced, method, unsupported
-from ..rows import rows_of
+from ..rows import runs_of
 from ..size import known_value
 from .create import full
 from .index import read
@@ -86,14 +86,42 @@ def _concatenate_into(out: Any, values: Sequence[Any], axis: Any, dtype: Any, ca
     return out
 
 
+def joined_rows(values: Any) -> Any:
+    """Return a list stacked, with the rows that a loop has appended as the stack that they are.
+
+    None where there are none. Tuples of rows become columns.
+    """
+    if type(values) not in (list, tuple) or not values:
+        return None
+    if type(values[0]) in (list, tuple):
+        count = len(values[0])
+        if not count or any(type(v) not in (list, tuple) or len(v) != count for v in values):
+            return None
+        columns = [joined_rows([v[k] for v in values]) for k in range(count)]
+        if any(c is None for c in columns):
+            return None
+        dtype = np.result_type(*[c.dtype for c in columns])
+        return stack([cast(c, dtype) for c in columns], axis=1)
+    runs = runs_of(values)
+    if runs is None:
+        return None
+    parts = [v if is_stack else expand_dims(traced(v), 0) for is_stack, v in runs]
+    if any(p.shape[1:] != parts[0].shape[1:] for p in parts):
+        return None
+    dtype = common_dtype(parts, weak=False)
+    parts = [as_array(cast(p, dtype)) for p in parts]
+    return parts[0] if len(parts) == 1 else concatenate(parts, 0)
+
+
 @implements(np.stack)
 def stack(
     arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
 ) -> Any:
     """As `np.stack`."""
-    rows = rows_of(arrays) if type(arrays) in (list, tuple) else None
-    if rows is not None and axis == 0 and out is None and dtype in (None, rows.dtype):
-        return rows
+    if axis == 0 and out is None and dtype is None:
+        rows = joined_rows(arrays)
+        if rows is not None:
+            return rows
     values = _listed(arrays)
     if not values:
         raise ShapeError("need at least one array to stack")
