@@ -44,14 +44,17 @@ def shares_memory(eqn: Eqn) -> bool:
     return bool(eqn.results[0].type.shape) or not isinstance(eqn.op, Index)
 
 
-def protect(function: Function) -> Function:
-    """Return the function with copies of the parts that outlive a write to the whole."""
+def protect(function: Function, is_region: bool = False) -> Function:
+    """Return the function with copies of the parts that outlive a write to the whole.
+
+    The parameters of a region may be arrays that a loop carries, written in place like any other.
+    """
     if not any(e.op.updates is not None or e.op.regions or isinstance(e.op, WriteBack)
                for e in function.eqns):  # fmt: skip
         return function
     eqns = [
         Eqn(
-            e.op.with_regions([protect(r) for r in e.op.regions]),
+            e.op.with_regions([protect(r, True) for r in e.op.regions]),
             e.operands,
             e.results,
             e.provenance,
@@ -60,7 +63,8 @@ def protect(function: Function) -> Function:
         else e
         for e in function.eqns
     ]
-    copied, before = _Survey(function.params, eqns, function.results).run()
+    params = () if is_region else function.params
+    copied, before = _Survey(params, eqns, function.results).run()
     if not copied and not before:
         return function.replace(eqns=eqns, result_kinds=function.result_kinds)
     scope: dict[Atom, Atom] = {}

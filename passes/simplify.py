@@ -36,6 +36,7 @@ from ..ir.op import Effect, Elementwise, Op, broadcast
 from ..ir.ops.cond import Cond
 from ..ir.ops.dynamic import Match
 from ..ir.ops.elementwise import multiply, negative
+from ..ir.ops.index import Index
 from ..ir.ops.reduce import Sum, reduced_shape
 from ..ir.ops.select import Convert
 from ..ir.ops.shape import BroadcastTo, Copy, Reshape, Transpose
@@ -43,6 +44,7 @@ from ..ir.types import Kind
 from ..tracer.array import TracedArray, wrap
 from ..tracer.state import Trace
 from .rewrite import Class, Rule, rule
+from .views import part_of_view, viewed
 
 RULES: tuple[Rule, ...] = (
     rule(lambda x: -(-x), lambda x: x),  # noqa: B002 - negated twice
@@ -129,6 +131,9 @@ class Simplify:
             return operands if op.infer(operands[0].type)[0] == operands[0].type else None
         elif isinstance(op, Transpose | Reshape | BroadcastTo):
             return _compose(builder, op, operands[0])
+        elif isinstance(op, Index):
+            view = viewed(builder, operands[0])
+            return None if view is None else part_of_view(builder, op, operands, view)
         elif isinstance(op, Copy):
             return _needless_copy(builder, operands[0])
         elif isinstance(op, Sum) and self.allow >= Class.REASSOCIATE:
