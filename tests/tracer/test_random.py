@@ -427,7 +427,7 @@ def test_the_errors_are_numpys(draw: Draw, error: type[Exception], message: str)
         lambda r, x: r.choice(["a", "b"]),
         lambda r, x: r.shuffle([1, 2, 3]),
         lambda r, x: np.random.get_state(),
-        lambda r, x: x if r.integers(2) else -x,
+        lambda r, x: ["a", "b"][r.integers(2)] * 2,
     ],
 )
 def test_what_only_the_run_knows_is_refused(draw: Draw) -> None:
