@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ir.binding import mentioned
 from ..ir.builder import Builder
 from ..ir.closing import close, region_dims
 from ..ir.core import Atom, Eqn, Function, Literal, Value
@@ -16,7 +17,7 @@ from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
 from ..ir.types import ArrayType, Kind
 from .array import TracedArray, lift
-from .driving import refuse_writes, replaced
+from .driving import refuse_writes, replaced, used_values
 from .functions.create import zeros
 from .functions.known import require
 from .loop_memory import settle, shared_after, storage_of
@@ -105,8 +106,9 @@ def emit_loop(driver: LoopDriver) -> Mapping[str, Any]:
         captured.pop(carry.param)
     captured.update(_invariant(driver))
     outputs, kinds, counts = _outputs(region)
-    body, outside = _body(driver, region, carries, captured, outputs)
-    test = _test(driver, region, body, carries, flag)
+    ranged = driver.source is not None or _is_counted(region, carries)
+    body, outside = _body(driver, region, carries, captured, outputs, ranged)
+    test = _test(driver, body, flag)
     body = body.replace(results=body.results[:-1]) if driver.test_at is not None else body
     memory = _Memory(driver, [c for _, found in last.values() for c in found])
     driver.close()
@@ -117,13 +119,15 @@ def emit_loop(driver: LoopDriver) -> Mapping[str, Any]:
         body,
         len(carries),
         trips,
+        ranged=ranged,
         test=test,
         counts=test is not None or driver.trips is None,
-        dims=region_dims(body),
+        dims=region_dims(body) if ranged else tuple(map(Dim.of, body.dims)),
     )
     driver.is_emitted = True
     trace.builder.provenance = locate(trace)
-    ends = [int_atom(v, trace) for v in (driver.lo, driver.hi, driver.step)]
+    bounds = (driver.lo, driver.hi, driver.step) if ranged else ()
+    ends = [int_atom(v, trace) for v in bounds]
     inits = [_init(c, trace) for c in carries]
     made = trace.builder.emit(op, [*ends, *inits, *outside])
     results = dict(zip(map(id, carries), made, strict=False))
@@ -310,6 +314,7 @@ def _body(
     carries: Sequence[_Carry],
     captured: Mapping[Value, Atom],
     outputs: Sequence[Atom],
+    ranged: bool,
 ) -> tuple[Function, list[Value]]:
     assert region.index is not None
     if outputs and (driver.trips is None or not isinstance(driver.trips, int)):
@@ -327,21 +332,24 @@ def _body(
         results.append(scope.get(atom, atom))
     return close(
         "body",
-        [index, *[c.param for c in carries]],
+        [*([index] if ranged else []), *[c.param for c in carries]],
         eqns,
         results,
-        dims=(symbol,),
-        param_kinds=[Kind.SCALAR, *[c.kind for c in carries]],
+        dims=(symbol,) if ranged else (),
+        param_kinds=[*([Kind.SCALAR] if ranged else []), *[c.kind for c in carries]],
     )
 
 
-def _test(
-    driver: LoopDriver,
-    region: Region,
-    body: Function,
-    carries: Sequence[_Carry],
-    flag: Part | None,
-) -> Function | None:
+def _is_counted(region: Region, carries: Sequence[_Carry]) -> bool:
+    """Whether the body of a `while` uses the number of its iteration."""
+    assert region.index is not None
+    symbol, index = region.index
+    if any(symbol in mentioned(e) for e in region.builder.eqns):
+        return True
+    return index in used_values(region.builder.eqns) or any(c.result is index for c in carries)
+
+
+def _test(driver: LoopDriver, body: Function, flag: Part | None) -> Function | None:
     """Return the test of the loop: the flag is not set, and what the `while` says holds."""
     if driver.test_at is None and flag is None:
         return None
@@ -349,8 +357,7 @@ def _test(
     params = [builder.param(Value(p.type, p.hint, layout=p.layout)) for p in body.params]
     left: Atom | None = None
     if flag is not None:
-        position = next(k for k, c in enumerate(carries) if c.param is flag.param)
-        left = params[1 + position]
+        left = next(p for p, own in zip(params, body.params, strict=True) if own is flag.param)
     count = driver.test_at or 0
     result: Atom
     if driver.test_at is None:
@@ -432,13 +439,16 @@ def _after(
 def _if_run(driver: LoopDriver, name: str, value: Any, count: Atom | None) -> Any:
     """Return a value that exists only where the loop has run at least once."""
     trips: Any
+    assert driver.trace is not None
     if count is not None:
-        assert driver.trace is not None
         trips = TracedArray(count, Kind.SCALAR, driver.trace)
     else:
         assert driver.trips is not None
         trips = user_size(driver.trips)
     message = f"cannot access local variable '{name}' where it is not associated with a value"
+    if driver.trace.is_in_loop:
+        # Where this loop does not run, an earlier iteration of the loop around may have bound it.
+        raise UnboundLocalError(message)
     return require(value, trips > 0, UnboundLocalError, message)
 
 
