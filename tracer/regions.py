@@ -232,6 +232,15 @@ def is_inside(trace: Trace, outer: Trace) -> bool:
     return True
 
 
+def is_in_loop(trace: Trace | None) -> bool:
+    """Whether a trace is in the body of a loop that is being staged."""
+    while isinstance(trace, Region):
+        if trace.index is not None:
+            return True
+        trace = trace.parent
+    return False
+
+
 def append(target: list[Any], value: Any) -> None:
     """Append to a list: where it is from outside of the region under way, once that is closed."""
     inner = region()
@@ -247,4 +256,13 @@ def region() -> Region | None:
     return trace if isinstance(trace, Region) else None
 
 
-__all__ = ["Overlay", "Region", "Unstageable", "append", "content_of", "is_inside", "region"]
+__all__ = [
+    "Overlay",
+    "Region",
+    "Unstageable",
+    "append",
+    "content_of",
+    "is_in_loop",
+    "is_inside",
+    "region",
+]

@@ -21,13 +21,13 @@ from .driving import refuse_writes, replaced, used_values
 from .functions.create import zeros
 from .functions.known import require
 from .loop_memory import settle, shared_after, storage_of
-from .regions import Region, Unstageable, append
+from .regions import Region, Unstageable, append, is_in_loop
 from .rows import Row
 from .size import TracedSize, user_size
 from .state import Trace, locate
 from .storage import Storage
 from .tree import unflatten
-from .variables import MISSING, Part, Role, Variable, leaves_of
+from .variables import MISSING, Part, Role, Variable, leaves_of, unbound
 
 if TYPE_CHECKING:
     from .loop_driver import LoopDriver
@@ -157,9 +157,9 @@ def _flag(driver: LoopDriver) -> Part | None:
     if variable is None or variable.role is not Role.CARRY:
         return None
     part = variable.parts[0]
-    if isinstance(part.result, Literal):
-        if part.result.value:
-            raise Unstageable("it is always left in its first iteration")
+    if part.result is part.param:
+        return None
+    if isinstance(part.result, Literal) and not part.result.value:
         return None
     return part
 
@@ -201,6 +201,9 @@ def _late(
 ) -> tuple[Any, list[Any]]:
     """Return the structure of a variable's last value, and its leaves: carries, or known ones."""
     structure, leaves = leaves_of(variable.end, False)
+    if not (driver._surely_runs() or variable.is_ours) and is_in_loop(driver.trace):
+        # Where this loop does not run, an earlier iteration of the loop around may have bound it.
+        raise UnboundLocalError(unbound(variable.label))
     found: list[Any] = []
     for leaf in leaves:
         if isinstance(leaf, TracedSize):
@@ -445,11 +448,7 @@ def _if_run(driver: LoopDriver, name: str, value: Any, count: Atom | None) -> An
     else:
         assert driver.trips is not None
         trips = user_size(driver.trips)
-    message = f"cannot access local variable '{name}' where it is not associated with a value"
-    if driver.trace.is_in_loop:
-        # Where this loop does not run, an earlier iteration of the loop around may have bound it.
-        raise UnboundLocalError(message)
-    return require(value, trips > 0, UnboundLocalError, message)
+    return require(value, trips > 0, UnboundLocalError, unbound(name))
 
 
 def _final(

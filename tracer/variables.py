@@ -126,7 +126,7 @@ class Variable:
         self.is_ours = label.startswith("__pb_")
         self.role = _first_role(start, is_rebound)
         if self.is_ours:  # a result before it is returned, or a flag
-            self.role = Role.LATE if start is None else Role.CARRY
+            self.role = Role.LATE if start is None or start is MISSING else Role.CARRY
             self.numbers = True
         self.settled: dict[int, tuple[np.dtype, Kind]] = {}
         self.structure: Structure = LEAF
@@ -266,6 +266,11 @@ def shown(value: Any) -> str:
     return repr(value) if value is None or isinstance(value, int | str) else type(value).__name__
 
 
+def unbound(name: str) -> str:
+    """Return what Python says of a variable that is read before it has a value."""
+    return f"cannot access local variable '{name}' where it is not associated with a value"
+
+
 def _first_role(start: Any, is_rebound: bool) -> Role:
     if start is MISSING:
         return Role.LATE
@@ -340,4 +345,5 @@ __all__ = [
     "leaves_of",
     "rebuilt",
     "shown",
+    "unbound",
 ]
