@@ -148,7 +148,7 @@ class BranchDriver(Driver):
         """Keep what the branch that has run has done."""
         region = self.region
         assert region is not None
-        if region.changes():
+        if region.watch.changes():
             raise Unstageable("it changes what a container holds")
         if region.appended:
             raise Unstageable("it appends to a list in one branch")

@@ -124,7 +124,7 @@ class Driver:
 
     def open(self, region: Region, names: Mapping[str, Any]) -> None:
         """Start a region; the containers that the user's code can reach are watched."""
-        region.hold([v for n, v in names.items() if not n.startswith(_PREFIX)])
+        region.watch.hold([v for n, v in names.items() if not n.startswith(_PREFIX)])
         self.failure = None
         self.region = region
         region.__enter__()
@@ -135,7 +135,7 @@ class Driver:
         if region is not None:
             self.region = None
             region.__exit__()
-            region.restore()
+            region.watch.restore()
 
     def report(self, what: str, why: str = "") -> None:
         """Note what became of the place, for `explain`."""

@@ -336,9 +336,10 @@ class LoopDriver(Driver):
         """Compare what the variables are after the trial with their roles."""
         region = self.region
         assert region is not None
-        for content, key in region.changes():
+        for content, key in region.watch.changes():
             if (id(content), key) not in self.cells:
-                held = next(h for h in region.held.values() if _content_is(h.container, content))
+                watched = region.watch.held.values()
+                held = next(h for h in watched if _content_is(h.container, content))
                 at = key if held.keys is None else held.keys.index(key)
                 label = f"[{key!r}]"
                 self.cells[id(content), key] = (content, Variable(label, held.items[at], True))

@@ -12,28 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Literal, Value
 from ..ir.dims import Symbol
-from ..ir.errors import UnsupportedError
 from .state import Trace, current
+from .watching import Unstageable, Watch
 
 if TYPE_CHECKING:
     from .storage import Storage
-
-
-class Unstageable(UnsupportedError):
-    """Code that cannot become a region: the loop is unrolled, the branch chosen."""
-
-
-class Held(NamedTuple):
-    """A container of outside, and what it held at the start of a region."""
-
-    container: Any
-    items: list[Any]
-    keys: list[Any] | None
 
 
 @dataclass
@@ -60,7 +48,7 @@ class Region(Trace):
     outside stay known: false in a loop that writes into them.
     """
 
-    __slots__ = ("appended", "carries_constants", "held", "index", "overlays", "read_lists")
+    __slots__ = ("appended", "carries_constants", "index", "overlays", "read_lists", "watch")
 
     parent: Trace
 
@@ -71,7 +59,7 @@ class Region(Trace):
         self.overlays: dict[int, Overlay] = {}
         self.index: tuple[Symbol, Value] | None = None
         self.carries_constants = carries_constants
-        self.held: dict[int, Held] = {}
+        self.watch = Watch()
         self.appended: dict[int, list[Any]] = {}
         self.read_lists: set[int] = set()
 
@@ -125,101 +113,22 @@ class Region(Trace):
 
     # -- containers of outside ---------------------------------------------------------------------
 
-    def hold(self, values: Sequence[Any]) -> None:
-        """Remember what the containers among values hold, to notice what the region changes.
-
-        Raises
-        ------
-        Unstageable
-            Where there is too much to look at.
-        """
-        left = [_CONTAINER_LIMIT]
-
-        def visit(value: Any) -> None:
-            content = content_of(value)
-            if content is None or id(value) in self.held:
-                return
-            items = [*content.values()] if isinstance(content, dict) else [*content]
-            left[0] -= len(items) + 1
-            if left[0] < 0:
-                raise Unstageable("the containers around it are too large to be watched")
-            keys = [*content] if isinstance(content, dict) else None
-            self.held[id(value)] = Held(value, items, keys)
-            for item in items:
-                visit(item)
-
-        for value in values:
-            visit(value)
-
     def is_outside(self, container: Any) -> bool:
         """Whether a container was there before the region."""
-        known = self.held.get(id(container))
-        return known is not None and known.container is container
+        return self.watch.holds(container)
 
     def see(self, values: Sequence[Any]) -> None:
-        """Note which lists of outside the region reads."""
-        for value in values:
-            if type(value) is list and id(value) in self.held:
-                self.read_lists.add(id(value))
-
-    def changes(self) -> list[tuple[Any, Any]]:
-        """Return the elements of containers that the region has replaced: container and key.
+        """Note which lists of outside the region reads.
 
         Raises
         ------
         Unstageable
-            Where a container has more or fewer elements than before.
+            Where it advances an iterator of outside.
         """
-        found: list[tuple[Any, Any]] = []
-        for container, items, keys in self.held.values():
-            if type(container) is tuple:
-                continue
-            content = content_of(container)
-            now = [*content.values()] if keys is not None else [*content]
-            same_keys = len(now) == len(items) and (keys is None or keys == [*content])
-            if not same_keys or (type(container) is set and set(now) != set(items)):
-                raise Unstageable(f"a {type(container).__name__} changes its size in it")
-            places = range(len(items)) if keys is None else keys
-            found += [
-                (content, k)
-                for k, old, new in zip(places, items, now, strict=True)
-                if new is not old
-            ]
-        return found
-
-    def restore(self) -> None:
-        """Give the containers of outside their content back."""
-        for container, items, keys in self.held.values():
-            content = content_of(container)
-            if type(container) is tuple:
-                continue
-            if keys is not None:
-                content.clear()
-                content.update(zip(keys, items, strict=True))
-            elif type(content) is set:
-                content.clear()
-                content.update(items)
-            else:
-                content.clear()
-                content.extend(items)
-
-
-_CONTAINER_LIMIT = 20_000
-
-
-def content_of(value: Any) -> Any:
-    """Return what a container or an object holds: its elements, or its attributes by name."""
-    kind = type(value)
-    if kind in (list, dict) or (kind is set) or kind.__name__ == "deque":
-        return value
-    if kind is tuple:
-        return value
-    if kind.__module__ in ("builtins", "numpy", "types") or isinstance(value, type):
-        return None
-    if kind.__module__.partition(".")[0] == __name__.partition(".")[0]:
-        return None
-    found = getattr(value, "__dict__", None)
-    return found if type(found) is dict else None
+        self.watch.check_advanced(values)
+        for value in values:
+            if type(value) is list and self.watch.holds(value):
+                self.read_lists.add(id(value))
 
 
 def is_inside(trace: Trace, outer: Trace) -> bool:
@@ -261,7 +170,6 @@ __all__ = [
     "Region",
     "Unstageable",
     "append",
-    "content_of",
     "is_in_loop",
     "is_inside",
     "region",

@@ -301,7 +301,7 @@ def _extend(
         position += len(leaves)
         by_list.setdefault(owner, []).append((structure, mine))
     for owner, entries in by_list.items():
-        target = region.held[owner].container
+        target = region.watch.held[owner].container
         for k in range(trips):
             for structure, mine in entries:
                 rows = [Row(array, k, kind, refusal) for array, kind, refusal in mine]
