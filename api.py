@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .arguments import Argnums, Spec
+from .budget import bytes_of
 from .built import build
 from .compiled import Compiled, Options
 from .final import final, final_sum
 from .gradcheck import check_grads
 from .ir.errors import (
     ArgumentError,
+    BudgetError,
     ConcretizationError,
     DifferentiationError,
     DTypeError,
@@ -101,6 +103,7 @@ def grad(
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
     exact: bool = False,
+    memory: int | str | None = None,
 ) -> Any:
     """Return the function that computes the gradient of a scalar function.
 
@@ -119,11 +122,17 @@ def grad(
         Give zeros for integer leaves in place of an error.
     static_argnums, static_argnames, exact
         As for `compile`.
+    memory
+        How many bytes loops may keep for the gradient: an int, or text such as "64MB" (of 2²⁰
+        bytes). Loops that would keep more save their state now and then and run again in between;
+        `inspect(...).kept` says which. Nested in another derivative, it is for its own loops.
 
     Raises
     ------
     DifferentiationError
         At a call, where the output is no real scalar or an argument is not floating point.
+    BudgetError
+        At a call, where the loops need more than `memory`; it names the least.
 
     Notes
     -----
@@ -139,7 +148,7 @@ def grad(
     >>> loss(np.array([1.0, 2.0]))
     array([2., 4.])
     """
-    options = Options("grad", argnums, has_aux, allow_int, exact)
+    options = Options("grad", argnums, has_aux, allow_int, exact, bytes_of(memory))
     return _transform(function, options, static_argnums, static_argnames, of)
 
 
@@ -153,6 +162,7 @@ def value_and_grad(
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
     exact: bool = False,
+    memory: int | str | None = None,
 ) -> Any:
     """Return the function that computes a scalar function's value and its gradient together.
 
@@ -165,12 +175,13 @@ def value_and_grad(
     >>> value, slope
     (8.0, 12.0)
     """
-    options = Options("value_and_grad", argnums, has_aux, allow_int, exact)
+    options = Options("value_and_grad", argnums, has_aux, allow_int, exact, bytes_of(memory))
     return _transform(function, options, static_argnums, static_argnames, of)
 
 
 __all__ = [
     "ArgumentError",
+    "BudgetError",
     "Compiled",
     "ConcretizationError",
     "DTypeError",

@@ -19,6 +19,7 @@ from .inspection import Inspection
 from .ir.core import Function
 from .ir.errors import DifferentiationError, UnsupportedError
 from .ir.ops.guard import Missed
+from .passes.checkpoint import Kept, checkpoint
 from .passes.memory import plan_memory
 from .passes.pipeline import (
     AFTER_REVERSE,
@@ -42,7 +43,7 @@ from .tracer.tree import LEAF, Node, Structure, unflattener
 class Options(NamedTuple):
     """What a transformation asks of its function.
 
-    `mode` is "compile", "grad" or "value_and_grad".
+    `mode` is "compile", "grad" or "value_and_grad"; `memory` is a number of bytes.
     """
 
     mode: str
@@ -50,16 +51,18 @@ class Options(NamedTuple):
     has_aux: bool = False
     allow_int: bool = False
     exact: bool = False
+    memory: int | None = None
 
 
 class Entry(GuardedEntry):
     """One compiled program with what a call needs around it."""
 
-    __slots__ = ("build", "plan", "program", "stages")
+    __slots__ = ("build", "kept", "plan", "program", "stages")
 
     def __init__(self, owner: Compiled, call: Call) -> None:
         options, arguments = owner.options, owner.arguments
         self.stages: list[Stage] = []
+        self.kept: list[Kept] = []
         wanted = None
         if options.mode != "compile":
             wanted = arguments.wanted(call.args, call.kwargs, options.argnums, options.allow_int)
@@ -96,6 +99,11 @@ class Entry(GuardedEntry):
         if wanted is None:
             return run(function, after, self.stages, "again "), frozenset()
         check_scalar(owner.name, self.traced)
+        if options.memory is not None:
+            started = time.perf_counter()
+            before_it = function
+            function, self.kept = checkpoint(function, wanted.positions, options.memory)
+            self._stage("checkpoint", function, started, before_it)
         started = time.perf_counter()
         keep = list(range(len(function.results)))
         if options.mode == "grad":
@@ -285,14 +293,17 @@ class Compiled:
         keep = list(range(len(traced.function.results)))
         if self.options.mode == "grad":
             keep = keep[traced.results :]
-        return reverse(traced.function, wanted.positions, keep=keep)
+        function = traced.function
+        if self.options.memory is not None:
+            function, _ = checkpoint(function, wanted.positions, self.options.memory)
+        return reverse(function, wanted.positions, keep=keep)
 
     def inspect(self, *args: Any, **kwargs: Any) -> Inspection:
         """Return the stages of the compilation for these arguments, arrays or `Spec`s."""
         leaves, objects, _ = self.arguments.scan(args, kwargs)
         with uncollected():
             entry = Entry(self, Call(args, kwargs, leaves, [*objects, args, kwargs]))
-        return Inspection(entry.stages, entry.program.source.text, entry.plan)
+        return Inspection(entry.stages, entry.program.source.text, entry.plan, entry.kept)
 
     def explain(self, *args: Any, **kwargs: Any) -> Explanation:
         """Return what becomes of each loop and branch for these arguments, and why.

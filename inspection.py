@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .budget import KeptTable
 from .ir.core import Function
 from .ir.plan import Plan
+from .passes.checkpoint import Kept
 from .passes.pipeline import Stage
 
 
@@ -50,12 +52,18 @@ def cost_of(function: Function) -> Cost:
 
 
 class Inspection:
-    """The stages of one compilation; prints the optimised program."""
+    """The stages of one compilation; prints the optimised program.
 
-    def __init__(self, stages: Sequence[Stage], source: str, plan: Plan) -> None:
+    `kept` is the table of what loops keep for the gradient under a `memory=` budget.
+    """
+
+    def __init__(
+        self, stages: Sequence[Stage], source: str, plan: Plan, kept: Sequence[Kept] = ()
+    ) -> None:
         self.stages = tuple(stages)
         self.source = source
         self.plan = plan
+        self.kept = KeptTable(kept)
 
     def _stage(self, name: str) -> Function | None:
         found = [s.function for s in self.stages if s.name == name]

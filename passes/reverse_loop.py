@@ -149,6 +149,11 @@ def _active(op: Loop, needs: Sequence[bool], cts: Sequence[Any]) -> tuple[list[i
     return carries, captured
 
 
+def active_operands(op: Loop, needs: Sequence[bool]) -> tuple[list[int], list[int]]:
+    """Return the carries and captured values that have cotangents if all results have."""
+    return _active(op, needs, [True] * len(op.body.results))
+
+
 def _is_pushed(op: Loop, k: int) -> bool:
     """Whether a carry is a tape that the loop adds to; without a cotangent nobody has read it."""
     param = op.body.params[(1 if op.ranged else 0) + k]
@@ -554,4 +559,4 @@ def _position(builder: Builder, index: Value, lo: Atom, step: Atom) -> Atom:
     return result
 
 
-__all__ = ["loop_vjp", "nothing"]
+__all__ = ["active_operands", "loop_vjp", "nothing"]
