@@ -266,6 +266,8 @@ def _is_harmless(function: Any) -> bool:
         return True  # what it changes is undone
     if isinstance(owner, types.ModuleType):
         return owner.__name__ in ("builtins", "math", "operator", "_operator", "itertools")
+    if type(function).__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return True  # a derivative, traced in its turn
     return isinstance(function, type) or _is_numpy(function) or function in _CALLING
 
 

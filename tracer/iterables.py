@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..ir.dims import Dim, Size, maximum, minimum
-from ..ir.errors import ConcretizationError
+from ..ir.errors import ConcretizationError, UnsupportedError
 from ..ir.types import Kind
 from .array import TracedArray
 from .report import expression_here
@@ -105,6 +105,18 @@ class Iterating:
         if self._iterator is None:
             self._iterator = self._native()
         return next(self._iterator)
+
+    def use_up(self, *, is_whole: bool) -> None:
+        """Leave nothing to give, after a staged loop; what is left is not known if it broke off."""
+        self._iterator = iter(()) if is_whole else _lost()
+
+
+def _lost() -> Iterator[Any]:
+    raise UnsupportedError(
+        f"{expression_here()} goes on with an iterator at a place that only the program knows: a "
+        "compiled loop broke off there.\n  Loop over a range, and index."
+    )
+    yield  # a generator, which raises when it is asked
 
 
 def source_of(value: Any) -> Source | None:

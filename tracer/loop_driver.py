@@ -22,7 +22,7 @@ from ..ir.types import ArrayType, Kind
 from .array import TracedArray, lift
 from .driving import LIMIT, Driver, Memo, reason, truth, used_values
 from .functions.shape import cast
-from .iterables import source_of
+from .iterables import Iterating, source_of
 from .loop_memory import check_memory
 from .regions import Region, Unstageable
 from .size import TracedSize, user_size
@@ -311,6 +311,8 @@ class LoopDriver(Driver):
             self.close()
             return self._give_up(names, reason(error))
         self._learn()
+        if isinstance(self.iterable, Iterating):
+            self.iterable.use_up(is_whole=self.site.flag is None)
         self.mode = Mode.DONE
         self.assign(results)
         why = f"{self.peeled} by itself first: its types settle after it" if self.peeled else ""
