@@ -56,6 +56,8 @@ RULES: tuple[Rule, ...] = (
     rule(lambda x, y: (-x) * (-y), lambda x, y: x * y),
     rule(lambda x: np.conjugate(np.conjugate(x)), lambda x: x),
     rule(lambda x: x * x, np.square),
+    # A call of pow takes some 50 ns an element, the two products one.
+    rule(lambda x: x**3.0, lambda x: x * x * x, Class.REASSOCIATE),
     rule(lambda x, c, c2: c * (c2 * x), lambda x, c, c2: (c * c2) * x, Class.REASSOCIATE),
     rule(lambda x, c, c2: (c2 * x) / c, lambda x, c, c2: (c2 / c) * x, Class.REASSOCIATE),
     rule(lambda x, c: c * -x, lambda x, c: (-c) * x),
