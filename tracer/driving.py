@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..ir.core import Atom, Eqn, Literal
-from ..ir.errors import EscapedError
+from ..ir.errors import EscapedError, PullbackError
 from ..ir.location import Location
 from ..ir.types import Kind
 from .array import TracedArray
@@ -151,8 +151,8 @@ def reason(error: BaseException | None) -> str:
         return "a value of one iteration or branch is kept outside of it"
     text = str(error).strip()
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    shown = lines[0] if lines else type(error).__name__
-    return shown if isinstance(error, Unstageable) else f"{type(error).__name__}: {shown}"
+    shown = lines[0].partition(", but ")[0] if lines else type(error).__name__
+    return shown if isinstance(error, PullbackError) else f"{type(error).__name__}: {shown}"
 
 
 def truth(value: Any) -> Any:

@@ -36,18 +36,29 @@ class TracedRange:
             return ends[0], ends[1], self.step
         return None
 
-    def __iter__(self) -> Iterator[Any]:
+    def _known(self) -> range:
+        """Return the range for the present arguments, under guards.
+
+        Raises
+        ------
+        ConcretizationError
+            Where the ends differ from iteration to iteration of a loop around.
+        """
+        try:
+            return range(*map(operator.index, (self.start, self.stop, self.step)))
+        except ConcretizationError:
+            pass
         raise ConcretizationError(
             f"{expression_here()} runs as often as only the program knows, and what it does in an "
             "iteration cannot be compiled once for all of them.\n"
             "  Write it with arrays, or make the bounds static (static_argnums)."
         )
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._known())
+
     def __len__(self) -> int:
-        raise ConcretizationError(
-            f"{expression_here()} needs the length of a range whose bounds are known only when the "
-            "program runs."
-        )
+        return len(self._known())
 
 
 def _integer(value: Any) -> Any:
