@@ -22,15 +22,22 @@ from .batch import Batch
 from .dce import Dce
 from .fuse import Fuse
 from .loops import Hoist
+from .merge import Merge
 from .rewrite import Class
 from .simplify import Simplify
 
 Pass = Callable[[Function], Function]
 
 BEFORE_REVERSE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce())
-AFTER_REVERSE: tuple[Pass, ...] = (Simplify(), Hoist(), Batch(), Dce(), Fuse())
+AFTER_REVERSE: tuple[Pass, ...] = (Simplify(), Hoist(), Batch(), Dce(), Merge(), Fuse())
 EXACT_BEFORE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce(keep_raising=True))
-EXACT_AFTER: tuple[Pass, ...] = (Simplify(Class.EXACT), Hoist(), Dce(keep_raising=True), Fuse())
+EXACT_AFTER: tuple[Pass, ...] = (
+    Simplify(Class.EXACT),
+    Hoist(),
+    Dce(keep_raising=True),
+    Merge(),
+    Fuse(),
+)
 
 
 class Stage(NamedTuple):

@@ -19,7 +19,7 @@ from ..ir.location import Location
 from ..ir.types import Kind
 from .array import TracedArray
 from .functions.shape import cast, emit_reshape
-from .regions import Region, Unstageable
+from .regions import Region
 from .size import TracedSize
 from .source import current_location
 from .state import current
@@ -124,7 +124,8 @@ class Driver:
 
     def open(self, region: Region, names: Mapping[str, Any]) -> None:
         """Start a region; the containers that the user's code can reach are watched."""
-        region.watch.hold([v for n, v in names.items() if not n.startswith(_PREFIX)])
+        values = [v for n, v in {**names, **self.start}.items() if not n.startswith(_PREFIX)]
+        region.watch.hold(values, {n: names.get(n, MISSING) for n in self.site.names})
         self.failure = None
         self.region = region
         region.__enter__()

@@ -82,16 +82,15 @@ def _run(values: Sequence[Any], start: int) -> int:
     first = values[start]
     if type(first) is not Row or first.position != 0:
         return 0
-    count: int = first.stack._value.type.shape[0]
+    count: Any = first.stack._value.type.shape[0]
     if start + count > len(values):
         return 0
-    for k in range(count):
-        value = values[start + k]
+    for k, value in enumerate(values[start : start + count]):
         if type(value) is not Row or value.stack is not first.stack or value.position != k:
             return 0
         if not value.is_untouched:
             return 0
-    return count
+    return int(count)
 
 
 __all__ = ["Row", "runs_of"]
