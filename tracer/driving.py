@@ -62,6 +62,13 @@ class Restage(BaseException):
         self.why = why
 
 
+class Recurring(Exception):
+    """A recursive function is called of which it is not known yet what it returns.
+
+    Of a branch the other side is taken, and a loop is left out, to find that (see `recursion`).
+    """
+
+
 class Memo:
     """What is known of a place in the source from earlier runs of it in this trace."""
 
@@ -81,6 +88,8 @@ class Driver:
 
     def __init__(self, site: Sequence[Any], place: Any) -> None:
         self.site = Site(*site)
+        self.inner = f"{getattr(place[0], 'co_qualname', '')}.<locals>."
+        """How the names of functions begin that the function itself has defined."""
         self.trace = current()
         self.location: Location | None = None
         self.unpack = False
@@ -125,7 +134,8 @@ class Driver:
     def open(self, region: Region, names: Mapping[str, Any]) -> None:
         """Start a region; the containers that the user's code can reach are watched."""
         values = [v for n, v in {**names, **self.start}.items() if not n.startswith(_PREFIX)]
-        region.watch.hold(values, {n: names.get(n, MISSING) for n in self.site.names})
+        own = {n: names.get(n, MISSING) for n in self.site.names}
+        region.watch.hold(values, own, self.inner)
         self.failure = None
         self.region = region
         region.__enter__()
@@ -216,6 +226,7 @@ __all__ = [
     "LIMIT",
     "Driver",
     "Memo",
+    "Recurring",
     "Restage",
     "Site",
     "reason",

@@ -20,7 +20,7 @@ from ..ir.ops.control import INDEX
 from ..ir.ops.dynamic import Extent
 from ..ir.types import ArrayType, Kind
 from .array import TracedArray, lift
-from .driving import LIMIT, Driver, Memo, reason, truth, used_values
+from .driving import LIMIT, Driver, Memo, Recurring, reason, truth, used_values
 from .functions.shape import cast
 from .iterables import Iterating, source_of
 from .loop_memory import check_memory
@@ -229,7 +229,7 @@ class LoopDriver(Driver):
             self._range(any(v.role is Role.STEP for v in every))
             for variable in every:
                 variable.prepare(self.trace)
-            self.open(region, {**names, **self.start})
+            self.open(region, names)
             param = Value(ArrayType(INDEX, ()), self._index_name())
             assert self.symbol is not None
             region.index = (self.symbol, param)
@@ -321,7 +321,7 @@ class LoopDriver(Driver):
 
     def _after_failure(self, names: Mapping[str, Any]) -> bool:
         error = self.failure
-        if isinstance(error, _Over):
+        if isinstance(error, _Over | Recurring):
             self.assign(self.start)
             self.mode = Mode.DONE
             return False

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..ir.types import Kind
 from .array import TracedArray
-from .driving import Restage
+from .driving import Restage, refuse_writes
 from .regions import Unstageable
 from .storage import Storage
 from .variables import Part, Peel, Retry, Role, Variable, leaves_of
@@ -53,6 +53,8 @@ def check_memory(driver: LoopDriver) -> None:
         if other is not None and (affected or storage.is_changed):
             raise Unstageable(f"`{other.label}` and `{variable.label}` end as one array")
         seen[id(storage)] = variable
+        if part in affected and storage.unsettled is not None:
+            raise Unstageable(f"`{variable.label}` may be another array, and is written into")
         if owner in affected and part.end._view.steps:
             raise Unstageable(f"`{variable.label}` is a part of an array that the loop writes into")
         if is_written and owner is part and part.end is part.given:
@@ -109,6 +111,8 @@ def _check_written(
         raise Unstageable(f"`{variable.label}` is a part of another array, and written into")
     if id(view.storage) in region.overlays:
         raise Unstageable(f"`{variable.label}` is written into, and has another name too")
+    if view.storage.unsettled is not None:
+        raise Unstageable(f"`{variable.label}` may be another array, and is written into")
     sharing = [
         v.label
         for v, p in carried
@@ -252,6 +256,29 @@ def _owners(carried: list[tuple[Variable, Part]]) -> dict[int, Part]:
     return {id(storage_of(p.given)): p for _, p in carried}
 
 
+def share_start(driver: LoopDriver, part: Part, storage: Storage) -> None:
+    """Note that after a loop that may not run at all an array may be the one of before.
+
+    A write into it then is one into that array: where that is the caller's, it traces anew; where
+    it is not, nobody may look at it any more.
+    """
+    begun = storage_of(part.start)
+    if begun is None or storage.unsettled is not None:
+        return
+    assert driver.trace is not None
+    why = "an array is written that a loop binds, if it runs at all"
+    is_callers = begun.param in driver.trace.root.builder.params or begun.unsettled is not None
+
+    def refuse(is_write: bool) -> None:
+        if is_write and is_callers:
+            raise Restage(driver.memo, why)
+        if is_write:
+            unsettle(driver, begun, "an array that may be another one, which is written,")
+
+    refuse_writes(begun, driver.memo, why)
+    storage.unsettled = refuse
+
+
 def _carried(driver: LoopDriver) -> list[tuple[Variable, Part]]:
     every = [*driver.variables.values(), *[v for _, v in driver.cells.values()]]
     return [
@@ -270,4 +297,12 @@ def storage_of(value: Any) -> Storage | None:
     return None
 
 
-__all__ = ["check_memory", "exchanged", "settle", "shared_after", "storage_of", "unsettle"]
+__all__ = [
+    "check_memory",
+    "exchanged",
+    "settle",
+    "share_start",
+    "shared_after",
+    "storage_of",
+    "unsettle",
+]

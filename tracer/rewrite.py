@@ -204,6 +204,8 @@ class _Template:
 _lock = threading.RLock()
 # By identity: equal code objects of different files are equal, and not the same.
 _templates: dict[int, tuple[weakref.ref[types.CodeType], _Template | str]] = {}
+# Code that is defined in rewritten code.
+_inner: dict[int, weakref.ref[types.CodeType]] = {}
 
 
 def rewrite(function: types.FunctionType, hooks: Mapping[str, Hook]) -> types.FunctionType | None:
@@ -233,8 +235,12 @@ def why_not(function: object) -> str | None:
 
 
 def is_rewritten(function: types.FunctionType) -> bool:
-    """Say whether `function` already calls hooks."""
-    return any(name.startswith(_PREFIX) for name in function.__code__.co_freevars)
+    """Say whether `function` already calls hooks, or was defined by code that does."""
+    code = function.__code__
+    known = _inner.get(id(code))
+    if known is not None and known() is code:  # there was nothing to rewrite in it
+        return True
+    return any(name.startswith(_PREFIX) for name in code.co_freevars)
 
 
 def _template(function: types.FunctionType) -> _Template | str:
@@ -271,4 +277,17 @@ def _make_template(function: types.FunctionType) -> _Template | str:
     hooking = Hooking(scope, function.__globals__, vars(builtins))
     hooking.function_body(node)
     rewritten = compile_function(node, code, (*_HOOK_NAMES, *code.co_freevars))
+    _remember_inner(rewritten)
     return _Template(rewritten, frozenset(hooking.builtins))
+
+
+def _remember_inner(code: types.CodeType) -> None:
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            key = id(inner)
+
+            def forget(_: object, key: int = key, pop: Callable[..., object] = _inner.pop) -> None:
+                pop(key, None)
+
+            _inner[key] = weakref.ref(inner, forget)
+            _remember_inner(inner)

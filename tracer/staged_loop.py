@@ -20,14 +20,14 @@ from .array import TracedArray, lift
 from .driving import refuse_writes, replaced, used_values
 from .functions.create import zeros
 from .functions.known import require
-from .loop_memory import settle, shared_after, storage_of
+from .loop_memory import settle, share_start, shared_after, storage_of
 from .regions import Region, Unstageable, append, is_in_loop
 from .rows import Row
 from .size import TracedSize, user_size
 from .state import Trace, locate
 from .storage import Storage
 from .tree import unflatten
-from .variables import MISSING, Part, Role, Variable, leaves_of, unbound
+from .variables import MISSING, Part, Role, Variable, is_plain, leaves_of, unbound
 
 if TYPE_CHECKING:
     from .loop_driver import LoopDriver
@@ -268,6 +268,8 @@ def _outputs(region: Region) -> tuple[list[Atom], list[_Appended], int]:
             raise Unstageable("a list is read while the loop appends to it")
         for value in appended:
             structure, leaves = leaves_of(value, True)
+            if not is_plain(structure):
+                raise Unstageable(f"it appends a {type(value).__name__} to a list")
             lifted = [lift(leaf, region) for leaf in leaves]
             atoms += [a for a, _ in lifted]
             kinds = [k for _, k in lifted]
@@ -286,8 +288,6 @@ def _extend(
     memory: _Memory,
 ) -> None:
     """Append the rows of the stacks to the lists, in the order of the iterations."""
-    if not count:
-        return
     trace = memory.driver.trace
     assert trace is not None
     arrays = [TracedArray(s, Kind.ARRAY, trace) for s in stacks[:count]]
@@ -320,9 +320,9 @@ def _body(
     ranged: bool,
 ) -> tuple[Function, list[Value]]:
     assert region.index is not None
-    if outputs and (driver.trips is None or not isinstance(driver.trips, int)):
+    if region.appended and (driver.trips is None or not isinstance(driver.trips, int)):
         raise Unstageable("it appends to a list as often as only the program knows")
-    if outputs and (driver.test_at is not None or _flag(driver) is not None):
+    if region.appended and (driver.test_at is not None or _flag(driver) is not None):
         raise Unstageable("it appends to a list, and may be left early")
     symbol, index = region.index
     scope: dict[Atom, Atom] = {p: a for p, a in captured.items()}  # noqa: C416 - for its type
@@ -481,6 +481,8 @@ def _final(
             made.append(bound[id(part)])
         elif id(part) in contents:
             made.append(memory.made(contents[id(part)], part.kind, part.end))
+            if part.kind is Kind.ARRAY and not driver._surely_runs():
+                share_start(driver, part, made[-1]._as_view().storage)
         else:
             made.append(part.start)
     return unflatten(variable.structure, iter(made))

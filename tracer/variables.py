@@ -27,18 +27,7 @@ from .regions import Region, Unstageable
 from .size import TracedSize, user_size
 from .state import Trace
 from .tree import LEAF, Node, Static, Structure, children_of, is_leaf, same_static, unflatten
-
-
-class Missing:
-    """The type of `MISSING`: a variable has no value."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<no value>"
-
-
-MISSING = Missing()
+from .watching import MISSING, Missing
 
 
 class Role(Enum):
@@ -82,6 +71,15 @@ def leaves_of(value: Any, numbers: bool) -> tuple[Structure, list[Any]]:
         return Node(type(part), static, tuple([visit(c) for c in children]))
 
     return visit(value), leaves
+
+
+def is_plain(structure: Structure) -> bool:
+    """Whether what a structure holds besides leaves is data: no objects and no functions."""
+    if isinstance(structure, Node):
+        return all(map(is_plain, structure.children))
+    if isinstance(structure, Static):
+        return isinstance(structure.value, int | bool | str | bytes | np.dtype | None)
+    return True
 
 
 class Part:
@@ -342,6 +340,7 @@ __all__ = [
     "Retry",
     "Role",
     "Variable",
+    "is_plain",
     "leaves_of",
     "rebuilt",
     "shown",

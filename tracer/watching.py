@@ -8,10 +8,23 @@ from __future__ import annotations
 
 import types
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..ir.errors import UnsupportedError
+
+
+class Missing:
+    """The type of `MISSING`: a variable has no value."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<no value>"
+
+
+MISSING = Missing()
 
 
 class Unstageable(UnsupportedError):
@@ -40,8 +53,13 @@ class Watch:
         self.held: dict[int, Held] = {}
         self._iterators: dict[int, Any] = {}
 
-    def hold(self, values: Sequence[Any]) -> None:
+    def hold(
+        self, values: Sequence[Any], own: Mapping[str, Any] = MappingProxyType({}), inner: str = ""
+    ) -> None:
         """Remember what the containers among values hold, and those in them.
+
+        The variables `own` are not watched where functions look at them whose qualified names begin
+        with `inner`: a driver does that.
 
         Raises
         ------
@@ -64,6 +82,8 @@ class Watch:
             if left < 0:
                 raise Unstageable("the containers around it are too large to be watched")
             self.held[id(value)] = Held(value, items, keys)
+            if isinstance(value, types.FunctionType) and value.__qualname__.startswith(inner):
+                items = _not_own(value, own)
             waiting += items
 
     def holds(self, container: Any) -> bool:
@@ -119,6 +139,22 @@ class Watch:
                 container.update(items)
             elif not isinstance(container, _FIXED):
                 _restore_attributes(container, keys or [], items)
+
+
+def _not_own(function: types.FunctionType, own: Mapping[str, Any]) -> list[Any]:
+    """Return the cells of a function that hold no variable of `own`."""
+    found: list[Any] = []
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        if name in own:
+            try:
+                content = cell.cell_contents
+            except ValueError:
+                content = MISSING
+            if content is own[name]:
+                continue
+        if not name.startswith(_OURS):
+            found.append(cell)
+    return found
 
 
 def _restore_attributes(owner: Any, names: list[Any], values: list[Any]) -> None:
@@ -184,4 +220,4 @@ def _target(container: Any, place: Any) -> Any:
     raise Unstageable(f"a {type(container).__name__} changes in it")
 
 
-__all__ = ["Held", "Unstageable", "Watch"]
+__all__ = ["MISSING", "Held", "Missing", "Unstageable", "Watch"]
