@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ..ir.core import Atom, Eqn, Literal, Value
 from ..ir.dims import Dim, Size, Symbol, bounds, substitute
+from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
 from ..ir.ops.dynamic import Extent
 from ..ir.ops.elementwise import add, multiply, subtract
@@ -23,6 +24,9 @@ from ..ir.ops.index import At, Index, IndexAdd, IndexUpdate, Span
 
 Interval = tuple[Size, Size] | None
 """The first and the last position, None for a whole axis."""
+
+
+Order = tuple[tuple[int, ...], ...]
 
 
 class Level(NamedTuple):
@@ -37,14 +41,14 @@ class Level(NamedTuple):
 class Access:
     """One read or write: where it is (`path` and `order`) and what it touches.
 
-    `path` are the loops around it, outermost first; `order` is its place in the body of each, and
-    in the innermost one.
+    `path` are the loops around it, outermost first; `order` is its place in what is around the
+    first, and in the body of each. A place in a branch is that of the branch, then that in it.
     """
 
     writes: bool
     part: tuple[Interval, ...] | None
     path: tuple[Level, ...]
-    order: tuple[int, ...]
+    order: Order
     eqn: Eqn | None
 
 
@@ -60,14 +64,15 @@ class Tracker:
         eqns: Sequence[Eqn],
         start: Value,
         path: tuple[Level, ...],
-        order: tuple[int, ...],
+        order: Order,
         known: Mapping[Atom, Size],
+        branch: tuple[int, ...] = (),
     ) -> set[Value]:
         """Follow the array through equations; return the values that are versions of it."""
         versions = {start}
         places: dict[Atom, Size] = dict(known)
         for number, eqn in enumerate(eqns):
-            here = (*order, number)
+            here = (*order, (*branch, number))
             place = _place(eqn, places)
             if place is not None:
                 places[eqn.results[0]] = place
@@ -83,6 +88,8 @@ class Tracker:
                 self.note(False, part_of(eqn, eqn.operands[1:], places), path, here, eqn)
             elif isinstance(op, Loop):
                 versions |= self.loop(eqn, op, versions, path, here, places)
+            elif isinstance(op, Cond):
+                versions |= self.cond(eqn, op, versions, path, here, places)
             else:
                 self.note(False, None, path, here, eqn)
         return versions
@@ -93,14 +100,13 @@ class Tracker:
         op: Loop,
         versions: set[Value],
         path: tuple[Level, ...],
-        here: tuple[int, ...],
+        here: Order,
         places: Mapping[Atom, Size],
     ) -> set[Value]:
         """Follow the array through a loop, which carries or captures it; return its new version."""
         inner = (*path, level_of(eqn, op))
         head = 1 if op.ranged else 0
-        same_dims = all(d == Dim.of(s) for s, d in zip(op.body.dims[head:], op.dims, strict=True))
-        if op.test is not None or not same_dims:
+        if op.test is not None or not _keeps_names(op.body.dims[head:], op.dims):
             self.is_lost = True
         known = inside(op, eqn.operands[op.head :], inner[-1].symbol, places)
         found: set[Value] = set()
@@ -114,18 +120,52 @@ class Tracker:
                 found.add(eqn.results[k])
             kept = [r for n, r in enumerate(op.body.results) if n != k or k >= op.carries]
             if any(r in own for r in kept):
-                self.note(False, None, inner, (*here, len(op.body.eqns)), eqn)
+                self.note(False, None, inner, (*here, (len(op.body.eqns),)), eqn)
         return found
+
+    def cond(
+        self,
+        eqn: Eqn,
+        op: Cond,
+        versions: set[Value],
+        path: tuple[Level, ...],
+        here: Order,
+        places: Mapping[Atom, Size],
+    ) -> set[Value]:
+        """Follow the array through branches; return the results that are its new version."""
+        if not _keeps_names(op.branches[0].dims, op.dims) or eqn.operands[0] in versions:
+            self.is_lost = True
+        counts = [0] * len(eqn.results)
+        for number, branch in enumerate(op.branches):
+            known: dict[Atom, Size] = {
+                p: place
+                for p, a in zip(branch.params, eqn.operands[1:], strict=True)
+                if (place := place_of(a, places)) is not None
+            }
+            found: set[Value] = set()
+            for param, operand in zip(branch.params, eqn.operands[1:], strict=True):
+                if operand in versions:
+                    order, at = here[:-1], (*here[-1], number)
+                    found |= self.body(branch.eqns, param, path, order, known, at)
+            for k, result in enumerate(branch.results):
+                counts[k] += result in found
+        if any(n not in (0, len(op.branches)) for n in counts):
+            self.is_lost = True
+        return {r for r, n in zip(eqn.results, counts, strict=True) if n}
 
     def note(
         self,
         writes: bool,
         part: tuple[Interval, ...] | None,
         path: tuple[Level, ...],
-        order: tuple[int, ...],
+        order: Order,
         eqn: Eqn,
     ) -> None:
         self.accesses.append(Access(writes, part, path, order, eqn))
+
+
+def _keeps_names(own: Sequence[Symbol], outer: Sequence[Size]) -> bool:
+    return all(d == Dim.of(s) for s, d in zip(own, outer, strict=True))
 
 
 def level_of(eqn: Eqn, op: Loop) -> Level:
@@ -228,10 +268,10 @@ def _may_touch(read: Access, write: Access, before: bool) -> bool:
     while (
         common < min(len(read.path), len(write.path))
         and read.path[common].loop is write.path[common].loop
-        and (common == 0 or read.order[common - 1] == write.order[common - 1])
+        and read.order[common] == write.order[common]
     ):
         common += 1
-    first, other = read.order[common - 1 :], write.order[common - 1 :]
+    first, other = read.order[common:], write.order[common:]
     levels = list(range(common))
     if (other < first) if before else (other > first):
         levels.append(common)  # in one iteration of all loops that are around both

@@ -25,7 +25,6 @@ from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Value
 from ..ir.dims import Dim, Symbol
 from ..ir.op import Cost, Effect
-from ..ir.ops.control import Loop
 from ..ir.ops.dynamic import Extent
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.types import is_tape
@@ -37,38 +36,34 @@ AGAIN_COST = int(Cost.DIVISION)
 
 @dataclass
 class Body:
-    """A loop's body and its adjoint in one builder, before they are cut apart."""
+    """A region and its adjoint in one builder, before they are cut apart.
 
-    op: Loop
+    `arrays` are by number what it may write in place: a parameter, and the result that holds its
+    last content. The parameters in `changing` are not there any more when the adjoint runs.
+    """
+
     builder: Builder
     params: list[Value]
-    """The primal parameters: index, carries, captured."""
     primal: int
     """How many of the builder's equations are primal."""
-    carried: list[Value]
-    running: list[Value]
-    outputs: dict[int, Value]
     results: list[Atom]
-    """The cotangents that an iteration returns."""
-    after: list[Atom]
-    """The primal results."""
+    """The cotangents that it returns."""
+    arrays: dict[int, tuple[Value, Atom]]
+    changing: set[Value]
     undone: dict[Value, Value]
-    """For the result of a loop inside, the version from before it that its adjoint returns."""
-
-    @property
-    def head(self) -> int:
-        return 1 if self.op.ranged else 0
+    """For the result of a loop or branch inside, the version from before it that its adjoint
+    returns."""
 
 
 def find_chains(body: Body, producers: Mapping[Value, Eqn]) -> dict[int, Chain]:
-    """Return by carry the chains of arrays that can be restored."""
+    """Return the chains of arrays that can be restored."""
     found: dict[int, Chain] = {}
-    for k in range(body.op.carries):
-        chain = chain_of(k, body.params[body.head + k], body.after[k], producers)
+    for k, (param, after) in body.arrays.items():
+        chain = chain_of(param, after, producers)
         if chain is not None and all(
             v in body.undone
             for v, e in zip(chain.versions[1:], chain.links, strict=True)
-            if isinstance(e.op, Loop)
+            if e.op.regions
         ):
             found[k] = chain
     return found
@@ -77,7 +72,7 @@ def find_chains(body: Body, producers: Mapping[Value, Eqn]) -> dict[int, Chain]:
 class Residuals:
     """Decides where each primal value that the adjoint reads comes from."""
 
-    def __init__(self, body: Body, is_nested: bool, level: Level) -> None:
+    def __init__(self, body: Body, is_nested: bool, level: Level | None = None) -> None:
         self.body = body
         self.level = level
         self.is_nested = is_nested
@@ -152,7 +147,7 @@ class Residuals:
             return
         eqn = self.producers.get(atom)
         if eqn is None:
-            if self._is_carry(atom):
+            if atom in self.body.changing:
                 self.saved[atom] = None
             return
         if eqn in self.again:
@@ -176,10 +171,6 @@ class Residuals:
         for operand in eqn.operands:
             self.need(operand)
         self.sizes(eqn)
-
-    def _is_carry(self, atom: Value) -> bool:
-        head = self.body.head
-        return atom in self.body.params[head : head + self.body.op.carries]
 
     def _link(self, chain: int, number: int) -> Eqn:
         return self.chains[chain].links[number - 1]
@@ -209,7 +200,7 @@ class Residuals:
                 return False
             made = self.producers.get(root)
             if made is None:
-                if not self._is_carry(root):
+                if root not in self.body.changing:
                     return False
                 break
             if not made.op.is_view:
@@ -232,7 +223,7 @@ class Residuals:
     def _is_free_position(self, atom: Value) -> bool:
         eqn = self.producers.get(atom)
         if eqn is None:
-            return not self._is_carry(atom)
+            return atom not in self.body.changing
         return not eqn.operands or self._is_position(eqn)
 
     def _work(self, atom: Atom, limit: int) -> int | None:
@@ -246,7 +237,7 @@ class Residuals:
             return 0 if self.version[atom][0] in self.needed_chains else None
         eqn = self.producers.get(atom)
         if eqn is None:
-            return None if self._is_carry(atom) else 0
+            return None if atom in self.body.changing else 0
         if eqn in self.again:
             return 0
         op = eqn.op
@@ -279,11 +270,13 @@ class Residuals:
 
     def _is_settled(self, carry: int, number: int) -> bool:
         """Whether no later write in this loop touches what a link of a chain has written."""
+        if self.level is None:
+            return False
         chain, tracker = self.chains[carry], Tracker()
         known: dict[Atom, Dim] = {}
         if self.level.symbol is not None:
             known[self.body.params[0]] = Dim.of(self.level.symbol)
-        tracker.body(self.primal, chain.versions[0], (self.level,), (), known)
+        tracker.body(self.primal, chain.versions[0], (self.level,), ((0,),), known)
         if tracker.is_lost:
             return False
         link = chain.links[number - 1]
@@ -329,7 +322,7 @@ class Residuals:
         made = {r: t for t, e in enumerate(self.adjoint) for r in e.results}
         for k, chain in list(self.chains.items()):
             times = [
-                made[self.body.undone[after]] if isinstance(link.op, Loop) else None
+                made[self.body.undone[after]] if link.op.regions else None
                 for link, after in zip(chain.links, chain.versions[1:], strict=True)
             ]
             for value, time in when.items():

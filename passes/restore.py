@@ -1,10 +1,11 @@
 """Arrays that a loop writes in place, and how the reversed loop gets their older versions back.
 
 The versions of a carried array form a chain: the parameter, then a version for each
-`index_update` or `index_add`, or for a loop inside that carries it, up to the result. The reversed
-loop starts from the last version and walks down: where `p1 = index_update(p0, v, i)` stands, it
-has `p1` and makes `p0 = index_update(p1, saved, i)`, where the forward loop has saved `p0[i]`. A
-loop inside is undone by its own reversed loop, which returns the version from before it.
+`index_update` or `index_add`, or for a loop or branch inside that changes it, up to the result.
+The reversed loop starts from the last version and walks down: where `p1 = index_update(p0, v, i)`
+stands, it has `p1` and makes `p0 = index_update(p1, saved, i)`, where the forward loop has saved
+`p0[i]`. A loop or branch inside is undone by its own adjoint, which returns the version from before
+it.
 
 What is restored is an ordinary value, which equals the older version, entry for entry. So the
 reversed loop can be differentiated again as it stands: an update moves values, and its derivative
@@ -34,47 +35,68 @@ After::
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..ir.core import Atom, Eqn, Value
+from ..ir.core import Atom, Eqn, Function, Value
+from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
 from ..ir.ops.index import IndexAdd, IndexUpdate
-from .footprints import Tracker, inside, is_untouched, level_of
+from .footprints import Tracker, is_untouched
 
 
 @dataclass
 class Chain:
-    """The versions of one carried array, the parameter first, and the equations between them."""
+    """The versions of one array, the parameter first, and the equations between them."""
 
-    carry: int
     versions: list[Value]
     links: list[Eqn]
 
 
-def chain_of(carry: int, start: Value, end: Atom, producers: Mapping[Value, Eqn]) -> Chain | None:
-    """Return the chain from a carry's parameter to its result, None where there is none."""
+def chain_of(start: Value, end: Atom, producers: Mapping[Value, Eqn]) -> Chain | None:
+    """Return the chain from a parameter to a result, None where there is none."""
     versions: list[Value] = []
     links: list[Eqn] = []
-    value = end
+    value: Atom | None = end
     while isinstance(value, Value) and value.type.shape:
         versions.append(value)
         if value is start:
-            return Chain(carry, versions[::-1], links[::-1]) if links else None
+            return Chain(versions[::-1], links[::-1]) if links else None
         eqn = producers.get(value)
         if eqn is None:
             return None
-        if isinstance(eqn.op, IndexUpdate | IndexAdd):
-            value = eqn.operands[0]
-        elif (
-            isinstance(eqn.op, Loop)
-            and not eqn.op.recompute  # it runs again, and starts from the older version
-            and value in eqn.results[: eqn.op.carries]
-        ):
-            value = eqn.operands[eqn.op.head + eqn.results.index(value)]
-        else:
-            return None
+        value = older_of(eqn, value)
         links.append(eqn)
+    return None
+
+
+def older_of(eqn: Eqn, value: Value) -> Atom | None:
+    """Return the operand of which a result is the next version, None where it is of none."""
+    op = eqn.op
+    if isinstance(op, IndexUpdate | IndexAdd):
+        return eqn.operands[0]
+    if runs_again(eqn):  # it starts from the older version
+        return None
+    number = eqn.results.index(value)
+    if isinstance(op, Loop) and number < op.carries:
+        return eqn.operands[op.head + number]
+    if isinstance(op, Cond):
+        found = {origin_of(branch, branch.results[number]) for branch in op.branches}
+        only = found.pop()
+        if only is not None and not found:
+            return eqn.operands[1 + only]
+    return None
+
+
+def origin_of(branch: Function, result: Atom) -> int | None:
+    """Return the parameter of which a result is the last version, or which it is."""
+    producers = {r: e for e in branch.eqns for r in e.results}
+    value: Atom | None = result
+    while isinstance(value, Value) and value.type.shape:
+        if value in branch.params:
+            return branch.params.index(value)
+        eqn = producers.get(value)
+        value = None if eqn is None else older_of(eqn, value)
     return None
 
 
@@ -83,16 +105,11 @@ def runs_again(eqn: Eqn) -> bool:
     return isinstance(eqn.op, Loop) and eqn.op.recompute
 
 
-def nested_links(op: Loop) -> set[Eqn]:
-    """Return the loops in a body that are links of a chain of an array that it carries."""
-    head = 1 if op.ranged else 0
-    producers = {r: e for e in op.body.eqns for r in e.results}
-    found: set[Eqn] = set()
-    for k in range(op.carries):
-        chain = chain_of(k, op.body.params[head + k], op.body.results[k], producers)
-        if chain is not None:
-            found |= {e for e in chain.links if isinstance(e.op, Loop)}
-    return found
+def nested_links(region: Function, arrays: Mapping[int, tuple[Value, Atom]]) -> set[Eqn]:
+    """Return the loops and branches in a region that are links of a chain of one of its arrays."""
+    producers = {r: e for e in region.eqns for r in e.results}
+    chains = [chain_of(param, after, producers) for param, after in arrays.values()]
+    return {e for c in chains if c is not None for e in c.links if e.op.regions}
 
 
 # ---- reading the last version --------------------------------------------------------------------
@@ -119,17 +136,13 @@ def settle(
     for eqn in eqns:
         eqn = _mapped(eqn, scope)
         for result in [r for r in eqn.results if r in wanted]:
-            k = eqn.results.index(result)
-            if _reads_last(eqn, k):
-                scope[result] = eqn.operands[_loop(eqn).head + k]
-                eqn = _without(eqn, k)
+            if _reads_last(eqn, result):
+                older = older_of(eqn, result)
+                assert older is not None
+                scope[result] = older
+                eqn = _without(eqn, result)
         made.append(eqn)
     return made, scope
-
-
-def _loop(eqn: Eqn) -> Loop:
-    assert isinstance(eqn.op, Loop)
-    return eqn.op
 
 
 def _mapped(eqn: Eqn, scope: Mapping[Value, Atom]) -> Eqn:
@@ -137,52 +150,66 @@ def _mapped(eqn: Eqn, scope: Mapping[Value, Atom]) -> Eqn:
     return eqn if operands == eqn.operands else Eqn(eqn.op, operands, eqn.results, eqn.provenance)
 
 
-def _reads_last(eqn: Eqn, k: int) -> bool:
-    """Whether all that a reversed loop reads of carry `k` is in its initial value."""
-    op = _loop(eqn)
-    start = op.body.params[(1 if op.ranged else 0) + k]
+def _reads_last(eqn: Eqn, result: Value) -> bool:
+    """Whether all that a reversed loop or branch reads of an array is in what it starts from."""
+    start = older_of(eqn, result)
+    if not isinstance(start, Value):
+        return False
     tracker = Tracker()
-    level = level_of(eqn, op)
-    known = inside(op, eqn.operands[op.head :], level.symbol, {})
-    versions = tracker.body(op.body.eqns, start, (level,), (), known)
-    results = [r for n, r in enumerate(op.body.results) if n != k]
-    if tracker.is_lost or any(r in versions for r in results):
+    versions = tracker.body([eqn], start, (), (), {})
+    if tracker.is_lost or any(r in versions for r in eqn.results if r is not result):
         return False
     writes = [a for a in tracker.accesses if a.writes]
     return all(is_untouched(a, writes, before=True) for a in tracker.accesses if not a.writes)
 
 
-def _without(eqn: Eqn, k: int) -> Eqn:
-    """Return a loop that captures what it carried at `k`, and does not write into it."""
-    op = _loop(eqn)
+def _without(eqn: Eqn, result: Value) -> Eqn:
+    """Return a loop or branch that reads an array, and does not write into it."""
+    op, number = eqn.op, eqn.results.index(result)
+    results = tuple([r for r in eqn.results if r is not result])
+    if isinstance(op, Cond):
+        branches = []
+        for branch in op.branches:
+            origin = origin_of(branch, branch.results[number])
+            assert origin is not None
+            eqns = _unwritten(branch, branch.params[origin], branch.results[number])
+            branches.append(branch.replace(eqns=eqns, results=_cut(branch.results, number)))
+        return Eqn(op.with_regions(branches), eqn.operands, results, eqn.provenance)
+    assert isinstance(op, Loop)
     head = 1 if op.ranged else 0
-    param = op.body.params[head + k]
-    chain = chain_of(k, param, op.body.results[k], {r: e for e in op.body.eqns for r in e.results})
-    assert chain is not None
-    after = dict(zip(chain.links, chain.versions[1:], strict=True))
-    scope: dict[Value, Atom] = {}
-    made: list[Eqn] = []
-    for original in op.body.eqns:
-        inner = _mapped(original, scope)
-        if original in after:
-            scope[after[original]] = param
-            if not isinstance(original.op, Loop):
-                continue
-            inner = _without(inner, original.results.index(after[original]))
-        made.append(inner)
-    params = [p for p in op.body.params if p is not param]
+    param = op.body.params[head + number]
     body = op.body.replace(
-        params=[*params, param],
-        eqns=made,
-        results=[r for n, r in enumerate(op.body.results) if n != k],
+        params=[*[p for p in op.body.params if p is not param], param],
+        eqns=_unwritten(op.body, param, op.body.results[number]),
+        results=_cut(op.body.results, number),
     )
-    operands = [a for n, a in enumerate(eqn.operands) if n != op.head + k]
     return Eqn(
         replace(op, body=body, carries=op.carries - 1),
-        (*operands, eqn.operands[op.head + k]),
-        tuple([r for n, r in enumerate(eqn.results) if n != k]),
+        (*_cut(eqn.operands, op.head + number), eqn.operands[op.head + number]),
+        results,
         eqn.provenance,
     )
 
 
-__all__ = ["Chain", "chain_of", "nested_links", "runs_again", "settle"]
+def _cut(values: Sequence[Atom], number: int) -> list[Atom]:
+    return [v for k, v in enumerate(values) if k != number]
+
+
+def _unwritten(region: Function, param: Value, end: Atom) -> list[Eqn]:
+    """Return the equations of a region without the writes into a parameter."""
+    chain = chain_of(param, end, {r: e for e in region.eqns for r in e.results})
+    after = {} if chain is None else dict(zip(chain.links, chain.versions[1:], strict=True))
+    scope: dict[Value, Atom] = {}
+    made: list[Eqn] = []
+    for original in region.eqns:
+        eqn = _mapped(original, scope)
+        if original in after:
+            scope[after[original]] = param
+            if not original.op.regions:
+                continue
+            eqn = _without(eqn, after[original])
+        made.append(eqn)
+    return made
+
+
+__all__ = ["Chain", "chain_of", "nested_links", "older_of", "runs_again", "settle"]

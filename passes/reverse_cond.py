@@ -1,9 +1,11 @@
 """The adjoint of a branch: a branch on the same predicate, on residuals that the forward returned.
 
-The forward cond gains results for what the adjoint of its branches reads (its residuals). Branches
-share them where the types agree; one that has fewer fills up with zeros. Operands are read where
-they are, views are taken again, and what a branch returns anyway is not returned twice. A running
-cotangent of an operand goes through the adjoint cond, so that a branch adds into it in place.
+The forward cond gains results for what the adjoint of its branches reads (`residuals`). Branches
+share them where the types agree; one that has fewer fills up with zeros. What has a size that only
+the branch knows is returned on a tape. Operands are read where they are, and what a branch returns
+anyway is not returned twice. A running cotangent of an operand goes through the adjoint cond, so
+that a branch adds into it in place. An array that branches write into, in a loop that restores it,
+is restored by them: the adjoint cond takes the last version and returns the one from before.
 
 Before::
 
@@ -46,33 +48,33 @@ After, by `reverse` with respect to `x`::
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..ir.binding import instantiated, mentioned, symbols_of
-from ..ir.builder import Builder, inherit
+from ..ir.binding import instantiated, symbols_of
+from ..ir.builder import Builder
 from ..ir.closing import Open, close_together, free_dims
 from ..ir.core import Atom, Eqn, Function, Provenance, Value
-from ..ir.op import Effect
 from ..ir.ops.cond import Cond
-from ..ir.types import ArrayType, Kind
+from ..ir.ops.tape import TapeNew
+from ..ir.types import ArrayType, Kind, is_tape, tape_of
 from ..tracer.array import TracedArray, wrap
 from ..tracer.state import Trace
-from .reverse_loop import nothing
+from .keeping import kept, nothing, replaced, settle_inside
+from .residuals import Body, Residuals
+from .restore import nested_links, origin_of
+from .undoing import Undoing
 
 if TYPE_CHECKING:
     from .reverse import Adjoint
 
 
 @dataclass
-class _Branch:
-    """A branch and its adjoint in one builder, before they are cut apart."""
+class _Branch(Body):
+    """A branch and its adjoint."""
 
-    primal: Function
-    builder: Builder
-    count: int
-    """How many of the builder's equations are primal."""
+    primal_function: Function
     scope: dict[Atom, Atom]
     seeds: dict[int, Value]
     """The cotangents of results that it reads, by the result's number."""
@@ -81,13 +83,10 @@ class _Branch:
     found: dict[int, Atom]
     """The cotangents of parameters; absent where none flows."""
 
-    @property
-    def params(self) -> list[Value]:
-        return self.builder.params
-
     def result(self, k: int) -> Atom:
         """Return a primal result among the builder's values."""
-        return self.scope.get(self.primal.results[k], self.primal.results[k])
+        result = self.primal_function.results[k]
+        return self.scope.get(result, result)
 
 
 def cond_vjp(
@@ -101,15 +100,17 @@ def cond_vjp(
     """Return the cotangents of a cond's operands; the forward cond in the builder is replaced."""
     op, trace = eqn.op, adjoint.trace
     assert isinstance(op, Cond)
+    is_linked = eqn in adjoint.links
     wanted = [j for j, a in enumerate(eqn.operands[1:]) if needs[1 + j] and a.type.is_inexact]
     running = _running(adjoint, eqn, wanted)
-    branches = [
-        _with_adjoint(trace, instantiated(b, op.dims), wanted, [*running], cts) for b in op.branches
-    ]
+    primal = [instantiated(b, op.dims) for b in op.branches]
+    origins = _origins(primal) if is_linked else {}
+    branches = [_with_adjoint(trace, b, wanted, [*running], cts, origins) for b in primal]
     flowing = [j for j in wanted if any(j in b.found for b in branches)]
-    if not flowing:
+    read = _residuals(branches, is_linked)
+    restored = list(read[0].body.arrays)
+    if not flowing and not restored:
         return [None] * len(operands)
-    read = [_Residuals(b) for b in branches]
     forward, places = _augment(trace.builder, eqn, op, scope, branches, read)
     outer = [a._atom for a in operands]
     opened: list[Open] = []
@@ -117,16 +118,21 @@ def cond_vjp(
         inside: dict[Atom, Atom] = dict(zip(branch.params, outer[1:], strict=True))
         inside.update({v: cts[k]._atom for k, v in branch.seeds.items()})
         inside.update({v: running[j]._atom for j, v in branch.running.items()})
-        inside.update({v: forward.results[n] for v, n in place.items()})
-        opened.append(_reversed(trace, branch, residuals, inside, flowing, running))
+        kept_values = {v: forward.results[n] for v, n in place.items()}
+        last = {k: forward.results[k] for k in restored}
+        opened.append(
+            _reversed(trace, branch, residuals, inside, kept_values, last, flowing, running)
+        )
     closed, captured, dims = close_together(opened)
     trace.builder.provenance = trace.fixed or eqn.provenance
     made = trace.builder.emit(Cond(tuple(closed), dims), [outer[0], *captured])
     answer: list[Any] = [None] * len(operands)
-    for j, ct in zip(flowing, made, strict=True):
+    for j, ct in zip(flowing, made, strict=False):
         answer[1 + j] = wrap(ct, Kind.ARRAY if ct.type.shape else Kind.SCALAR, trace)
         if j in running:
             del adjoint.cotangents[eqn.operands[1 + j]]  # type: ignore[arg-type]
+    for k, older in zip(restored, made[len(flowing) :], strict=True):
+        adjoint.undone[forward.results[k]] = older  # type: ignore[assignment]
     return answer
 
 
@@ -144,12 +150,24 @@ def _running(adjoint: Adjoint, eqn: Eqn, wanted: Sequence[int]) -> dict[int, Tra
     return found
 
 
+def _origins(branches: Sequence[Function]) -> dict[int, int]:
+    """Return the results that are an operand, written in place or as it is: result and operand."""
+    found: dict[int, int] = {}
+    for k, result in enumerate(branches[0].results):
+        origins = {origin_of(b, b.results[k]) for b in branches}
+        only = origins.pop()
+        if result.type.shape and only is not None and not origins and only not in found.values():
+            found[k] = only
+    return found
+
+
 def _with_adjoint(
     outer: Trace,
     primal: Function,
     wanted: Sequence[int],
     running: Sequence[int],
     cts: Sequence[Any],
+    origins: Mapping[int, int],
 ) -> _Branch:
     """Trace a branch and its adjoint."""
     from .reverse import Adjoint, active_values, inline_into
@@ -159,12 +177,14 @@ def _with_adjoint(
     seeds: dict[int, Value] = {}
     sums: dict[int, Value] = {}
     found: dict[int, Atom] = {}
+    arrays = {k: (primal.params[j], primal.results[k]) for k, j in origins.items()}
     with Trace(builder, outer) as trace:
         for p in primal.params:
             scope[p] = builder.param(Value(p.type, p.hint, p.cotangent_of, p.layout))
         inline_into(builder, primal, scope)
         count = len(builder.eqns)
-        adjoint = Adjoint(trace, active_values(primal, [primal.params[j] for j in wanted]))
+        active = active_values(primal, [primal.params[j] for j in wanted])
+        adjoint = Adjoint(trace, active, nested_links(primal, arrays))
         for j in running:
             param = primal.params[j]
             sums[j] = Value(param.type, None, scope[param])  # type: ignore[arg-type]
@@ -177,80 +197,46 @@ def _with_adjoint(
             adjoint.accumulate(after, wrap(seeds[k], Kind.ARRAY, trace))
         adjoint.sweep(primal.eqns, scope)
         count += adjoint.inserted
-        adjoint.settle(count)
         for j in wanted:
             param = primal.params[j]
             ct = adjoint.cotangents.get(param)
             if ct is not None and ct._atom is not sums.get(j):
                 adjoint._name(ct, scope[param])
                 found[j] = ct._atom
-    return _Branch(primal, builder, count, scope, seeds, sums, found)
+    branch = _Branch(
+        builder=builder,
+        params=builder.params,
+        primal=count,
+        results=list(found.values()),
+        arrays={k: (scope[p], scope.get(r, r)) for k, (p, r) in arrays.items()},  # type: ignore[misc]
+        changing=set(),
+        undone=adjoint.undone,
+        primal_function=primal,
+        scope=scope,
+        seeds=seeds,
+        running=sums,
+        found=found,
+    )
+    settle_inside(adjoint, branch)
+    return branch
 
 
-class _Residuals:
-    """The primal values that the adjoint equations of a branch read, and what is computed again."""
-
-    def __init__(self, branch: _Branch) -> None:
-        self.primal = branch.builder.eqns[: branch.count]
-        self.adjoint = branch.builder.eqns[branch.count :]
-        self.producers = {r: e for e in self.primal for r in e.results}
-        self.binders = {s: e for e in self.primal for s in e.op.binds}
-        self.saved: dict[Value, None] = {}
-        self._again: dict[Eqn, None] = {}
-        for eqn in self.adjoint:
-            for operand in eqn.operands:
-                self.need(operand)
-            self.sizes(eqn)
-        for result in branch.found.values():
-            self.need(result)
-
-    @property
-    def recomputed(self) -> list[Eqn]:
-        """What is computed again, in order."""
-        return [e for e in self.primal if e in self._again]
-
-    def need(self, atom: Atom) -> None:
-        eqn = self.producers.get(atom) if isinstance(atom, Value) else None
-        if eqn is None:
-            return
-        ragged = not symbols_of(atom.type).isdisjoint(self.binders)
-        if eqn.op.effect is not Effect.ORDERED and (ragged or self.is_cheap(eqn)):
-            self.again(eqn)
-        else:
-            self.saved.setdefault(atom)  # type: ignore[arg-type]
-
-    def is_cheap(self, eqn: Eqn) -> bool:
-        """Whether a value is computed again whatever its size: a view, a constant, a position."""
-        op = eqn.op
-        if op.regions:
-            return False
-        if op.is_view and len(eqn.results) == 1 and eqn.results[0].type.shape:
-            return True
-        return not any(isinstance(a, Value) for a in eqn.operands) or self.is_position(eqn)
-
-    def is_position(self, eqn: Eqn) -> bool:
-        """Whether a value is integer arithmetic on operands, such as `i - 1`."""
-        if not eqn.op.is_elementwise or any(
-            a.type.shape or a.type.dtype.kind not in "iu" for a in (*eqn.operands, *eqn.results)
-        ):
-            return False
-        made = [self.producers.get(a) for a in eqn.operands if isinstance(a, Value)]
-        return all(e is None or self.is_position(e) for e in made)
-
-    def again(self, eqn: Eqn) -> None:
-        if eqn in self._again:
-            return
-        self._again[eqn] = None
-        for operand in eqn.operands:
-            self.need(operand)
-        self.sizes(eqn)
-
-    def sizes(self, eqn: Eqn) -> None:
-        """Compute again what binds the sizes that an equation mentions."""
-        for symbol in mentioned(eqn):
-            binder = self.binders.get(symbol)
-            if binder is not None and binder.op.effect is not Effect.ORDERED:
-                self.again(binder)
+def _residuals(branches: Sequence[_Branch], is_linked: bool) -> list[Residuals]:
+    """Return what the branches' adjoints read; they restore what all of them can restore."""
+    while True:
+        found = [Residuals(b, is_linked) for b in branches]
+        common = {
+            k
+            for k in branches[0].arrays
+            if all(
+                k in r.chains or b.arrays[k][0] is b.arrays[k][1]
+                for b, r in zip(branches, found, strict=True)
+            )
+        }
+        if len(common) == len(branches[0].arrays):
+            return found
+        for branch in branches:
+            branch.arrays = {k: a for k, a in branch.arrays.items() if k in common}
 
 
 def _augment(
@@ -259,7 +245,7 @@ def _augment(
     op: Cond,
     scope: dict[Atom, Atom],
     branches: Sequence[_Branch],
-    read: Sequence[_Residuals],
+    read: Sequence[Residuals],
 ) -> tuple[Eqn, list[dict[Value, int]]]:
     """Replace the forward cond in the builder by one that returns the residuals too.
 
@@ -269,7 +255,7 @@ def _augment(
         The cond, and for each branch its residuals with the numbers of their results.
     """
     first = scope[eqn.results[0]]
-    position = next(k for k, e in enumerate(builder.eqns) if e.results and e.results[0] is first)
+    position = next(k for k, e in enumerate(builder.eqns) if first in e.results)
     current = builder.eqns[position]
     old = current.op
     assert isinstance(old, Cond)
@@ -278,7 +264,6 @@ def _augment(
     types: list[ArrayType] = []
     hints: list[str | None] = []
     for branch, residuals in zip(branches, read, strict=True):
-        _check_sizes(eqn, branch, residuals)
         returned = {branch.result(k): k for k in range(len(eqn.results))}
         place: dict[Value, int] = {}
         used: Counter[ArrayType] = Counter()
@@ -286,18 +271,19 @@ def _augment(
             if value in returned:
                 place[value] = returned[value]
                 continue
-            known = [n for n, t in enumerate(types) if t == value.type]
-            if used[value.type] == len(known):
+            type = tape_of(value.type) if _is_pushed(branch, value) else value.type
+            known = [n for n, t in enumerate(types) if t == type]
+            if used[type] == len(known):
                 known.append(len(types))
-                types.append(value.type)
+                types.append(type)
                 hints.append(value.hint)
-            place[value] = plain + known[used[value.type]]
-            used[value.type] += 1
+            place[value] = plain + known[used[type]]
+            used[type] += 1
         places.append(place)
     is_first = old is op  # else it returns residuals for an equal cond already
     opened = [
-        _with_residuals(old, b, branch, place, types, is_first, current.provenance)
-        for b, (branch, place) in enumerate(zip(branches, places, strict=True))
+        _with_residuals(old, b, branch, residuals, place, types, is_first, current.provenance)
+        for b, (branch, residuals, place) in enumerate(zip(branches, read, places, strict=True))
     ]
     closed, captured, dims = close_together(opened)
     assert not captured
@@ -310,93 +296,85 @@ def _augment(
     return forward, places
 
 
+def _is_pushed(branch: _Branch, value: Value) -> bool:
+    """Whether only the branch knows the size of a residual, which is returned on a tape then."""
+    return bool(symbols_of(value.type) - free_dims(branch.primal_function, ()))
+
+
 def _with_residuals(
     op: Cond,
     number: int,
     branch: _Branch,
-    place: dict[Value, int],
+    residuals: Residuals,
+    place: Mapping[Value, int],
     types: Sequence[ArrayType],
     is_first: bool,
     provenance: Provenance,
 ) -> Open:
     """Return a forward branch that also returns its residuals, and zeros for those of others."""
-    builder = Builder()
     old = instantiated(op.branches[number], op.dims)
-    eqns = branch.builder.eqns[: branch.count]
-    renamed: dict[Atom, Atom] = {}
+    plain = len(old.results)
+    own = [v for v in residuals.saved if place[v] >= plain]
+    starts = {v: Value(tape_of(v.type)) for v in own if _is_pushed(branch, v)}
+    empty = [Eqn(TapeNew(t.type.dtype), (), (t,), provenance) for t in starts.values()]
+    stacked = [v for v in own if v not in starts]
+    eqns, tapes, _ = kept(residuals, [], starts, provenance)
+    saved: dict[int, Atom] = {place[v]: v for v in stacked}
+    saved.update({place[v]: t for v, t in zip(starts, tapes, strict=True)})
+    params: list[Value]
+    results: list[Atom]
+    before: list[Eqn] = []
     if is_first:
-        params = branch.params
-        results = [branch.result(k) for k in range(len(branch.primal.results))]
+        params, results = branch.params, [branch.result(k) for k in range(plain)]
     else:
-        params, results = list(old.params), list(old.results)
-        renamed.update(zip(branch.params, params, strict=True))
-        builder.eqns.extend(old.eqns)
-    for eqn in eqns:
-        operands = tuple([renamed.get(a, a) for a in eqn.operands])
-        builder.eqns.append(Eqn(eqn.op, operands, eqn.results, eqn.provenance))
-    saved: dict[int, Atom] = {n: renamed.get(v, v) for v, n in place.items()}
+        renamed: dict[Atom, Atom] = dict(zip(branch.params, old.params, strict=True))
+        eqns = replaced(eqns, renamed)
+        saved = {n: renamed.get(v, v) for n, v in saved.items()}
+        params, results, before = list(old.params), list(old.results), list(old.eqns)
+    builder = Builder()
+    builder.eqns.extend([*empty, *before, *eqns])
     with Trace(builder, None) as trace:
         trace.fixed = provenance
-        for k, type in enumerate(types, len(old.results)):
+        for k, type in enumerate(types, plain):
             results.append(saved[k] if k in saved else nothing(type, trace))
     return Open(old.name, params, builder.eqns, results, old.param_kinds)
-
-
-def _check_sizes(eqn: Eqn, branch: _Branch, residuals: _Residuals) -> None:
-    """Raise where a residual has a size that only the branch knows.
-
-    Raises
-    ------
-    DifferentiationError
-    """
-    from .reverse import no_rule
-
-    known = free_dims(branch.primal, ())
-    for value in residuals.saved:
-        if symbols_of(value.type) - known:
-            raise no_rule(
-                eqn.op,
-                eqn.provenance,
-                "a loop inside a branch runs as often as only the branch knows, and as it prints "
-                "it is not run again for its derivative",
-            )
 
 
 def _reversed(
     outer: Trace,
     branch: _Branch,
-    residuals: _Residuals,
+    residuals: Residuals,
     inside: dict[Atom, Atom],
+    kept_values: Mapping[Value, Value],
+    last: Mapping[int, Value],
     flowing: Sequence[int],
-    running: dict[int, TracedArray],
+    running: Mapping[int, TracedArray],
 ) -> Open:
     """Return a branch of the adjoint cond, on values of outside."""
     builder = Builder()
+    tapes = {v: t for v, t in kept_values.items() if is_tape(t.type) and t.type != v.type}
+    inside.update({v: a for v, a in kept_values.items() if v not in tapes})
+    for k, value in last.items():
+        param, _ = branch.arrays[k]
+        if k in residuals.chains:
+            inside.pop(param)
+        else:
+            inside[param] = value  # the branch has left it as it was
     with Trace(builder, outer) as trace:
         trace.fixed = outer.fixed
-        for eqn in (*residuals.recomputed, *residuals.adjoint):
-            builder.provenance = eqn.provenance.as_derived("vjp")
-            operands = tuple([inside.get(a, a) for a in eqn.operands])
-            made: tuple[Atom, ...]
-            if eqn.op.regions:
-                # Its results keep their identity: a nested loop's may be named by others.
-                fresh = tuple([Value(r.type, r.hint) for r in eqn.results])
-                made = builder.add(Eqn(eqn.op, operands, fresh, builder.provenance))
-            else:
-                made = builder.emit(eqn.op, operands)
-            for old, new in zip(eqn.results, made, strict=True):
-                inside[old] = new
-                inherit(old, new)
+        mine = {k: v for k, v in last.items() if k in residuals.chains}
+        undoing = Undoing(builder, residuals, inside, mine, {}, tapes)
+        undoing.run()
         results: list[Atom] = []
         for j in flowing:
             if j in branch.found:
-                results.append(inside.get(branch.found[j], branch.found[j]))
+                results.append(undoing.value(branch.found[j]))
             elif j in running:
                 results.append(running[j]._atom)
             else:
-                type = branch.primal.params[j].type
-                results.append(nothing(type, trace))
-    return Open(branch.primal.name, [], builder.eqns, results)
+                results.append(nothing(branch.params[j].type, trace))
+        results += [undoing.value(branch.arrays[k][0]) for k in last]
+    return Open(branch.primal_function.name, [], builder.eqns, results)
 
 
 __all__ = ["cond_vjp"]

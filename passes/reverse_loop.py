@@ -49,26 +49,23 @@ After, by `reverse` with respect to both parameters::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.binding import instantiated, symbols_of
 from ..ir.builder import Builder
 from ..ir.closing import close, region_dims
-from ..ir.core import Atom, Eqn, Function, Literal, Value
-from ..ir.dims import Dim, Symbol, symbols
+from ..ir.core import Atom, Eqn, Literal, Value
+from ..ir.dims import Symbol
 from ..ir.ops.control import INDEX, Loop
 from ..ir.ops.elementwise import add, floor_divide, multiply, subtract
-from ..ir.ops.shape import Copy
 from ..ir.ops.tape import TapeNew, TapePush
-from ..ir.types import ArrayType, Kind, is_tape, tape_of
+from ..ir.types import ArrayType, Kind, is_tape
 from ..tracer.array import TracedArray, wrap
-from ..tracer.functions.create import zeros
 from ..tracer.state import Trace
 from .footprints import level_of
-from .residuals import Body, Residuals, find_chains
+from .keeping import ForwardLoop, LoopBody, nothing, settle_inside, with_outer_dims
+from .residuals import Residuals
 from .restore import nested_links
 from .undoing import Undoing, row
 
@@ -90,41 +87,16 @@ def loop_vjp(
     """
     op = eqn.op
     assert isinstance(op, Loop)
-    op = _with_outer_dims(op)
+    op = with_outer_dims(op)
     carries, captured = _active(op, needs, cts)
     if not carries and not captured and eqn not in adjoint.links:
         return [None] * len(operands)
     body = _adjoint_body(adjoint.trace, op, carries, captured, cts)
     residuals = Residuals(body, eqn in adjoint.links, level_of(eqn, op))
-    forward = _Forward(adjoint.trace.builder, eqn, op, scope, residuals)
+    forward = ForwardLoop(adjoint.trace.builder, eqn, op, scope, residuals, body)
     adjoint.inserted += forward.inserted
-    return _Reversed(adjoint, eqn, op, forward, operands, residuals, carries, captured).run(cts)
-
-
-def _with_outer_dims(op: Loop) -> Loop:
-    """Return a loop whose regions name the sizes of outside as the function around it does."""
-    head = 1 if op.ranged else 0
-    binding = {s: d for s, d in zip(op.body.dims[head:], op.dims, strict=True) if d != Dim.of(s)}
-    if not binding:
-        return op
-    return replace(
-        op,
-        body=_renamed(op.body, binding, head),
-        test=None if op.test is None else _renamed(op.test, binding, head),
-        dims=tuple(map(Dim.of, _outer_symbols(op.dims))),
-    )
-
-
-def _renamed(region: Function, binding: dict[Symbol, Any], head: int) -> Function:
-    """Return a region with sizes of outside replaced; it binds the symbols of these."""
-    own = region.dims[:head]
-    outer = [binding.get(s, Dim.of(s)) for s in region.dims[head:]]
-    made = instantiated(region, [*map(Dim.of, own), *outer])
-    return made.replace(dims=(*own, *_outer_symbols(outer)))
-
-
-def _outer_symbols(dims: Sequence[Any]) -> list[Symbol]:
-    return sorted({s for d in dims for s in symbols(d)}, key=lambda s: s.number)
+    reversed = _Reversed(adjoint, eqn, op, forward, operands, residuals, body, carries, captured)
+    return reversed.run(cts)
 
 
 def _active(op: Loop, needs: Sequence[bool], cts: Sequence[Any]) -> tuple[list[int], list[int]]:
@@ -168,7 +140,7 @@ def _in(atom: Atom, values: set[Value]) -> bool:
 
 def _adjoint_body(
     outer: Trace, op: Loop, carries: list[int], captured: list[int], cts: Sequence[Any]
-) -> Body:
+) -> LoopBody:
     from .reverse import Adjoint, active_values, inline_into
 
     builder = Builder()
@@ -181,7 +153,8 @@ def _adjoint_body(
         inline_into(builder, body, scope)
         primal = len(builder.eqns)
         wanted = [body.params[index + k] for k in (*carries, *captured)]
-        adjoint = Adjoint(trace, active_values(body, wanted), links=nested_links(op))
+        arrays = {k: (body.params[index + k], body.results[k]) for k in range(op.carries)}
+        adjoint = Adjoint(trace, active_values(body, wanted), nested_links(body, arrays))
         running = []
         for k in captured:
             param = body.params[index + k]
@@ -213,196 +186,22 @@ def _adjoint_body(
             results.append(nothing(p.type, trace) if ct is None else ct._atom)
             if ct is not None:
                 adjoint._name(ct, scope[p])
-    found = Body(
-        op,
-        builder,
-        [scope[p] for p in body.params],  # type: ignore[misc]
-        primal,
-        carried,
-        running,
-        outputs,
-        results,
-        [scope.get(r, r) for r in body.results],
-        adjoint.undone,
+    params = [scope[p] for p in body.params]
+    found = LoopBody(
+        builder=builder,
+        params=params,  # type: ignore[arg-type]
+        primal=primal,
+        results=results,
+        arrays={k: (scope[p], scope.get(r, r)) for k, (p, r) in arrays.items()},  # type: ignore[misc]
+        changing=set(params[index : index + op.carries]),  # type: ignore[arg-type]
+        undone=adjoint.undone,
+        after=[scope.get(r, r) for r in body.results],
+        carried=carried,
+        running=running,
+        outputs=outputs,
     )
-    chains = find_chains(found, {r: e for e in builder.eqns[:primal] for r in e.results})
-    adjoint.settle(
-        primal, {found.undone[v] for c in chains.values() for v in c.versions if v in found.undone}
-    )
-    found.undone = adjoint.undone
+    settle_inside(adjoint, found)
     return found
-
-
-def nothing(type: ArrayType, trace: Trace) -> Atom:
-    """Return the cotangent of what nothing depends on: zeros, or an empty tape."""
-    if is_tape(type):
-        return trace.builder.one(TapeNew(type.dtype))
-    return zeros(type.shape, type.dtype)._atom  # type: ignore[no-any-return]
-
-
-# ---- the forward loop ----------------------------------------------------------------------------
-
-
-class _Forward:
-    """The forward loop, replaced in the builder by one that stacks or pushes the residuals.
-
-    Its body is the primal part of the adjoint body, where the sweep has made inner loops keep
-    theirs. `stacks` and `tapes` hold what keeps each residual, as values outside of the loop.
-    """
-
-    def __init__(
-        self, builder: Builder, eqn: Eqn, op: Loop, scope: dict[Atom, Atom], residuals: Residuals
-    ) -> None:
-        self.op = op
-        self.provenance = eqn.provenance
-        body = residuals.body
-        stacked = [v for v in residuals.saved if self._is_stacked(v)]
-        pushed = [v for v in residuals.saved if v not in set(stacked)]
-        first = scope[eqn.results[0]]
-        self.position = next(k for k, e in enumerate(builder.eqns) if first in e.results)
-        current = builder.eqns[self.position]
-        old = current.op
-        assert isinstance(old, Loop)
-        is_first = old.body in eqn.op.regions
-        old = op if is_first else _with_outer_dims(old)
-        head = body.head
-        renamed: dict[Atom, Atom] = {}
-        if not is_first:  # it keeps residuals for an equal loop already
-            params = [*old.body.params[: head + op.carries], *old.body.params[head + old.carries :]]
-            renamed = dict(zip(body.params, params, strict=True))
-        eqns, results = self._primal(residuals, stacked, pushed, renamed)
-        if is_first:
-            base, before = op.body, []
-            carried, captured = body.params[: head + op.carries], body.params[head + op.carries :]
-            plain = [*body.after]
-        else:
-            base, before = old.body, list(old.body.eqns)
-            carried = list(old.body.params[: head + old.carries])
-            captured = list(old.body.params[head + old.carries :])
-            plain = list(old.body.results)
-        params = [*carried, *self.tape_params, *captured]
-        function = Function(
-            base.name,
-            params,
-            [*before, *eqns],
-            [
-                *plain[: old.carries],
-                *self.tape_results,
-                *plain[old.carries :],
-                *results,
-            ],
-            dims=base.dims,
-        )
-        made = self._loop(builder, old, current, function, stacked, pushed)
-        self.eqn = made
-
-    def _is_stacked(self, value: Value) -> bool:
-        """Whether it is known before the loop how much is kept of a residual."""
-        op = self.op
-        if (
-            is_tape(value.type)
-            or op.test is not None
-            or not (op.ranged or isinstance(op.trips, int))
-        ):
-            return False
-        known = set(op.body.dims[1:] if op.ranged else op.body.dims)
-        return symbols_of(value.type) <= known
-
-    def _primal(
-        self,
-        residuals: Residuals,
-        stacked: Sequence[Value],
-        pushed: Sequence[Value],
-        renamed: dict[Atom, Atom],
-    ) -> tuple[list[Eqn], list[Atom]]:
-        """Return the equations of the body with the residuals kept, and the stacked outputs."""
-        self.tape_params = [Value(tape_of(v.type)) for v in pushed]
-        self.tape_results: list[Value] = []
-        pushes: dict[Value, Eqn] = {}
-        for value, param in zip(pushed, self.tape_params, strict=True):
-            result = Value(param.type)
-            self.tape_results.append(result)
-            at = residuals.producers.get(value)
-            pushes[value] = Eqn(
-                TapePush(), (param, value), (result,), at.provenance if at else self.provenance
-            )
-        copies: dict[Value, Eqn] = {}
-        for value in stacked:
-            made = residuals.producers.get(value)
-            if made is not None and made.op.is_view and value.type.shape:
-                layouts = Copy().layouts([value.type], [value.layout])
-                kept = Value(value.type, value.hint, None, layouts[0] if layouts else None)
-                copies[value] = Eqn(Copy(), (value,), (kept,), made.provenance)
-        order: list[Eqn] = []
-        added = sorted(residuals.added, key=lambda pair: pair[0])
-        for place, primal in enumerate([*residuals.primal, None]):
-            while added and added[0][0] == place:
-                order.append(added.pop(0)[1])
-            if primal is not None:
-                order.append(primal)
-        eqns = [pushes[v] for v in pushed if v not in residuals.producers]
-        for one in order:
-            eqns.append(one)
-            for result in one.results:
-                eqns += [d[result] for d in (pushes, copies) if result in d]
-        if renamed:
-            eqns = [
-                Eqn(e.op, tuple([renamed.get(a, a) for a in e.operands]), e.results, e.provenance)
-                for e in eqns
-            ]
-        outputs = [copies[v].results[0] if v in copies else renamed.get(v, v) for v in stacked]
-        return eqns, outputs
-
-    def _loop(
-        self,
-        builder: Builder,
-        old: Loop,
-        current: Eqn,
-        function: Function,
-        stacked: Sequence[Value],
-        pushed: Sequence[Value],
-    ) -> Eqn:
-        """Put the new loop in the place of the old one."""
-        starts = [Value(p.type) for p in self.tape_params]
-        new = replace(
-            old,
-            body=function,
-            test=None if old.test is None else _with_tapes(old.test, old, self.tape_params),
-            carries=old.carries + len(starts),
-            counts=old.counts or old.test is not None,
-        )
-        cut = old.head + old.carries
-        operands = (*current.operands[:cut], *starts, *current.operands[cut:])
-        types = new.infer(*[a.type for a in operands])
-        last = len(current.results) - (1 if old.counts else 0)
-        tapes = [Value(p.type) for p in self.tape_params]
-        stacks = [Value(t) for t in types[last + len(tapes) : last + len(tapes) + len(stacked)]]
-        for value, residual in zip(stacks, stacked, strict=True):
-            value.hint = f"{residual.hint}s" if residual.hint else None
-        count = [current.results[-1]] if old.counts else [Value(types[-1])] if new.counts else []
-        results = (
-            *current.results[: old.carries],
-            *tapes,
-            *current.results[old.carries : last],
-            *stacks,
-            *count,
-        )
-        made = Eqn(new, operands, results, current.provenance)
-        empty = [Eqn(TapeNew(v.type.dtype), (), (v,), current.provenance) for v in starts]
-        builder.eqns[self.position : self.position + 1] = [*empty, made]
-        self.inserted = len(empty)
-        for value in results:
-            builder.producers[value] = made
-        self.stacks = dict(zip(stacked, stacks, strict=True))
-        self.tapes = dict(zip(pushed, tapes, strict=True))
-        return made
-
-
-def _with_tapes(test: Function, old: Loop, tapes: Sequence[Value]) -> Function:
-    """Return the test of a loop that carries tapes too."""
-    cut = (1 if old.ranged else 0) + old.carries
-    params = [*test.params[:cut], *[Value(t.type) for t in tapes], *test.params[cut:]]
-    return test.replace(params=params)
 
 
 # ---- the reversed loop ---------------------------------------------------------------------------
@@ -416,9 +215,10 @@ class _Reversed:
         adjoint: Adjoint,
         eqn: Eqn,
         op: Loop,
-        forward: _Forward,
+        forward: ForwardLoop,
         operands: Sequence[TracedArray],
         residuals: Residuals,
+        body: LoopBody,
         carries: list[int],
         captured: list[int],
     ) -> None:
@@ -428,12 +228,13 @@ class _Reversed:
         self.forward = forward
         self.outside = [a._atom for a in operands]
         self.residuals = residuals
+        self.body = body
         self.carries = carries
         self.captured = captured
 
     def run(self, cts: Sequence[Any]) -> list[Any]:
         """Return the cotangents of the loop's operands."""
-        op, trace, body = self.op, self.adjoint.trace, self.residuals.body
+        op, trace, body = self.op, self.adjoint.trace, self.body
         provenance = trace.fixed or self.forward.eqn.provenance
         lo, hi, step = self._range()
         builder = Builder()
@@ -446,8 +247,9 @@ class _Reversed:
             scope: dict[Atom, Atom] = {}
             if op.ranged:
                 scope[body.params[0]] = index
-            for k in range(op.carries, len(body.params) - body.head):
-                scope[body.params[body.head + k]] = self.outside[op.head + k]
+            head = 1 if op.ranged else 0
+            for k in range(op.carries, len(body.params) - head):
+                scope[body.params[head + k]] = self.outside[op.head + k]
             for value in (*body.carried, *body.running):
                 scope[value] = builder.param(Value(value.type, value.hint, value.cotangent_of))
             last = {
@@ -492,7 +294,7 @@ class _Reversed:
     def _inits(self, cts: Sequence[Any]) -> list[Atom]:
         trace, op = self.adjoint.trace, self.op
         inits = [
-            cts[k]._atom if cts[k] is not None else nothing(op.body.results[k].type, trace)
+            cts[k]._atom if cts[k] is not None else _start(op.body.results[k].type, trace)
             for k in self.carries
         ]
         self.taken = self._running()
@@ -547,6 +349,11 @@ class _Reversed:
         builder = self.adjoint.trace.builder
         done = builder.one(multiply, forward.results[-1], step)
         return lo, builder.one(add, lo, done), step
+
+
+def _start(type: ArrayType, trace: Trace) -> Atom:
+    """Return what a cotangent starts from: a tape that was popped from is pushed on."""
+    return trace.builder.one(TapeNew(type.dtype)) if is_tape(type) else nothing(type, trace)
 
 
 def _position(builder: Builder, index: Value, lo: Atom, step: Atom) -> Atom:

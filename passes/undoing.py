@@ -16,7 +16,6 @@ from ..ir.closing import duplicate
 from ..ir.core import Atom, Eqn, Value
 from ..ir.dims import Symbol
 from ..ir.errors import VerificationError
-from ..ir.ops.control import Loop
 from ..ir.ops.dynamic import AsSize
 from ..ir.ops.index import AT, Index, IndexUpdate, Item, Span
 from ..ir.ops.tape import TapePop
@@ -169,13 +168,13 @@ class Undoing:
         Raises
         ------
         VerificationError
-            Where a loop has not been undone yet: what reads the version should have been saved.
+            Where a loop or branch has not been undone yet: what reads it should have been saved.
         """
         versions = self.versions[k]
         while number not in versions:
             oldest = min(versions)
             link = self.residuals.chains[k].links[oldest - 1]
-            if isinstance(link.op, Loop):
+            if link.op.regions:
                 raise VerificationError("internal error: an array is read before it is restored")
             self.flush(k, oldest)
             if oldest - 1 in versions:  # what was read has done it

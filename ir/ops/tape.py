@@ -77,13 +77,28 @@ class Tape:
         return made
 
 
+class Zeros:
+    """A tape of zeros without end: the cotangent of a tape of which nothing that is read counts."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
+
+    def pop(self, shape: tuple[int, ...] = ()) -> Any:
+        """Return zeros, or another such tape."""
+        if self.dtype.kind == "V":
+            return Zeros(self.dtype[0])
+        return np.zeros(shape, self.dtype)[()]
+
+
 def fork(tape: Any) -> Any:
     """Return a tape of any kind to pop from, with those that it holds."""
     if isinstance(tape, Tape):
         return tape.fork()
     if isinstance(tape, list):
         return [fork(t) if isinstance(t, Tape | list | array.array) else t for t in tape]
-    return tape[:]
+    return tape if isinstance(tape, Zeros) else tape[:]
 
 
 def new_tape(dtype: np.dtype) -> Any:
@@ -108,19 +123,22 @@ def maker(dtype: np.dtype) -> tuple[Callable[..., Any], Any]:
 
 @dataclass(frozen=True)
 class TapeNew(Op):
-    """An empty tape; each evaluation makes one of its own."""
+    """An empty tape, or one of zeros without end; each evaluation makes one of its own."""
 
     name = "tape_new"
     makes_new = True
     dtype: np.dtype
+    zeros: bool = False
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return (ArrayType(self.dtype, ()),)
 
     def evaluate(self, *operands: Array) -> Any:
-        return Content(None, None)
+        return Content(None, self.dtype[0] if self.zeros else None)
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        if self.zeros:
+            return f"{emitter.bind(Zeros, 'Zeros')}({emitter.bind(self.dtype[0], 'dtype')})"
         make, argument = maker(self.dtype)
         text = emitter.bind(make, make.__name__)
         if argument is None:
@@ -130,10 +148,29 @@ class TapeNew(Op):
 
 @dataclass(frozen=True)
 class Content:
-    """What the reference interpreter takes for a tape: never changed, so that order is checked."""
+    """What the reference interpreter takes for a tape: never changed, so that order is checked.
+
+    Without `rest` it is empty, and `last` is the dtype of zeros without end, if it is that.
+    """
 
     rest: Content | None
     last: Any
+
+    def popped(self, shape: tuple[int, ...]) -> tuple[Content, Any]:
+        """Return the tape without its last value, and that.
+
+        Raises
+        ------
+        IndexError
+            Where there is none.
+        """
+        if self.rest is not None:
+            return self.rest, self.last
+        if self.last is None:
+            raise IndexError("pop from an empty tape")
+        if self.last.kind == "V":
+            return self, Content(None, self.last[0])
+        return self, np.zeros(shape, self.last)[()]
 
 
 @dataclass(frozen=True)
@@ -187,9 +224,7 @@ class TapePop(Op):
 
     def evaluate(self, *operands: Array) -> Any:
         (tape,) = operands
-        if tape.rest is None:
-            raise IndexError("pop from an empty tape")
-        return tape.rest, tape.last
+        return tape.popped(self.shape)
 
     def vjp(
         self,
@@ -203,7 +238,7 @@ class TapePop(Op):
             tape = operands[0].__pullback_apply__(TapeNew(operands[0].dtype), ())
         if isinstance(value, Zero):
             if is_tape(value.type):
-                value = operands[0].__pullback_apply__(TapeNew(value.type.dtype), ())
+                value = operands[0].__pullback_apply__(TapeNew(value.type.dtype, True), ())
             else:
                 value = value.instantiate()
         return [apply(TapePush(), tape, value)]

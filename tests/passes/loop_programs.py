@@ -56,10 +56,10 @@ class Statement:
     """One statement: writes into `A` or `x`, computes `s`, or is a loop of statements."""
 
     def __init__(self, rng: np.random.Generator, depth: int) -> None:
-        choices = 14 if depth < 3 else 11
+        choices = 16 if depth < 3 else 11
         self.kind = int(rng.integers(choices))
         self.numbers = [int(k) for k in rng.integers(0, 10_000, 6)]
-        self.body = Block(rng, depth + 1) if self.kind >= 11 else None
+        self.bodies = [Block(rng, depth + 1) for _ in range((self.kind >= 11) + (self.kind >= 14))]
 
     def run(self, state: State, indices: Sequence[Any], fori: ForiLoop) -> State:
         """Return the state after the statement; arrays are written in place."""
@@ -94,17 +94,28 @@ class Statement:
             case 10:
                 A[i, j] = smooth(e, A[i, j], x[k])
                 A[i, j] *= 0.7
-            case _:
+            case 11 | 12 | 13:
                 A, x, s = self.loop((A, x, s), indices, fori)
+            case _:
+                A, x, s = self.branch((A, x, s), i, indices, fori)
         return A, x, s
 
     def loop(self, state: State, indices: Sequence[Any], fori: ForiLoop) -> State:
         a, b, *_ = self.numbers
         i = indices[a % len(indices)]
         low, high = ((0, i), (i, N), (i + 1, N), (0, N), (1, i + 1), (2, 2))[b % 6]
-        assert self.body is not None
-        body = self.body
+        (body,) = self.bodies
         return fori(low, high, lambda k, v: body.run(v, (*indices, k), fori), state)  # type: ignore[no-any-return]
+
+    def branch(self, state: State, i: Any, indices: Sequence[Any], fori: ForiLoop) -> State:
+        yes, no = self.bodies
+        test = (state[1][i] > 0.1, i > 1, i % 2 == 0)[self.numbers[1] % 3]
+        return pb.cond(  # type: ignore[no-any-return]
+            test,
+            lambda *v: yes.run(v, indices, fori),  # type: ignore[arg-type]
+            lambda *v: no.run(v, indices, fori) if self.numbers[2] % 3 else v,  # type: ignore[arg-type]
+            *state,
+        )
 
 
 class Block:

@@ -49,10 +49,8 @@ def check(function: Function) -> Function:
 
 
 @pytest.mark.parametrize("index", PARTS, ids=str)
-@pytest.mark.parametrize("axes", itertools.permutations((-3, -2, -1)), ids=str)
+@pytest.mark.parametrize("axes", list(itertools.permutations((-3, -2, -1)))[1:], ids=str)
 def test_a_part_of_a_transposed_array(axes: tuple[int, ...], index: Index_) -> None:
-    if axes == (-3, -2, -1):
-        return
     found = check(part(Transpose(axes), index))
     assert isinstance(found.eqns[0].op, Index)
     assert found.eqns[0].operands[0] is found.params[0]
@@ -64,7 +62,7 @@ def test_a_part_of_a_transposed_array(axes: tuple[int, ...], index: Index_) -> N
         ((Span(1, 2, 1), Span(1, 3, 1), Span(6, 4, -2)), (1, Span(0, 2, 1), -1)),
         ((AT, Span(0, 5, 1), Span(1, 4, 1)), (AT, Span(1, 2, 2))),
         ((1, Span(0, 5, 1), Span(0, 8, 1)), (AT, AT)),
-        ((Span(1, 2, 1), 3), (-1, Span(7, 3, -2))),
+        ((Span(1, 2, 1), 3), (-1, Span(1, 2, -1))),
     ],
 )
 def test_a_part_of_a_part(outer: Index_, inner: Index_) -> None:
