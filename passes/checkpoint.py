@@ -56,7 +56,7 @@ from .held import Bytes, held, held_by, most_trips, per_iteration
 from .reverse import active_values, reverse
 from .reverse_loop import active_operands
 from .schedule import Costs, Split, choose, shortest, smallest
-from .segments import Chunks, split_loop, why_whole
+from .segments import Chunks, is_fixed, split_loop, why_whole
 
 _UNLIMITED = 2**40
 
@@ -259,37 +259,45 @@ class _Part:
         costs = _costs(self.eqn, op, self.needs)
         if not isfinite(costs.step + costs.fixed):
             return inf
-        trips = most_trips(self.eqn, op)
-        if isinstance(op.trips, int) and op.test is None:
-            least = smallest(op.trips, costs)
-            self.how = choose(op.trips, costs, share)
-            if self.how is not None:
-                self.report = [self._split_kept(self.how, costs, op.trips), *self.report]
-            return inf if least is None else costs.of(least)
-        if isfinite(trips):
-            split = shortest(int(trips), costs)
-            if split is not None and costs.of(split) <= share:
-                most = -(-int(trips) // split.length)
-                self.how = Chunks(split.length, most, is_checked=False)
-                self.report = [self._split_kept(split, costs, None), *self.report]
-            return inf if split is None else costs.of(split)
-        length = int((share / 2 - costs.fixed) // costs.step) if costs.step else _UNLIMITED
-        rest = share - costs.fixed - length * costs.step
-        most = int(rest // costs.state) if costs.state else _UNLIMITED
+        most = most_trips(self.eqn, op)
+        if isinstance(op.trips, int) and is_fixed(op):
+            split, least = choose(op.trips, costs, share), smallest(op.trips, costs)
+            self.how = split
+        elif isfinite(most):
+            least = shortest(int(most), costs)
+            split = least if least is not None and costs.of(least) <= share else None
+            if split is not None:
+                self.how = Chunks(split.length, -(-int(most) // split.length), is_checked=False)
+        else:
+            return self._open_ended(costs, share)
+        if split is not None:
+            chosen = replace(
+                self._kept(costs.of(split)),
+                state=int(costs.state),
+                step=int(costs.step),
+                lengths=split.lengths,
+                rest=split.rest,
+                extra=split.extra / split.trips,
+            )
+            self.report = [chosen, *self.report]
+        return inf if least is None else costs.of(least)
+
+    def _open_ended(self, costs: Costs, share: Bytes) -> Bytes:
+        """Choose segments for a loop that may run any number of times."""
+        each = (share - costs.fixed) / 2
+        length = int(each // costs.step) if costs.step else _UNLIMITED
+        most = int(each // costs.state) if costs.state else _UNLIMITED
         if length > 0 and most > 0:
             self.how = Chunks(length, most)
-            kept = self._kept(share)
-            self.report = [
-                replace(
-                    kept,
-                    state=int(costs.state),
-                    step=int(costs.step),
-                    lengths=(most, length),
-                    extra=1.0,
-                ),
-                *self.report,
-            ]
-        return 2 * (costs.state + costs.step) + costs.fixed
+            chosen = replace(
+                self._kept(share),
+                state=int(costs.state),
+                step=int(costs.step),
+                lengths=(most, length),
+                extra=1.0,
+            )
+            self.report = [chosen, *self.report]
+        return 2 * max(costs.state, costs.step) + costs.fixed
 
     def _fit_branches(self, op: Cond, share: Bytes) -> None:
         """Keep less in each branch; the memory of one is not that of another."""
@@ -312,17 +320,6 @@ class _Part:
         op = self.eqn.op
         trips = op.trips if isinstance(op, Loop) and isinstance(op.trips, int) else None
         return Kept(self.eqn.provenance.location, trips, self.everything, kept)
-
-    def _split_kept(self, split: Split, costs: Costs, trips: int | None) -> Kept:
-        return replace(
-            self._kept(costs.of(split)),
-            trips=trips,
-            state=int(costs.state),
-            step=int(costs.step),
-            lengths=split.lengths,
-            rest=split.rest,
-            extra=split.extra / split.trips,
-        )
 
     def _refused(self, why: str) -> BudgetError:
         location = self.eqn.provenance.location
@@ -362,8 +359,7 @@ def _joint(eqn: Eqn, op: Op, needs: Sequence[bool], how: Split | Chunks | None) 
 
 def _costs(eqn: Eqn, op: Loop, needs: Sequence[bool]) -> Costs:
     """Measure a loop with segments of two iterations."""
-    is_fixed = isinstance(op.trips, int) and op.test is None
-    joint = _joint(eqn, op, needs, Split(2, 2, 0) if is_fixed else Chunks(2, 2))
+    joint = _joint(eqn, op, needs, Split(2, 2, 0) if is_fixed(op) else Chunks(2, 2))
     loops = [e for e in joint.eqns if isinstance(e.op, Loop)]
     forward, backward = loops[0], loops[-1]
     state = sum(per_iteration(forward).results.values())

@@ -22,6 +22,8 @@ from ..ir.types import ArrayType, is_tape
 
 Bytes = float
 """A number of bytes; infinite where there is no limit."""
+_TAPE_SLACK = 1.25
+"""A tape grows by blocks of a quarter of what it holds."""
 
 
 @dataclass
@@ -93,9 +95,8 @@ def _loop(eqn: Eqn, op: Loop, trips: float) -> Held:
         if is_tape(value.type):
             pushed = _pushed(value, made)
             kept.update(e.operands[1] for e in pushed)
-            found.results[result] = _times(
-                trips, sum(_weight(e.operands[1], known) for e in pushed)
-            )
+            each = sum(_weight(e.operands[1], known) for e in pushed)
+            found.results[result] = _TAPE_SLACK * _times(trips, each)
     for result, value in zip(eqn.results[op.carries :], body.results[op.carries :], strict=False):
         found.results[result] = _times(trips, nbytes(value.type))
     found.inside = inside + sum(n for v, n in known.items() if v not in kept)

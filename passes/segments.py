@@ -31,14 +31,16 @@ class Chunks:
     is_checked: bool = True
 
 
+def is_fixed(op: Loop) -> bool:
+    """Whether it is known how often a loop runs."""
+    return isinstance(op.trips, int) and op.test is None and not op.counts
+
+
 def why_whole(eqn: Eqn, op: Loop) -> str:
     """Return why a loop cannot run in segments, empty where it can."""
     if any(is_tape(t.type) for t in eqn.operands):
         return "it carries residuals of another loop"
-    if op.counts:
-        return "its number of iterations is a result of the loop"
-    is_fixed = isinstance(op.trips, int) and op.test is None
-    if is_fixed:
+    if is_fixed(op):
         return ""
     if op.outputs:
         return "only the run knows how many values it collects"
@@ -159,6 +161,10 @@ class _Segments:
         symbol = Symbol.between("s", 0, how.most)
         index, params, inner = self.region()
         carries: list[Atom] = [*params]
+        inits: list[Atom] = [*self.inits]
+        if op.counts:  # the sum of what the segments count
+            params.append(Value(ArrayType(INDEX, ()), "count"))
+            inits.append(_literal(0))
         if how.is_checked:
             holds = inner.one(less, index, _literal(how.most))
             most = how.most * how.length
@@ -166,6 +172,8 @@ class _Segments:
             carries[0] = inner.one(Require("BudgetError", message), carries[0], holds)
         start = self.position(inner, self.first, index, how.length)
         results = self.chunk(inner, start, carries, how.length)
+        if op.counts:
+            results[-1] = inner.one(add, params[-1], results[-1])
         region = Open("segment", [index, *params], inner.eqns, results, None, (symbol,))
         stop = self.count(builder, how)
         regions = [region] if op.test is None else [region, self.test(symbol)]
@@ -178,7 +186,7 @@ class _Segments:
             backward=op.backward,
             dims=dims,
         )
-        return self.loop(builder, looped, [_literal(0), stop, _literal(1), *self.inits, *outside])
+        return self.loop(builder, looped, [_literal(0), stop, _literal(1), *inits, *outside])
 
     def chunk(
         self, inner: Builder, start: Atom, carries: Sequence[Atom], length: int
@@ -205,6 +213,8 @@ class _Segments:
         params = list(test.params)
         index = params.pop(0) if self.op.ranged else Value(ArrayType(INDEX, ()), "s")
         carries, captured = params[: self.op.carries], params[self.op.carries :]
+        if self.op.counts:
+            carries.append(Value(ArrayType(INDEX, ()), "count"))
         scope: dict[Atom, Atom] = dict(zip(captured, self.captured, strict=True))
         eqns = [
             Eqn(e.op, tuple([scope.get(a, a) for a in e.operands]), e.results, e.provenance)
@@ -272,4 +282,4 @@ def _numbered(region: Function) -> Function:
     return region.replace(params=[index, *region.params], dims=(Symbol("k"), *region.dims))
 
 
-__all__ = ["Chunks", "split_loop", "why_whole"]
+__all__ = ["Chunks", "is_fixed", "split_loop", "why_whole"]
