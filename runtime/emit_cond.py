@@ -18,7 +18,7 @@ Lines = list[tuple[str, object, str]]
 def emit_cond(writer: Writer, eqn: Eqn, op: Cond) -> None:
     """Write `if`, or `if` and `elif` for a choice by number, with the branches."""
     plan = writer.plan.conds[eqn]
-    predicate = writer.position(eqn.operands[0])
+    predicate = writer.either(eqn.operands[0])
     _memory(writer, eqn, plan)
     parts: list[Lines] = []
     for branch, part in zip(op.branches, plan.branches, strict=True):
@@ -81,7 +81,7 @@ def _branch(writer: Writer, eqn: Eqn, op: Cond, branch: Function, plan: BranchPl
             writer.cells[cell] = writer.name(result)
             if k in plan.renamed:
                 writer.cells.setdefault(writer.plan.cells[value], writer.name(result))  # type: ignore[index]
-        elif isinstance(value, Value) and value in own:
+        elif value in own and (value in writer.held) == (result in writer.held):
             writer.names.setdefault(value, writer.name(result))
     writer.block(branch.eqns)
     _scalars(writer, eqn, branch)
@@ -93,7 +93,8 @@ def _scalars(writer: Writer, eqn: Eqn, branch: Function) -> None:
     for result, value in zip(eqn.results, branch.results, strict=True):
         if result.type.shape:
             continue
-        name, text = writer.name(result), writer.scalar(value)
+        name = writer.name(result)
+        text = writer.number(value) if result in writer.held else writer.operand(value)
         if text != name:
             writer.line(f"{name} = {text}")
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.core import Atom, Eqn, Value
-from ..ir.dims import Symbol
+from ..ir.core import Atom, Eqn, Literal, Value
+from ..ir.dims import Dim, Symbol
 from ..ir.ops.control import Loop
 from ..ir.plan import Home
+from .frames import WORTH, Frame
+from .numbers import is_number
 
 if TYPE_CHECKING:
     from .emit import Writer
@@ -21,57 +23,164 @@ def emit_loop(writer: Writer, eqn: Eqn, op: Loop) -> None:
     plan = writer.plan.loops[eqn.results[0]] if eqn.results else None
     assert plan is not None
     head = 1 if op.ranged else 0
-    inits = eqn.operands[op.head : op.head + op.carries]
-    count = writer.fresh("count")
-    indices = ""
-    if op.ranged:
-        indices = f"range({', '.join(writer.position(a) for a in eqn.operands[:3])})"
-        writer.line(f"{count} = len({indices})", eqn.provenance, op.name)
-    elif isinstance(op.trips, int):
-        writer.line(f"{count} = {op.trips}")
-    if isinstance(op.trips, Symbol) and op.ranged and op.test is None:
-        writer.dims[op.trips] = count
+    span = _Span(writer, eqn, op)
     # The body's own dims stand for sizes outside, also where these have other symbols.
     inside = dict(zip(op.body.dims[head:], map(writer.size, op.dims), strict=True))
     hidden = {s: writer.dims[s] for s in inside if s in writer.dims}
+    if isinstance(op.trips, Symbol) and op.ranged and op.test is None:
+        writer.dims[op.trips] = span.count()
     writer.dims.update(inside)
-    _memory(writer, eqn, op, inits, plan.adopted, count)
-    for region in op.regions:
-        operands = eqn.operands[op.head :]
-        for k, (param, value) in enumerate(zip(region.params[head:], operands, strict=True)):
-            enter(writer, param, eqn.results[k] if k < op.carries else value)
-    counter, outer = writer.fresh("k"), writer.counter
-    writer.counter = counter
+    _memory(writer, eqn, op, plan.adopted, span)
+    _enter_regions(writer, eqn, op)
     listed = op.outputs > 0 and (op.test is not None or not op.ranged)
-    _header(writer, eqn, op, indices, count, counter, listed)
-    writer.indent += 1
-    before = len(writer.body)
-    _body(writer, eqn, op, plan, counter, listed)
-    if len(writer.body) == before:  # nothing changes in the iterations
-        writer.line("pass")
-    writer.indent -= 1
-    writer.counter = outer
-    if op.test is not None or not op.ranged:
-        writer.line(f"{count} = {counter}")
-        if isinstance(op.trips, Symbol):
-            writer.dims[op.trips] = count
+    if listed:
+        for result in eqn.results[op.carries : op.carries + op.outputs]:
+            writer.line(f"{writer.name(result)}_rows = []")
+    index = _index(writer, op)
+    counting = op.test is not None and (isinstance(op.trips, Symbol) or op.counts)
+    frame = writer.open_loop(span.counter(index), span.trips)
+    for name in (index, frame.counter):
+        writer.frames.bound(name)
+    carried = op.body.params[head : head + op.carries]
+    for param in carried:
+        if not param.type.shape:
+            writer.frames.bound(writer.name(param))
+    _body(writer, eqn, op, plan, listed, counting)
+    lines = writer.close_loop()
+    if counting:
+        writer.line(f"{frame.counter} = 0")
+    writer.line(span.header(index, frame), eqn.provenance, op.name)
+    writer.body += lines or [("    " * (writer.indent + 1) + "pass", None, "")]
+    _leave(writer, eqn, op, frame, counting, carried)
     if listed:
         _stack_lists(writer, eqn, op)
     writer.dims.update(hidden)
-    if op.counts:
-        writer.names[eqn.results[-1]] = count
-        writer.indices.add(eqn.results[-1])
 
 
-def _memory(
-    writer: Writer, eqn: Eqn, op: Loop, inits: Sequence[Atom], adopted: frozenset[int], count: str
+def _index(writer: Writer, op: Loop) -> str:
+    """Name the index of a loop, or a variable for one that has none."""
+    if not op.ranged:
+        return writer.fresh("_")
+    index = op.body.params[0]
+    name = writer.fresh(index.hint or "i")
+    for region in op.regions:
+        param = region.params[0]
+        writer.names[param] = name
+        writer.held.add(param)
+        if region.dims:
+            writer.integers[param] = Dim.of(region.dims[0])
+    for region in op.regions:
+        if region.dims:
+            writer.dims[region.dims[0]] = name
+    return name
+
+
+def _leave(
+    writer: Writer,
+    eqn: Eqn,
+    op: Loop,
+    frame: Frame,
+    counting: bool,
+    carried: Sequence[Value],
 ) -> None:
-    for k, init in enumerate(inits):
+    """Write what follows the body: the trip count, and scalars as NumPy's outside of loops."""
+    count = frame.counter
+    if counting and isinstance(op.trips, Symbol):
+        writer.dims[op.trips] = count
+    for result, param in zip(eqn.results, carried, strict=False):
+        if result.type.shape:
+            continue
+        name = writer.name(result)
+        writer.frames.bound(name)
+        if param in writer.held and result not in writer.held:
+            dtype = writer.bind(result.type.dtype.type, str(result.type.dtype))
+            writer.line(f"{name} = {dtype}({name})")
+    if op.counts:
+        writer.frames.bound(count)
+        if not counting:
+            count = writer.size(op.trips if not isinstance(op.trips, Symbol) else Dim.of(op.trips))
+        writer.names[eqn.results[-1]] = count
+        writer.held.add(eqn.results[-1])
+
+
+class _Span:
+    """The range of a loop: its header, its count, and the position in its stacks."""
+
+    def __init__(self, writer: Writer, eqn: Eqn, op: Loop) -> None:
+        self.writer = writer
+        self.eqn = eqn
+        self.op = op
+        self.known: str | None = str(op.trips) if isinstance(op.trips, int) else None
+        self.texts = [writer.position(a) for a in eqn.operands[:3]] if op.ranged else []
+
+    @property
+    def trips(self) -> int | None:
+        """The count, where it is known now."""
+        return self.op.trips if isinstance(self.op.trips, int) else None
+
+    def range(self, backward: bool) -> str:
+        """Return the range as source, the shortest."""
+        texts = self.texts
+        if all(t.lstrip("-").isdecimal() for t in texts):
+            found = range(*map(int, texts))
+            start, stop, step = found.start, found.stop, found.step
+            if backward:
+                found = found[::-1]
+                start, stop, step = found.start, found.stop, found.step
+            texts, backward = [str(start), str(stop), str(step)], False
+        lo, hi, step_text = texts
+        if backward and step_text == "1":
+            return f"range({hi} - 1, {lo} - 1, -1)"
+        whole = [hi] if lo == "0" else [lo, hi]
+        text = f"range({', '.join(whole)})" if step_text == "1" else f"range({', '.join(texts)})"
+        return f"{text}[::-1]" if backward else text
+
+    def count(self) -> str:
+        """Return a name, or a number, for how often the loop runs, computed here if need be."""
+        if self.known is None:
+            name = self.known = self.writer.fresh("count")
+            if self.op.ranged:
+                text = f"len({self.range(False)})"
+            else:
+                assert not isinstance(self.op.trips, Symbol)
+                text = self.writer.extent(self.op.trips)
+            self.writer.line(f"{name} = {text}", self.eqn.provenance, self.op.name)
+        return self.known
+
+    def counter(self, index: str) -> str:
+        """Return the variable that holds the position in the stacks."""
+        if self.op.ranged and self.op.test is None and self.texts[0] == "0":
+            if self.texts[2] == "1":
+                return index
+        if not self.op.ranged and self.op.test is None:
+            return index
+        return self.writer.fresh("k")
+
+    def header(self, index: str, frame: Frame) -> str:
+        """Return the line that starts the loop."""
+        op = self.op
+        if not op.ranged:
+            return "while True:" if op.test is not None else f"for {index} in range({self.count()}):"
+        indices = self.range(op.backward)
+        if op.test is not None or frame.counter == index or not frame.is_counted:
+            return f"for {index} in {indices}:"
+        if op.backward:
+            positions = f"range({self.count()} - 1, -1, -1)"
+            return f"for {frame.counter}, {index} in zip({positions}, {indices}):"
+        return f"for {frame.counter}, {index} in enumerate({indices}):"
+
+
+def _memory(writer: Writer, eqn: Eqn, op: Loop, adopted: frozenset[int], span: _Span) -> None:
+    head = 1 if op.ranged else 0
+    for k, init in enumerate(eqn.operands[op.head : op.head + op.carries]):
         result = eqn.results[k]
-        name, start = writer.name(result), writer.scalar(init)
+        name = writer.name(result)
         if not result.type.shape:
+            held = op.body.params[head + k] in writer.held
+            start = writer.number(init) if held else writer.operand(init)
             writer.line(f"{name} = {start}")
         elif k not in adopted:
+            start = writer.operand(init)
             cell = writer.plan.cells[result]
             if cell.home is Home.STACK:
                 writer.row(cell.stack, name)
@@ -87,74 +196,69 @@ def _memory(
             if cell.home is Home.STACK:
                 writer.row(cell.stack, writer.name(result))
             elif cell.home is not Home.SLOT:
-                shape = ", ".join([count, *[writer.size(d) for d in inner.type.shape]])
+                shape = ", ".join([span.count(), *[writer.size(d) for d in inner.type.shape]])
                 dtype = writer.bind(result.type.dtype, str(result.type.dtype))
                 writer.line(f"{writer.name(result)} = empty(({shape},), {dtype})")
             else:
                 writer.name(result)
 
 
+def _enter_regions(writer: Writer, eqn: Eqn, op: Loop) -> None:
+    """Let the regions' parameters be what is passed to them; numbers of NumPy's are converted."""
+    head = 1 if op.ranged else 0
+    converted: dict[Atom, str] = {}
+    for region in op.regions:
+        operands = eqn.operands[op.head :]
+        for k, (param, value) in enumerate(zip(region.params[head:], operands, strict=True)):
+            outer = eqn.results[k] if k < op.carries else writer.resolved(value)
+            if (
+                k >= op.carries
+                and param in writer.held
+                and isinstance(outer, Value)
+                and outer not in writer.held
+            ):
+                if outer not in converted:
+                    converted[outer] = writer.fresh(writer.hint(param))
+                    writer.line(f"{converted[outer]} = {writer.number(outer)}")
+                writer.names[param] = converted[outer]
+            else:
+                enter(writer, param, outer)
+
+
 def enter(writer: Writer, param: Value, outer: Atom) -> None:
     """Let a region's parameter be what is passed to it."""
-    text = writer.operand(outer)
+    outer = writer.resolved(outer)
+    if isinstance(outer, Literal) and outer.is_scalar:
+        writer.aliases[param] = outer
+        return
+    text = writer.either(outer)
     writer.names[param] = text
     cell = writer.plan.cells.get(param)
     if cell is not None:
         writer.cells.setdefault(cell, text)
-    if isinstance(outer, Value) and outer in writer.indices:
-        writer.indices.add(param)
+    if outer in writer.held:
+        writer.held.add(param)
+    if outer in writer.integers:
+        writer.integers[param] = writer.integers[outer]
 
 
-def _header(
-    writer: Writer, eqn: Eqn, op: Loop, indices: str, count: str, counter: str, listed: bool
+def _body(
+    writer: Writer, eqn: Eqn, op: Loop, plan: Any, listed: bool, counting: bool
 ) -> None:
-    if listed:
-        for result in eqn.results[op.carries : op.carries + op.outputs]:
-            writer.line(f"{writer.name(result)}_rows = []")
-    if not op.ranged:
-        if op.test is not None:
-            writer.line(f"{counter} = 0")
-            writer.line("while True:", eqn.provenance, op.name)
-        else:
-            writer.line(f"for {counter} in range({count}):", eqn.provenance, op.name)
-        return
-    index = op.body.params[0]
-    name = writer.fresh(index.hint or "i")
-    for region in op.regions:
-        writer.names[region.params[0]] = name
-        writer.indices.add(region.params[0])
-    if op.body.dims:
-        writer.dims[op.body.dims[0]] = name
-    if op.test is not None:
-        writer.line(f"{counter} = 0")
-        order = f"{indices}[::-1]" if op.backward else indices
-        writer.line(f"for {name} in {order}:", eqn.provenance, op.name)
-    elif op.backward:
-        positions = f"range({count} - 1, -1, -1)"
-        writer.line(
-            f"for {counter}, {name} in zip({positions}, {indices}[::-1]):",
-            eqn.provenance,
-            op.name,
-        )
-    else:
-        writer.line(f"for {counter}, {name} in enumerate({indices}):", eqn.provenance, op.name)
-
-
-def _body(writer: Writer, eqn: Eqn, op: Loop, plan: Any, counter: str, listed: bool) -> None:
     if op.test is not None:
         writer.block(op.test.eqns)
-        writer.line(f"if not {writer.operand(op.test.results[0])}:")
+        writer.line(f"if not {writer.either(op.test.results[0])}:")
         writer.line("    break")
     after = op.body.results
     head = 1 if op.ranged else 0
     incoming = set(op.body.params[head : head + op.carries])
     outputs = list(enumerate(after[op.carries :]))
-    _store(writer, [o for o in outputs if o[1] in incoming], eqn, op, plan, counter, listed)
+    _store(writer, [o for o in outputs if o[1] in incoming], eqn, op, plan, listed)
     writer.block(op.body.eqns)
-    _store(writer, [o for o in outputs if o[1] not in incoming], eqn, op, plan, counter, listed)
+    _store(writer, [o for o in outputs if o[1] not in incoming], eqn, op, plan, listed)
     _moves(writer, eqn, op, plan.moves)
-    if op.test is not None:
-        writer.line(f"{counter} += 1")
+    if counting:
+        writer.line(f"{writer.counter} += 1")
 
 
 def _store(
@@ -163,7 +267,6 @@ def _store(
     eqn: Eqn,
     op: Loop,
     plan: Any,
-    counter: str,
     listed: bool,
 ) -> None:
     """Write outputs of the body into their stacks."""
@@ -173,15 +276,28 @@ def _store(
             array = writer.bind(np.array, "array")
             writer.line(f"{stack}_rows.append({array}({writer.operand(value)}))")
         elif k not in plan.direct:
-            writer.line(f"{stack}[{counter}] = {writer.operand(value)}")
+            text = writer.either(value)
+            place = f"{stack}[{writer.counter}]"
+            if is_number(value):
+                level = writer.frames.depth_of(stack)
+                static = stack in writer.static
+                if level < writer.frames.depth and writer.frames.trips(level) >= WORTH:
+                    view = writer.prepare(level, f"memoryview({stack})", f"{stack}_at", static)
+                    place = f"{view}[{writer.counter}]"
+            writer.line(f"{place} = {text}")
 
 
 def _moves(writer: Writer, eqn: Eqn, op: Loop, moves: frozenset[int]) -> None:
     """Make the next carries the current ones, all at once."""
     head = 1 if op.ranged else 0
-    pairs = [(writer.name(op.body.params[head + k]), op.body.results[k]) for k in sorted(moves)]
-    scalars = [(n, writer.scalar(v)) for n, v in pairs if not v.type.shape]
-    arrays = [(n, v) for n, v in pairs if v.type.shape]
+    params = [op.body.params[head + k] for k in sorted(moves)]
+    pairs = [(p, op.body.results[k]) for p, k in zip(params, sorted(moves), strict=True)]
+    scalars = [
+        (writer.name(p), writer.number(v) if p in writer.held else writer.operand(v))
+        for p, v in pairs
+        if not v.type.shape
+    ]
+    arrays = [(writer.name(p), v) for p, v in pairs if v.type.shape]
     carried = {writer.plan.cells.get(op.body.params[head + k]) for k in range(op.carries)}
     temporaries = []
     for name, value in arrays:

@@ -18,11 +18,13 @@ def emit_tape(writer: Writer, eqn: Eqn, op: TapePush | TapePop) -> None:
     if isinstance(op, TapePush):
         value = eqn.operands[1]
         method = "push" if value.type.shape else "append"
-        writer.line(f"{tape}.{method}({writer.operand(value)})", eqn.provenance, op.name)
+        typed = is_typed(eqn.operands[0].type.dtype)
+        text = writer.either(value) if typed else writer.operand(value)
+        writer.line(f"{tape}.{method}({text})", eqn.provenance, op.name)
         return
     value = eqn.results[1]
     text = op.emit(writer, [tape], None)
-    if is_typed(eqn.operands[0].type.dtype):
+    if is_typed(eqn.operands[0].type.dtype) and value not in writer.held:
         text = f"{writer.bind(value.type.dtype.type, str(value.type.dtype))}({text})"
     writer.line(f"{writer.name(value)} = {text}", eqn.provenance, op.name)
 
