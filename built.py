@@ -25,7 +25,9 @@ class Built:
             function = Module({function.name: function}, function.name)
         function = inline_calls(function)
         self.function = function
-        self.program = Program(plan_memory(function), frozenset(range(len(function.results))))
+        self.program = Program(
+            plan_memory(function), frozenset(range(len(function.results))), exact=True
+        )
 
     @property
     def source(self) -> str:

@@ -147,6 +147,7 @@ class _Entry(GuardedEntry):
             plan_memory(run(forward, fuse, [])),
             frozenset(range(total, len(forward.results))),
             {k: fresh for k, fresh in enumerate(self.traced.fresh) if fresh is not None},
+            call.exact,
         )
         self.backward = Program(
             plan_memory(run(backward, fuse, [])), frozenset(range(len(backward.results)))

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..ir.core import Atom, Literal, Value
-from ..ir.dims import Dim, Size, bounds
+from ..ir.core import Atom, Literal
+from ..ir.dims import Size, bounds
 from ..ir.ops.index import At, Index, IndexAdd, IndexUpdate
 from .arithmetic import KINDS
 from .frames import WORTH
@@ -58,11 +58,14 @@ def _view(writer: Writer, name: str, texts: list[str], fixed: list[bool]) -> str
     ] or [len(texts) - 1]
     for kept in (varying, list(range(len(texts)))):
         places = [":" if k in kept else text for k, text in enumerate(texts)]
-        whole = len(kept) == len(texts)
-        array = name if whole else f"{name}[{', '.join(places)}]"
+        while places and places[-1] == ":":
+            places.pop()
+        array = f"{name}[{', '.join(places)}]" if places else name
         level = frames.depth_of(array)
         if level < frames.depth and frames.trips(level) >= WORTH:
-            view = writer.prepare(level, f"memoryview({array})", f"{name}_at", static=whole)
+            view = writer.prepare(
+                level, f"memoryview({array})", f"{name}_at", array in writer.static
+            )
             return f"{view}[{', '.join(texts[k] for k in kept)}]"
     return None
 

@@ -34,7 +34,19 @@ from .frames import Frame, Frames, Line
 from .numbers import is_number, python_numbers
 
 _NAME = re.compile(r"\W")
-_BUILTINS = "abs bool enumerate float int len list memoryview range reversed zip".split()
+_BUILTINS = [
+    "abs",
+    "bool",
+    "enumerate",
+    "float",
+    "int",
+    "len",
+    "list",
+    "memoryview",
+    "range",
+    "reversed",
+    "zip",
+]
 
 
 @dataclass
@@ -44,6 +56,8 @@ class Source:
     text: str
     constants: dict[str, Any]
     lines: dict[int, tuple[str, Provenance]] = field(default_factory=dict)
+    has_numbers: bool = False
+    """Whether scalars in it are Python's numbers."""
 
 
 def emit(
@@ -82,6 +96,16 @@ def make_array(
     return np.ndarray(shape, dtype, buffer, 0, strides)
 
 
+def _read(function: Function) -> set[Atom]:
+    """Return what equations and results read, in regions too."""
+    found: set[Atom] = set(function.results)
+    for eqn in function.eqns:
+        found.update(eqn.operands)
+        for region in eqn.op.regions:
+            found |= _read(region)
+    return found
+
+
 class Writer:
     """Implements `ir.op.Emitter`."""
 
@@ -109,6 +133,7 @@ class Writer:
         self.indent = 1
         self.dims: dict[Symbol, str] = {}
         self.held: set[Value] = set(python_numbers(plan.function, exact)) if numbers else set()
+        self.has_numbers = bool(self.held)
         self.exact = exact
         self.aliases: dict[Atom, Atom] = {}
         self.integers: dict[Atom, Size] = {}
@@ -116,6 +141,8 @@ class Writer:
         self.texts: dict[str, Atom] = {}
         self.uses: dict[Value, int] = {}
         self.boxes: dict[Value, str] = {}
+        self.prepared: dict[str, str] = {}
+        self.read = _read(plan.function)
         self.frames = Frames()
 
     # -- names -------------------------------------------------------------------------------------
@@ -366,7 +393,7 @@ class Writer:
                             text += f"  {location.text.strip()}"
                         last = place
             lines.append(text)
-        return Source("\n".join(lines) + "\n", self.constants, mapping)
+        return Source("\n".join(lines) + "\n", self.constants, mapping, self.has_numbers)
 
     def block(self, eqns: Sequence[Eqn]) -> None:
         """Write the equations of a function or region."""
@@ -413,15 +440,16 @@ class Writer:
         With `static` it is made with the workspace, where what it reads is.
         """
         frame = self.frames.open[depth]
-        known = frame.prepared.get(text)
+        prepared = self.prepared if static else frame.prepared
+        known = prepared.get(text)
         if known is None:
-            known = frame.prepared[text] = self.fresh(hint)
+            known = prepared[text] = self.fresh(hint)
             if static:
                 self.setup.append(f"{known} = {text}")
                 self.static[known] = None
             else:
                 frame.before.append(("    " * frame.indent + f"{known} = {text}", None, ""))
-            self.frames.bound(known, depth)
+            self.frames.bound(known, 0 if static else depth)
         return known
 
     @property

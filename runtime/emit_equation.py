@@ -14,9 +14,9 @@ from ..ir.ops.elementwise import add
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.ops.shape import Reshape
 from ..ir.plan import Home
-from .arithmetic import FLOAT, INT, KINDS, LARGEST, formula
+from .arithmetic import FLOAT, INT, KINDS, LARGEST
 from .elements import element, is_within
-from .numbers import is_number, reads_element, takes_python_floats
+from .numbers import arithmetic, is_number, reads_element, takes_python_floats
 
 if TYPE_CHECKING:
     from .emit import Writer
@@ -52,10 +52,11 @@ def emit_equation(writer: Writer, eqn: Eqn) -> None:
 def _operands(writer: Writer, eqn: Eqn) -> list[str]:
     op = eqn.op
     if isinstance(op, Index | IndexUpdate | IndexAdd):
+        base, *rest = eqn.operands
         inside = writer.frames.depth > 0
         return [
-            writer.either(a) if inside and is_number(a) else writer.position(a)
-            for a in eqn.operands
+            writer.operand(base),
+            *[writer.either(a) if inside and is_number(a) else writer.position(a) for a in rest],
         ]
     if takes_python_floats(eqn):
         return [writer.either(a) for a in eqn.operands]
@@ -81,7 +82,7 @@ def _number(writer: Writer, eqn: Eqn, result: Value) -> None:
     elif reads_element(eqn):
         text = _read(writer, eqn, op, kind)  # type: ignore[arg-type]
     else:
-        form = formula(op, eqn.operands, writer.exact)
+        form = arithmetic(eqn, writer.exact)
         if form is not None:
             text = form(writer, [writer.number(a) for a in eqn.operands])
         else:
@@ -136,7 +137,7 @@ def _sum(writer: Writer, eqn: Eqn) -> Size | None:
     else:
         dim = left // right if op.name == "floor_divide" else left % right
     low, high = bounds(dim)
-    is_held = low is not None and high is not None and -LARGEST <= low and high <= LARGEST
+    is_held = low is not None and high is not None and low >= -LARGEST and high <= LARGEST
     return dim if is_held else None
 
 

@@ -92,7 +92,7 @@ def _leave(
             continue
         name = writer.name(result)
         writer.frames.bound(name)
-        if param in writer.held and result not in writer.held:
+        if param in writer.held and result not in writer.held and result in writer.read:
             dtype = writer.bind(result.type.dtype.type, str(result.type.dtype))
             writer.line(f"{name} = {dtype}({name})")
     if op.counts:
@@ -160,7 +160,9 @@ class _Span:
         """Return the line that starts the loop."""
         op = self.op
         if not op.ranged:
-            return "while True:" if op.test is not None else f"for {index} in range({self.count()}):"
+            return (
+                "while True:" if op.test is not None else f"for {index} in range({self.count()}):"
+            )
         indices = self.range(op.backward)
         if op.test is not None or frame.counter == index or not frame.is_counted:
             return f"for {index} in {indices}:"
@@ -242,9 +244,7 @@ def enter(writer: Writer, param: Value, outer: Atom) -> None:
         writer.integers[param] = writer.integers[outer]
 
 
-def _body(
-    writer: Writer, eqn: Eqn, op: Loop, plan: Any, listed: bool, counting: bool
-) -> None:
+def _body(writer: Writer, eqn: Eqn, op: Loop, plan: Any, listed: bool, counting: bool) -> None:
     if op.test is not None:
         writer.block(op.test.eqns)
         writer.line(f"if not {writer.either(op.test.results[0])}:")

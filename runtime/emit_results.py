@@ -76,7 +76,11 @@ class Results:
         if not isinstance(value, Value):
             return False
         eqn = self.writer.producers.get(value)
-        return value in self.writer.plan.function.params if eqn is None else isinstance(eqn.op, WriteBack)
+        return (
+            value in self.writer.plan.function.params
+            if eqn is None
+            else isinstance(eqn.op, WriteBack)
+        )
 
     def _is_of_caller(self, value: Atom) -> bool:
         """Whether a value is a parameter or a view of one, or is computed in such memory."""

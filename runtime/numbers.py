@@ -17,7 +17,10 @@ from ..ir.ops.control import Loop
 from ..ir.ops.dynamic import Extent
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.ops.tape import TapePop, is_typed
-from .arithmetic import KINDS, formula
+from .arithmetic import KINDS, Formula, formula
+
+MILD = frozenset({"ignore", "warn"})
+"""How NumPy may treat errors where sums and products need not tell of them."""
 
 
 def python_numbers(function: Function, exact: bool) -> frozenset[Value]:
@@ -41,6 +44,15 @@ def reads_element(eqn: Eqn) -> bool:
         and bool(eqn.operands[0].type.shape)
         and is_number(eqn.results[0])
     )
+
+
+def arithmetic(eqn: Eqn, exact: bool) -> Formula | None:
+    """Return how Python writes an equation of numbers, None where it stays NumPy's."""
+    if len(eqn.results) != 1 or not is_number(eqn.results[0]):
+        return None
+    if eqn.provenance.errors and not MILD.issuperset(eqn.provenance.errors.values()):
+        return None  # the function has its errors raise
+    return formula(eqn.op, eqn.operands, exact)
 
 
 class _Scan:
@@ -95,9 +107,7 @@ class _Scan:
         self.want(a for p, a in zip(params, operands, strict=True) if p in self.wanted)
 
     def is_arithmetic(self, eqn: Eqn) -> bool:
-        if len(eqn.results) != 1 or not is_number(eqn.results[0]):
-            return False
-        return formula(eqn.op, eqn.operands, self.exact) is not None
+        return arithmetic(eqn, self.exact) is not None
 
     # -- what is held ------------------------------------------------------------------------------
 
@@ -148,4 +158,11 @@ def takes_python_floats(eqn: Eqn) -> bool:
     )
 
 
-__all__ = ["is_number", "python_numbers", "reads_element", "takes_python_floats"]
+__all__ = [
+    "MILD",
+    "arithmetic",
+    "is_number",
+    "python_numbers",
+    "reads_element",
+    "takes_python_floats",
+]

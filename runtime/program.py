@@ -20,6 +20,7 @@ from ..ir.ops.effects import Print
 from ..ir.ops.guard import Guard, Missed
 from ..ir.plan import Fresh, Plan
 from .emit import Source, emit
+from .numbers import MILD
 
 _numbers = itertools.count()
 
@@ -29,10 +30,13 @@ class Program:
 
     Calls are re-entrant and thread-safe: each takes a workspace of its own from a pool and gives it
     back. `release` drops the workspaces kept.
+
+    Scalars in loops are Python's numbers, whose sums and products never warn. Where the caller has
+    NumPy's errors raise, or call something, a second source runs, which has NumPy's scalars.
     """
 
     __slots__ = (
-        *("_heard", "_is_guarded", "_make", "_pools", "_run", "_shows"),
+        *("_heard", "_is_guarded", "_make", "_pools", "_run", "_shows", "_strict", "_variant"),
         *("filename", "plan", "source", "__weakref__"),
     )
 
@@ -41,9 +45,11 @@ class Program:
         plan: Plan,
         owned: frozenset[int] = frozenset(),
         fresh: Mapping[int, Fresh] = MappingProxyType({}),
+        exact: bool = False,
+        numbers: bool = True,
     ) -> None:
         self.plan = plan
-        self.source: Source = emit(plan, owned, fresh)
+        self.source: Source = emit(plan, owned, fresh, exact, numbers)
         self.filename = f"<pullback {plan.function.name} {next(_numbers)}>"
         # Errors that the caller ignores and the function does not, in a block of `np.errstate`.
         self._heard = frozenset(
@@ -52,6 +58,8 @@ class Program:
             for key, mode in (provenance.errors or {}).items()
             if mode != "ignore"
         )
+        self._strict: Program | None = None
+        self._variant = partial(Program, plan, owned, fresh, exact, False)
         code = compile(self.source.text, self.filename, "exec")
         namespace: dict[str, Any] = dict(self.source.constants)
         exec(code, namespace)  # our own text: see emit.py
@@ -68,6 +76,8 @@ class Program:
     def __call__(self, *arrays: Any) -> tuple[Any, ...]:
         state: dict[str, Any] = {**np.geterr()}
         modes = tuple(state.values())
+        if not MILD.issuperset(modes) and self.source.has_numbers:
+            return self._strictly(arrays)
         pool = self._pools.get(modes)
         if pool is None:
             pool = self._pools.setdefault(modes, [])
@@ -85,6 +95,12 @@ class Program:
         finally:
             if "call" not in modes:  # the caller's own handler may be another next time
                 pool.append((context, ws))
+
+    def _strictly(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
+        """Run with NumPy's scalars: an error is to raise, or the caller is to be called."""
+        if self._strict is None:
+            self._strict = self._variant()
+        return self._strict(*arrays)
 
     def _guarded(
         self, context: contextvars.Context, ws: Any, arrays: Sequence[Any]
@@ -123,6 +139,7 @@ class Program:
     def release(self) -> None:
         """Drop the workspaces that are kept for the next calls."""
         self._pools.clear()
+        self._strict = None
 
 
 class _Reporter:
