@@ -48,7 +48,7 @@ def powered(base: float, exponent: float) -> float:
 
 def wrapped(value: int) -> int:
     """Return an integer as 64 bits hold it; it has overflown, which warns as NumPy does."""
-    np.int64(LARGEST) + np.int64(1)
+    _ = np.int64(LARGEST) + np.int64(1)
     return (value + 2**63) % 2**64 - 2**63
 
 
@@ -199,7 +199,7 @@ def _of_floats(op: Elementwise, operands: Sequence[Atom], exact: bool) -> Formul
 
 def _division(divisor: Atom) -> Formula:
     if isinstance(divisor, Literal):
-        if float(divisor.value) != 0.0:  # type: ignore[arg-type]
+        if float(divisor.value) != 0.0:
             return _infix("/")
         return lambda w, a: f"{w.bind(divided, 'divided')}({a[0]}, {a[1]})"
     return lambda w, a: (
@@ -209,7 +209,7 @@ def _division(divisor: Atom) -> Formula:
 
 def _power(exponent: Atom, exact: bool) -> Formula:
     if isinstance(exponent, Literal) and not exact:
-        value = float(exponent.value)  # type: ignore[arg-type]
+        value = float(exponent.value)
         if value in (1.0, 2.0, 3.0):
             return lambda w, a: " * ".join([a[0]] * int(value))
         if value == 0.0:
@@ -260,7 +260,7 @@ _INTS: dict[str, Formula] = {
 def _of_ints(op: Elementwise, operands: Sequence[Atom]) -> Formula | None:
     if op.name in ("floor_divide", "remainder"):
         divisor = operands[1]
-        if isinstance(divisor, Literal) and int(divisor.value) > 0:  # type: ignore[arg-type]
+        if isinstance(divisor, Literal) and int(divisor.value) > 0:
             return _infix("//" if op.name == "floor_divide" else "%")
         return None
     return _INTS.get(op.name)

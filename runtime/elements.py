@@ -74,7 +74,7 @@ def is_within(writer: Writer, position: Atom, size: Size) -> bool:
     """Whether a position is known to be inside an axis, so that it may be read beforehand."""
     dim: Size | None
     if isinstance(position, Literal):
-        dim = int(position.value)  # type: ignore[arg-type]
+        dim = int(position.value)
     else:
         dim = writer.integers.get(position)
     if dim is None:

@@ -81,12 +81,17 @@ def _branch(writer: Writer, eqn: Eqn, op: Cond, branch: Function, plan: BranchPl
             writer.cells[cell] = writer.name(result)
             if k in plan.renamed:
                 writer.cells.setdefault(writer.plan.cells[value], writer.name(result))  # type: ignore[index]
-        elif value in own and (value in writer.held) == (result in writer.held):
+        elif isinstance(value, Value) and value in own and _alike(writer, value, result):
             writer.names.setdefault(value, writer.name(result))
     writer.block(branch.eqns)
     _scalars(writer, eqn, branch)
     _arrays(writer, eqn, branch, plan)
     writer.dims.update(hidden)
+
+
+def _alike(writer: Writer, value: Value, result: Value) -> bool:
+    """Whether a scalar is held as the result is, as a Python number or as NumPy's."""
+    return (value in writer.held) == (result in writer.held)
 
 
 def _scalars(writer: Writer, eqn: Eqn, branch: Function) -> None:

@@ -145,7 +145,7 @@ def _integer(writer: Writer, atom: Atom) -> Size | None:
     atom = writer.resolved(atom)
     if isinstance(atom, Value):
         return writer.integers.get(atom)
-    return int(atom.value)  # type: ignore[arg-type]
+    return int(atom.value)
 
 
 # -- views -----------------------------------------------------------------------------------------

@@ -149,12 +149,8 @@ class _Span:
 
     def counter(self, index: str) -> str:
         """Return the variable that holds the position in the stacks."""
-        if self.op.ranged and self.op.test is None and self.texts[0] == "0":
-            if self.texts[2] == "1":
-                return index
-        if not self.op.ranged and self.op.test is None:
-            return index
-        return self.writer.fresh("k")
+        is_index = not self.op.ranged or (self.texts[0], self.texts[2]) == ("0", "1")
+        return index if is_index and self.op.test is None else self.writer.fresh("k")
 
     def header(self, index: str, frame: Frame) -> str:
         """Return the line that starts the loop."""

@@ -416,3 +416,18 @@ def test_gradient_in_both_modes() -> None:
     slopes = [(sums(x + 1e-6 * e) - sums(x - 1e-6 * e)) / 2e-6 for e in np.eye(len(x))]
     for exact in (True, False):
         np.testing.assert_allclose(pb.grad(sums, exact=exact)(x), slopes, rtol=1e-7)
+
+
+def test_integer_overflow_warns() -> None:
+    def function(x):
+        n = np.int64(1)
+        for i in range(len(x)):
+            n = n * x[i]
+        return n
+
+    x = np.full(12, 2**40)
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        found = pb.compile(function)(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert_same(found, function(x))
