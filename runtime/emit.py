@@ -253,6 +253,14 @@ class Writer:
             return known
         return self._literal(atom)
 
+    def scalar(self, atom: Atom) -> str:
+        """Return source for an operand that is read as a scalar of NumPy's."""
+        return self.operand(atom)
+
+    def base(self, value: Atom) -> Atom:
+        """Return the value in whose memory another lies."""
+        return Results(self).base(value)
+
     def number(self, atom: Atom) -> str:
         """Return source for a scalar as a Python number."""
         atom = self.resolved(atom)

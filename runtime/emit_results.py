@@ -49,7 +49,7 @@ class Results:
         cell = self.writer.plan.cells.get(result)
         fresh = self.writer.fresh_results.get(k)
         owner = None if fresh is None else fresh.owner
-        base = self._base(result)
+        base = self.base(result)
         memory = base if self._is_copied(base) else result if cell is None else cell
         # Memory belongs to the first result that leaves with it; equal expressions are one value.
         if (memory in seen and (k in self.writer.owned or (fresh and seen[memory] != owner))) or (
@@ -84,13 +84,13 @@ class Results:
 
     def _is_of_caller(self, value: Atom) -> bool:
         """Whether a value is a parameter or a view of one, or is computed in such memory."""
-        base = self._base(value)
+        base = self.base(value)
         if not isinstance(base, Value) or self._is_copied(base):
             return False
         cell = self.writer.plan.cells.get(base)
         return base not in self.writer.producers or (cell is not None and cell.home is Home.CALLER)
 
-    def _base(self, value: Atom) -> Atom:
+    def base(self, value: Atom) -> Atom:
         """Return the value in whose memory another lies."""
         while isinstance(value, Value) and not self._is_copied(value):
             eqn = self.writer.producers.get(value)

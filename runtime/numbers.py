@@ -26,7 +26,7 @@ MILD = frozenset({"ignore", "warn"})
 def python_numbers(function: Function, exact: bool) -> frozenset[Value]:
     """Return the values of a planned function that are held as Python's numbers."""
     scan = _Scan(exact)
-    scan.outside(function.eqns)
+    scan.outside([function])
     return frozenset(scan.held)
 
 
@@ -63,15 +63,14 @@ class _Scan:
         self.held: set[Value] = set()
         self.wanted: set[Atom] = set()
 
-    def outside(self, eqns: Sequence[Eqn]) -> None:
-        for eqn in eqns:
+    def outside(self, functions: Sequence[Function]) -> None:
+        for eqn in [e for f in functions for e in f.eqns]:
             op = eqn.op
             if isinstance(op, Loop):
                 self.want_loop(eqn, op)
                 self.hold_loop(eqn, op, is_outermost=True)
             else:
-                for region in op.regions:
-                    self.outside(region.eqns)
+                self.outside(op.regions)
 
     # -- what is read ------------------------------------------------------------------------------
 
@@ -89,6 +88,8 @@ class _Scan:
                     self.want(branch.results)
                     self.want_block(branch.eqns)
                     self.pass_on(branch.params, eqn.operands[1:])
+            elif op.regions:
+                self.outside(eqn.op.regions)
             elif self.is_arithmetic(eqn):
                 self.want(eqn.operands)
             elif isinstance(op, Index | IndexUpdate | IndexAdd):
@@ -124,7 +125,7 @@ class _Scan:
             elif isinstance(op, TapePop):
                 if is_number(eqn.results[1]) and is_typed(eqn.operands[0].type.dtype):
                     self.held.add(eqn.results[1])
-            elif len(eqn.results) == 1 and is_number(eqn.results[0]):
+            elif len(eqn.results) == 1 and is_number(eqn.results[0]) and not op.regions:
                 result = eqn.results[0]
                 makes = isinstance(op, Extent) or reads_element(eqn) or self.is_arithmetic(eqn)
                 if makes or (result in self.wanted and not op.binds):
