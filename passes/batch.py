@@ -1,11 +1,11 @@
 """Products in a loop that do not depend on its carries, done at once for all iterations.
 
-Four forms, each over a loop of a known number of iterations from 0 in steps of 1:
+Four forms, each over a loop in steps of 1 whose number of iterations is known before it starts:
 
 * a row of a captured stack times a captured matrix: one product of the whole stack before the loop;
-* a carry that only sums up products `a.T @ b` (the gradient of a weight): the factors are stacked,
-  and one product after the loop sums over all iterations; so for a sum over rows (the gradient of
-  a bias);
+* a carry that only sums up products `a.T @ b` (the gradient of a weight), or outer products of two
+  vectors: the factors are stacked, and one product after the loop sums over all iterations; so for
+  a sum over rows (the gradient of a bias);
 * a carry of zeros to whose row i is added in iteration i: a stacked output;
 * a stacked output that is a product of a stacked value and a captured matrix: one product after the
   loop.
@@ -50,8 +50,10 @@ from dataclasses import dataclass, replace
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Function, Literal, Value, uses
+from ..ir.dims import Dim, Size
 from ..ir.ops.control import Loop
-from ..ir.ops.elementwise import add
+from ..ir.ops.dynamic import Extent
+from ..ir.ops.elementwise import add, multiply, subtract
 from ..ir.ops.index import AT, Index, Index_, IndexAdd, Item, Span
 from ..ir.ops.matmul import MatMul
 from ..ir.ops.reduce import Sum
@@ -95,19 +97,27 @@ class Batch:
 
 
 def _is_counted(eqn: Eqn, op: Loop) -> bool:
-    lo, _, step = eqn.operands[:3] if op.ranged else (None, None, None)
-    return (
-        op.test is None
-        and isinstance(op.trips, int)
-        and op.trips > 1
-        and isinstance(lo, Literal)
-        and lo.value == 0
-        and isinstance(step, Literal)
-        and step.value == 1
-    )
+    if not op.ranged or op.test is not None or (isinstance(op.trips, int) and op.trips < 2):
+        return False
+    lo, _, step = eqn.operands[:3]
+    return isinstance(lo, Literal) and isinstance(step, Literal) and bool(step.value == 1)
 
 
-def _row_index(ndim: int, shape: Sequence[int]) -> Index_:
+def _numbers(op: Loop, lo: Literal) -> set[Atom]:
+    """Return the values of the body that are the number of the iteration."""
+    index, symbol = op.body.params[0], op.body.dims[0]
+    if lo.value == 0:
+        return {index}
+    found: set[Atom] = set()
+    for eqn in op.body.eqns:
+        if isinstance(eqn.op, Extent) and eqn.op.dim == Dim.of(symbol) - int(lo.value):
+            found.add(eqn.result)
+        if eqn.op is subtract and eqn.operands == (index, lo):
+            found.add(eqn.result)
+    return found
+
+
+def _row_index(ndim: int, shape: Sequence[Size]) -> Index_:
     rest: list[Item] = [Span(0, d, 1) for d in shape[1:ndim]]
     return (AT, *rest)
 
@@ -119,9 +129,11 @@ class _Outliner:
         self.eqn = eqn
         self.op = op
         self.outer_producers = producers
-        self.trips = int(op.trips)  # type: ignore[arg-type]
+        self.trips = op.length
         body = op.body
         self.index = body.params[0]
+        self.is_from_zero = bool(eqn.operands[0].value == 0)  # type: ignore[union-attr]
+        self.numbers = _numbers(op, eqn.operands[0])  # type: ignore[arg-type]
         first = 1 + op.carries
         self.captured = dict(
             zip(body.params[first:], eqn.operands[op.head + op.carries :], strict=True)
@@ -160,9 +172,11 @@ class _Outliner:
             return None
         base, *positions = eqn.operands
         shape = base.type.shape
-        if positions != [self.index] or base not in self.captured or not base.type.is_static:
+        if len(positions) != 1 or positions[0] not in self.numbers or base not in self.captured:
             return None
-        if shape[0] != self.trips or eqn.op.index != _row_index(len(shape), shape):  # type: ignore[arg-type]
+        if shape[0] != self.trips or not all(isinstance(d, int) for d in shape[1:]):
+            return None
+        if eqn.op.index != _row_index(len(shape), shape):
             return None
         return self.captured[base]  # type: ignore[index]
 
@@ -188,6 +202,8 @@ class _Outliner:
     # -- the four forms ----------------------------------------------------------------------------
 
     def _products_of_rows(self) -> None:
+        if not self.is_from_zero:
+            return
         for eqn in self.op.body.eqns:
             if eqn.op != _PRODUCT or eqn.result.type.ndim != 2:
                 continue
@@ -201,7 +217,7 @@ class _Outliner:
             whole = self.before.one(Reshape(shape, 2), product)
             param = Value(whole.type, eqn.result.hint, eqn.result.cotangent_of)
             self.new_captured.append((param, whole))
-            row = Index(_row_index(3, shape))  # type: ignore[arg-type]
+            row = Index(_row_index(3, shape))
             self.rows[eqn.result] = Eqn(row, (param, self.index), eqn.results, eqn.provenance)
 
     def _carries(self) -> dict[int, Atom]:
@@ -225,9 +241,13 @@ class _Outliner:
                 term = eqn.operands[1] if eqn.operands[0] is param else eqn.operands[0]
                 if isinstance(term, Value) and self.counts.get(term) == 1:
                     candidates.append((k, param, init, term))
-        for kind in (MatMul, Sum):  # sums only of what products have stacked
+        for total_of in (self._of_products, self._of_outer, self._of_sums):
             for k, _, init, term in candidates:
-                total = self._total(term, kind)
+                eqn = self.made.get(term)
+                if eqn is None or k in replaced:
+                    continue
+                self.after.provenance = eqn.provenance
+                total = total_of(eqn)
                 if total is not None:
                     replaced[k] = self._plus(init, total)
         return replaced
@@ -235,41 +255,61 @@ class _Outliner:
     def _scattered(self, eqn: Eqn, param: Value, init: Atom) -> Atom | None:
         shape = param.type.shape
         assert isinstance(eqn.op, IndexAdd)
-        if eqn.operands[2:] != (self.index,) or shape[0] != self.trips or not self._is_zero(init):
+        if len(eqn.operands) != 3 or eqn.operands[2] not in self.numbers:
             return None
-        if eqn.op.index != _row_index(len(shape), shape):  # type: ignore[arg-type]
+        if shape[0] != self.trips or not self._is_zero(init):
+            return None
+        if eqn.op.index != _row_index(len(shape), shape):
             return None
         value = eqn.operands[1]
         return self.stacked(value) if value.type.shape == shape[1:] else None
 
-    def _total(self, term: Value, kind: type) -> Atom | None:
-        """Return the sum over all iterations of a product or of a sum over rows, after the loop."""
-        eqn = self.made.get(term)
-        if eqn is None or not isinstance(eqn.op, kind):
+    # Each returns the sum over all iterations of what an equation computes, after the loop.
+
+    def _of_products(self, eqn: Eqn) -> Atom | None:
+        if eqn.op != _PRODUCT or eqn.result.type.ndim != 2:
             return None
-        self.after.provenance = eqn.provenance
-        if isinstance(eqn.op, MatMul):
-            left = self.made.get(eqn.operands[0])  # type: ignore[arg-type]
-            if eqn.op != _PRODUCT or term.type.ndim != 2 or left is None:
-                return None
-            if left.op != Transpose((-1, -2)):
-                return None
-            factors = [self._stackable(a) for a in (left.operands[0], eqn.operands[1])]
-            if not all(factors):
-                return None
-            stacks = [self.stacked(a) for a in (left.operands[0], eqn.operands[1])]
-            a, b = (self.flat(self.after, s) for s in stacks if s is not None)
-            return self.after.one(_PRODUCT, self.after.one(Transpose((-1, -2)), a), b)
+        left = self.made.get(eqn.operands[0])  # type: ignore[arg-type]
+        if left is None or left.op != Transpose((-1, -2)):
+            return None
+        factors = (left.operands[0], eqn.operands[1])
+        if not all(self._stackable(a, 2) for a in factors):
+            return None
+        stacks = [self.stacked(a) for a in factors]
+        a, b = (self.flat(self.after, s) for s in stacks if s is not None)
+        return self.after.one(_PRODUCT, self.after.one(Transpose((-1, -2)), a), b)
+
+    def _of_outer(self, eqn: Eqn) -> Atom | None:
+        """Sum the outer products of two vectors, `x.reshape(n, 1) * y`."""
+        if eqn.op is not multiply or eqn.result.type.ndim != 2:
+            return None
+        column, row = eqn.operands
+        if column.type.ndim != 2:
+            column, row = row, column
+        made = self.made.get(column) if isinstance(column, Value) else None
+        if made is None or not isinstance(made.op, Reshape) or column.type.shape[1:] != (1,):
+            return None
+        factors = (made.operands[0], row)
+        if not all(self._stackable(a, 1) for a in factors):
+            return None
+        a, b = (self.stacked(f) for f in factors)
+        assert a is not None
+        assert b is not None
+        return self.after.one(_PRODUCT, self.after.one(Transpose((-1, -2)), a), b)
+
+    def _of_sums(self, eqn: Eqn) -> Atom | None:
+        """Sum sums over rows, only of what products have stacked."""
+        if not isinstance(eqn.op, Sum) or eqn.op.keepdims:
+            return None
         value = eqn.operands[0]
-        assert isinstance(eqn.op, Sum)
-        if eqn.op.keepdims or (value not in self.outputs and self.stack_of(value) is None):
+        if value not in self.outputs and self.stack_of(value) is None:
             return None
         stack = self.stacked(value)
         axes = tuple(sorted({*eqn.op.axes, -value.type.ndim - 1}))
         return None if stack is None else self.after.one(Sum(axes), stack)
 
-    def _stackable(self, atom: Atom) -> bool:
-        if atom.type.ndim != 2 or not atom.type.is_static:
+    def _stackable(self, atom: Atom, ndim: int) -> bool:
+        if atom.type.ndim != ndim or not atom.type.is_static:
             return False
         return self.stack_of(atom) is not None or (isinstance(atom, Value) and atom in self.made)
 

@@ -83,3 +83,31 @@ def test_another_order_of_rows_is_left_alone() -> None:
     args = (W, U, RNG.standard_normal(4), XS, H0)
     inspection = pb.compile(odd_offsets).inspect(*args)
     assert products_in_loops(inspection.optimized) == 3
+
+
+def powers_until(a: Any, v: Any) -> Any:
+    total = 0.0
+    while np.sum(v * v) > 1e-3:
+        v = a @ v
+        total += np.sum(v * v)
+    return total
+
+
+def from_one(a: Any, v: Any) -> Any:
+    rows = np.zeros((12, len(v)))
+    rows[0] = v
+    for t in range(1, 12):
+        v = np.tanh(a @ v)
+        rows[t] = v
+    return np.sum(rows**2)
+
+
+@pytest.mark.parametrize("function", [powers_until, from_one])
+def test_outer_products_of_vectors_are_one_product_after_the_loop(function: Any) -> None:
+    a, v = 0.3 * RNG.standard_normal((5, 5)), RNG.standard_normal(5)
+    joint = pb.grad(function, argnums=(0, 1)).inspect(a, v).optimized
+    regions = [r for e in joint.eqns for r in e.op.regions]
+    inside = [v.type.shape for r in regions for e in walk(r) for v in e.results]
+    assert (5, 5) not in inside
+    assert any(isinstance(e.op, MatMul) for e in joint.eqns)
+    pb.check_grads(function, (a, v), order=2)

@@ -20,6 +20,7 @@ from pullback.passes.dce import Dce
 from pullback.passes.fuse import Fuse
 from pullback.passes.loops import Hoist
 from pullback.passes.memory import plan_memory
+from pullback.passes.merge import Merge
 from pullback.passes.reverse import reverse
 from pullback.passes.simplify import Simplify
 
@@ -33,6 +34,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "fuse": Fuse(),
     "loops": Hoist(),
     "batch": Batch(),
+    "merge": Merge(),
 }
 
 
