@@ -10,10 +10,11 @@ import numpy as np
 from ..ir.closing import close, region_dims
 from ..ir.core import Atom, Literal, Value
 from ..ir.dims import Dim, Size, Symbol, maximum
-from ..ir.errors import ShapeError, StructureError
+from ..ir.errors import ArgumentError, ShapeError, StructureError
 from ..ir.ops.control import INDEX, Loop
 from ..ir.types import ArrayType, Kind
 from .array import TracedArray, lift
+from .functions.control import stop_gradient_if
 from .functions.shape import cast
 from .nested import inline_call, trace_region
 from .promotion import PYTHON_TYPES
@@ -67,6 +68,8 @@ def scan(
     xs: Any = None,
     length: int | None = None,
     reverse: bool = False,
+    *,
+    truncate: int | None = None,
 ) -> tuple[Any, Any]:
     """Run `carry, y = f(carry, x)` over the rows of `xs`; return the last carry and the stacked ys.
 
@@ -81,12 +84,19 @@ def scan(
         A container of arrays of one leading size; None with `length`.
     reverse
         Run from the last row to the first; the ys stay in the order of the xs.
+    truncate
+        Cut the gradient every so many steps: before steps k, 2k, ... the carry passes through
+        `stop_gradient`, so that the gradient is that of truncated backpropagation through time.
 
     Raises
     ------
     StructureError, ShapeError
         Where the carry changes its structure, shape or dtype, or the leading sizes differ.
+    ArgumentError
+        Where `truncate` is no positive int.
     """
+    if truncate is not None and (type(truncate) is not int or truncate < 1):
+        raise ArgumentError(f"scan: truncate={truncate!r} is no positive int")
     rows: list[Any] = []
     rows_structure = flatten(xs, rows)
     sizes = {np.shape(r)[0] if np.ndim(r) else None for r in rows}
@@ -103,6 +113,8 @@ def scan(
     lifted = [TracedArray(*lift(r, trace), trace) for r in rows]
 
     def step(i: TracedArray, carried: list[Any]) -> tuple[list[Any], list[Any], Structure]:
+        if truncate is not None:
+            carried = _truncated(carried, i, count, truncate, reverse)
         x = unflatten(rows_structure, iter([_row_at(r, i) for r in lifted]))
         output = inline_call(f, (unflatten(structure, iter(carried)), x), {})
         if not isinstance(output, tuple) or len(output) != 2:
@@ -120,6 +132,17 @@ def scan(
         trace, 0, count, leaves, names, step, "scan", backward=reverse
     )
     return unflatten(structure, iter(carried)), unflatten(ys_structure, iter(ys))
+
+
+def _truncated(
+    carried: Sequence[Any], i: TracedArray, count: Any, truncate: int, reverse: bool
+) -> list[Any]:
+    """Return the carry as an iteration sees it where the gradient is cut every so many steps."""
+    number = TracedArray(i._atom, Kind.SCALAR, i._trace)
+    if reverse:
+        number = (count - 1) - number
+    stops = (number % truncate == 0) & (number > 0)
+    return [stop_gradient_if(leaf, stops) for leaf in carried]
 
 
 def _row_at(xs: TracedArray, i: TracedArray) -> Any:

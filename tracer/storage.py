@@ -25,7 +25,7 @@ from ..ir.op import Op
 from ..ir.ops.dynamic import Iota
 from ..ir.ops.einsum import Einsum
 from ..ir.ops.index import AT, At, Index, Index_, IndexUpdate, Item, Span, index_shape
-from ..ir.ops.select import Imag, MakeComplex, Real, StopGradient
+from ..ir.ops.select import Imag, MakeComplex, Real, StopGradient, StopGradientIf
 from ..ir.ops.shape import BroadcastTo, Reshape, Transpose, reshapes_in_place
 from ..ir.ops.windows import Windows
 from ..ir.types import ArrayType, Layout, c_strides
@@ -388,7 +388,7 @@ def is_alias(op: Op, whole: Atom, layout: Layout) -> bool:
         return whole.type.dtype.kind == "c"
     if isinstance(op, Reshape):
         return layout is None or reshapes_in_place(op, whole.type, layout)
-    return op.is_view and not isinstance(op, StopGradient)
+    return op.is_view and not isinstance(op, StopGradient | StopGradientIf)
 
 
 READ_ONLY = (BroadcastTo, Windows)

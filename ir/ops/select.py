@@ -291,6 +291,45 @@ class StopGradient(_Elementwise):
         return operands[0]
 
 
+@dataclass(frozen=True)
+class StopGradientIf(Op):
+    """`stop_gradient_if(x, stops)` is x itself, whose cotangent is zero where `stops` is true."""
+
+    name = "stop_gradient_if"
+    is_view = True
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        x, stops = types
+        if stops.dtype.kind != "b" or stops.shape:
+            raise DTypeError(f"{self.name} takes one bool, not {stops}")
+        return (x,)
+
+    def evaluate(self, *operands: Array) -> Any:
+        return operands[0]
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[tuple[int, ...] | None]
+    ) -> tuple[tuple[int, ...] | None, ...] | None:
+        return (layouts[0],)
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | Scatter | None]:
+        return [np.where(operands[1], 0, cts[0]), None]
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        go_on = np.False_  # its rule is a derivative then
+        return [(cls(), (numbers(2, 3), go_on)), (cls(), (np.float32(1.5), go_on))]
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        return operands[0]
+
+
 class _Parts(_Elementwise):
     """A ufunc with two results."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...ir.ops.select import StopGradient
+from ...ir.ops.select import StopGradient, StopGradientIf
 from ..array import TracedArray, emit
 from ..tree import map_leaves
 
@@ -14,8 +14,14 @@ def stop_gradient(x: Any) -> Any:
     return map_leaves(_stopped, x)
 
 
-def _stopped(leaf: Any) -> Any:
-    if not isinstance(leaf, TracedArray):
+def stop_gradient_if(x: Any, stops: Any) -> Any:
+    """Return `x` unchanged, a container, through which no derivative flows where `stops` holds."""
+    return map_leaves(lambda leaf: _stopped(leaf, stops), x)
+
+
+def _stopped(leaf: Any, stops: Any = None) -> Any:
+    if not isinstance(leaf, TracedArray) or leaf.dtype.kind not in "fc":
         return leaf
-    result = emit(StopGradient(), (leaf,))
+    operands = (leaf,) if stops is None else (leaf, stops)
+    result = emit(StopGradient() if stops is None else StopGradientIf(), operands)
     return TracedArray(result._atom, leaf._kind, leaf._trace)
