@@ -10,6 +10,7 @@ from .core import Atom, Eqn, Function, Literal, Value
 from .dims import Dim, Size, Symbol, substitute
 from .op import Elementwise, Op
 from .ops.control import Fused
+from .ops.recursion import Recur, Recursion
 from .types import ArrayType
 
 
@@ -26,6 +27,7 @@ class _Comparison:
     def __init__(self) -> None:
         self.symbols: dict[Symbol, Symbol] = {}
         self.images: set[Symbol] = set()
+        self.labels: dict[str, str] = {}
 
     def functions(self, left: Function, right: Function, layouts: bool = True) -> bool:
         values: dict[Value, Value] = {}
@@ -86,14 +88,24 @@ class _Comparison:
             return left == right
         if type(left) is not type(right):
             return False
+        labels = self.labels
+        if isinstance(left, Recursion) and isinstance(right, Recursion):
+            self.labels = {**labels, left.label: right.label}
+        if isinstance(left, Recur) and isinstance(right, Recur):
+            same_label = labels.get(left.label, left.label) == right.label
+            if not same_label:
+                return False
         # Regions first: their dims are what other attributes mention.
-        return all(
+        same = all(
             self.functions(a, b, not isinstance(left, Fused))
             for a, b in zip(left.regions, right.regions, strict=False)
         ) and all(
             self.attributes(getattr(left, f.name), getattr(right, f.name))
             for f in dataclasses.fields(left)
+            if not (f.name == "label" and isinstance(left, Recur | Recursion))
         )
+        self.labels = labels
+        return same
 
     def attributes(self, left: Any, right: Any) -> bool:
         if isinstance(left, Function):

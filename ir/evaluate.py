@@ -20,6 +20,7 @@ from .op import Effect, Op
 from .ops.cond import Cond
 from .ops.control import Call, Fused, Loop, run_loop
 from .ops.dynamic import AsSize
+from .ops.recursion import Recur, Recursion
 from .types import ArrayType, Kind, is_tape
 
 Sizes = dict[Symbol, int]
@@ -149,6 +150,7 @@ def _concrete(value: Any, sizes: Mapping[Symbol, int]) -> Any:
 class _Interpreter:
     def __init__(self, module: Module | None) -> None:
         self.module = module
+        self.recursions: dict[str, tuple[Function, Sizes]] = {}
 
     def run(self, function: Function, arguments: Sequence[Any], sizes: Sizes) -> list[Any]:
         sizes = dict(sizes)
@@ -181,6 +183,10 @@ class _Interpreter:
             branch = op.branches[op.chosen(operands[0])]
             inner = [concrete_size(d, sizes) for d in op.dims]
             return self.run(branch, operands[1:], dict(zip(branch.dims, inner, strict=True)))
+        if isinstance(op, Recursion):
+            return self.recursion(op, operands, sizes)
+        if isinstance(op, Recur):
+            return self.run(self.recursions[op.label][0], operands, self.recursions[op.label][1])
         if isinstance(op, Call):
             return self.call(op, operands)
         value = concrete_op(op, sizes).evaluate(*operands)
@@ -190,6 +196,16 @@ class _Interpreter:
 
     def region(self, region: Function, sizes: Sizes) -> Any:
         return lambda *arguments: self.run(region, arguments, sizes)
+
+    def recursion(self, op: Recursion, operands: list[Any], sizes: Sizes) -> list[Any]:
+        inner = [concrete_size(d, sizes) for d in op.dims]
+        outside = self.recursions
+        binding = dict(zip(op.body.dims, inner, strict=True))
+        self.recursions = {**outside, op.label: (op.body, binding)}
+        try:
+            return self.run(op.body, operands, binding)
+        finally:
+            self.recursions = outside
 
     def call(self, op: Call, operands: list[Any]) -> list[Any]:
         if self.module is None:

@@ -95,6 +95,18 @@ class CondPlan:
 
 
 @dataclass(frozen=True)
+class CallPlan:
+    """How a recursion, or a call within one, meets its surroundings.
+
+    `copied` are the carries whose operand is copied, for the result needs memory of its own;
+    `moved` those whose last value the body of a recursion copies into the carry's memory.
+    """
+
+    copied: frozenset[int]
+    moved: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
 class Plan:
     """The memory plan of a flattened function: a cell for each value with axes, also in loops."""
 
@@ -106,6 +118,7 @@ class Plan:
     fresh_bytes: int
     numpy_bytes: int
     conds: Mapping[Eqn, CondPlan] = field(default_factory=dict)
+    calls: Mapping[Eqn, CallPlan] = field(default_factory=dict)
 
     @property
     def workspace_bytes(self) -> int:

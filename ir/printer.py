@@ -19,9 +19,11 @@ from .names import Names
 from .ops.cond import Cond
 from .ops.control import INDEX, Call, Fused, Loop
 from .ops.index import Index, IndexAdd, IndexUpdate
+from .ops.recursion import Recur, Recursion
 from .ops.shape import Transpose
 from .rows import Row, lay_out
 from .signature import DimNames, dtype_name, identifier, unique
+from .types import ArrayType
 
 LINE_LENGTH = 100
 
@@ -180,10 +182,12 @@ class _Printer:
         for label, region in _regions(eqn):
             if id(region) not in regions:
                 regions[id(region)] = region_name = names.take(label)
+                if isinstance(eqn.op, Recursion):
+                    self.calls = {**self.calls, label: region_name}
                 rows += self._definition(region_name, region, depth)
         results = [names(r) for r in eqn.results]
         text = self._expression(eqn, operands, regions, names)
-        shows = self.types and (typed or isinstance(eqn.op, Call))
+        shows = self.types and (typed or isinstance(eqn.op, Call | Recur))
         types = [self.dims.type(r.type) for r in eqn.results] if shows else []
         single = len(results) == 1
         note = f"({', '.join(types)})" if types and not single else ""
@@ -214,7 +218,11 @@ class _Printer:
         if isinstance(op, Cond):
             return self._cond(op, operands, regions)
         if isinstance(op, Call):
-            return self._call(eqn, op, operands)
+            return self._call(eqn, op, op.function, op.result_types, operands)
+        if isinstance(op, Recur):
+            return self._call(eqn, op, op.label, op.types, operands)
+        if isinstance(op, Recursion):
+            return self._recursion(op, operands, regions)
         short = self._short_form(eqn, operands, names)
         if short is not None:
             return short
@@ -292,14 +300,28 @@ class _Printer:
             parts.append(f"dims={self._attribute(op.dims)}")
         return f"cond({', '.join(parts)})"
 
-    def _call(self, eqn: Eqn, op: Call, operands: list[str]) -> str:
-        name = self.calls.get(op.function, op.function)
+    def _recursion(self, op: Recursion, operands: list[str], regions: dict[int, str]) -> str:
+        parts = [regions[id(op.body)], *operands]
+        rest = {k: v for k, v in op.attributes().items() if k not in ("body", "label")}
+        parts += [f"{k}={self._attribute(v)}" for k, v in rest.items()]
+        return f"recursion({', '.join(parts)})"
+
+    def _call(
+        self,
+        eqn: Eqn,
+        op: Call | Recur,
+        callee: str,
+        types: tuple[ArrayType, ...],
+        operands: list[str],
+    ) -> str:
+        name = self.calls.get(callee, callee)
         parts = [name if name.isidentifier() else repr(name), *operands]
         if len(eqn.results) != 1:
-            parts.append(f"types={self._attribute(op.result_types)}")
-        rest = {k: v for k, v in op.attributes().items() if k not in ("function", "result_types")}
+            parts.append(f"types={self._attribute(types)}")
+        known = ("function", "result_types", "label", "types")
+        rest = {k: v for k, v in op.attributes().items() if k not in known}
         parts += [f"{k}={self._attribute(v)}" for k, v in rest.items()]
-        return f"call({', '.join(parts)})"
+        return f"{op.name}({', '.join(parts)})"
 
     # ---- atoms ---------------------------------------------------------------------------------
 
@@ -325,6 +347,9 @@ def _regions(eqn: Eqn) -> Iterator[tuple[str, Function]]:
     op = eqn.op
     if isinstance(op, Cond):
         yield from zip(op.labels(eqn.operands[0].type), op.branches, strict=True)
+    if isinstance(op, Recursion):
+        yield op.label, op.body
+        return
     for key, value in op.attributes().items():
         if isinstance(value, Function):
             yield key, value

@@ -21,6 +21,7 @@ from .ops.cond import Cond
 from .ops.control import INDEX, Call, Fused, Loop
 from .ops.index import Index, Index_
 from .ops.matmul import MatMul
+from .ops.recursion import Recur, Recursion
 from .ops.special import op_named
 from .printer import static_range
 from .signature import parse_binder, parse_boundary, parse_type, unreadable
@@ -179,7 +180,11 @@ class Reader:
             case ast.Call(func=ast.Name(id="cond")):
                 return self._cond(node)
             case ast.Call(func=ast.Name(id="call")):
-                return self._call(node, annotation)
+                return self._call(node, annotation, Call)
+            case ast.Call(func=ast.Name(id="recur")):
+                return self._call(node, annotation, Recur)
+            case ast.Call(func=ast.Name(id="recursion")):
+                return self._recursion(node)
             case ast.Call(func=ast.Name()):
                 return self._generic(node)
             case ast.Name():
@@ -370,19 +375,30 @@ class Reader:
             bounds.insert(0, Literal(np.int64(0)))
         return [*bounds, Literal(np.int64(1))] if len(bounds) == 2 else bounds
 
-    def _call(self, node: ast.Call, annotation: ast.expr | None) -> tuple[Value, ...]:
+    def _recursion(self, node: ast.Call) -> tuple[Value, ...]:
+        """Read `recursion(function, x, ...)`."""
+        match node.args:
+            case [ast.Name(id=label) as first, *rest]:
+                op = Recursion(self._region(first), label, **self._keywords(node, Recursion))
+                return self._emit(node, op, self._operands(rest))
+            case _:
+                raise unreadable(node, "expected `recursion(function, ...)`")
+
+    def _call(
+        self, node: ast.Call, annotation: ast.expr | None, form: type[Call | Recur]
+    ) -> tuple[Value, ...]:
         """Read `call(name, ...)`; the annotation, or `types=`, says what it returns."""
         match node.args[:1]:
             case [ast.Name(id=name) | ast.Constant(value=str(name))]:
-                attributes = self._keywords(node, Call)
+                attributes = self._keywords(node, form)
             case _:
-                raise unreadable(node, "expected `call(function, ...)`")
+                raise unreadable(node, f"expected `{form.name}(function, ...)`")
         types = attributes.pop("types", None)
         if types is None:
             if annotation is None:
                 raise unreadable(node, "a call needs its type: `y : f64[3] = call(f, x)`")
             types = (parse_type(annotation, self.symbols),)
-        return self._emit(node, Call(name, types, **attributes), self._operands(node.args[1:]))
+        return self._emit(node, form(name, types, **attributes), self._operands(node.args[1:]))
 
 
 def _groups(node: ast.Call, *names: str) -> tuple[dict[str, list[ast.expr]], list[ast.keyword]]:

@@ -23,6 +23,10 @@ class Kind(enum.Enum):
     PYTHON = "python"
 
 
+RECORD = np.dtype([("record", np.float64)])
+"""What an activation of a recursion keeps for its adjoint (see `ops.recursion`)."""
+
+
 def _dtype_names() -> dict[np.dtype, str]:
     names = {np.dtype(bool): "bool", np.dtype(object): "object"}
     tapes: dict[np.dtype, str] = {}
@@ -37,7 +41,8 @@ def _dtype_names() -> dict[np.dtype, str]:
         swapped = dtype.newbyteorder("S")
         if swapped != dtype:
             names[swapped] = f"{name}_swapped"
-    level = dict(names)
+    level = {**names, RECORD: "record"}
+    tapes[RECORD] = "record"
     for _ in range(_DEEPEST_TAPE):
         level = {
             np.dtype([(field, dtype)]): f"{field}_{name}"
@@ -132,7 +137,7 @@ class ArrayType:
 
 
 def is_tape(type: ArrayType) -> bool:
-    """Whether a type is that of a tape (see `ops.tape`)."""
+    """Whether a type is that of a tape (see `ops.tape`) or a record (see `ops.recursion`)."""
     return type.dtype.kind == "V"
 
 

@@ -7,14 +7,16 @@ reads its parameters only; the dims of types and attributes are bound; kinds fit
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .binding import attribute_dims, bound_symbols
 from .core import Atom, Eqn, Function, Module, Value
 from .dims import Dim, Symbol, symbols
 from .errors import PullbackError, VerificationError
+from .op import Op
 from .ops.control import Call
+from .ops.recursion import Recur, Recursion
 from .printer import print_equation
 from .types import ArrayType, Kind
 
@@ -28,18 +30,21 @@ def verify(item: Function | Module) -> None:
         With the equation's printed line and its place in the user's source.
     """
     if isinstance(item, Function):
-        _Verifier(item, None).function(item)
+        _Verifier(item, None, {}).function(item)
         return
     if item.entry not in item.functions:
         raise VerificationError(f"the module has no function `{item.entry}` to start with")
     for function in item.functions.values():
-        _Verifier(function, item).function(function)
+        _Verifier(function, item, {}).function(function)
 
 
 class _Verifier:
-    def __init__(self, outer: Function, module: Module | None) -> None:
+    def __init__(
+        self, outer: Function, module: Module | None, labels: Mapping[str, Function]
+    ) -> None:
         self.outer = outer
         self.module = module
+        self.labels = labels
         self.eqn: Eqn | None = None
 
     def fail(self, message: str) -> VerificationError:
@@ -66,7 +71,7 @@ class _Verifier:
             self.reads(eqn.operands, defined)
             self.dims(attribute_dims(eqn.op), dims)
             for region in eqn.op.regions:
-                self.region(region)
+                self.region(region, eqn.op)
             self.eqn = eqn
             self.types(eqn)
             dims |= bound_symbols(eqn)
@@ -74,9 +79,10 @@ class _Verifier:
         self.eqn = None
         self.reads(function.results, defined)
 
-    def region(self, region: Function) -> None:
+    def region(self, region: Function, op: Op) -> None:
         """Verify a region; its errors show the region's own text."""
-        inner = _Verifier(region, self.module)
+        labels = {**self.labels, op.label: op.body} if isinstance(op, Recursion) else self.labels
+        inner = _Verifier(region, self.module, labels)
         inner.function(region)
 
     def kinds(self, atoms: Sequence[Atom], kinds: Sequence[Kind], what: str) -> None:
@@ -116,6 +122,17 @@ class _Verifier:
             raise self.fail(f"the op gives {_texts(inferred)}, the equation says {_texts(actual)}")
         if isinstance(eqn.op, Call) and self.module is not None:
             self.call(eqn, eqn.op, self.module)
+        if isinstance(eqn.op, Recur):
+            self.recur(eqn, eqn.op)
+
+    def recur(self, eqn: Eqn, op: Recur) -> None:
+        body = self.labels.get(op.label)
+        if body is None:
+            raise self.fail(f"no recursion `{op.label}` is around it")
+        try:
+            op.check(body, [a.type for a in eqn.operands])
+        except VerificationError as error:
+            raise self.fail(str(error)) from error
 
     def call(self, eqn: Eqn, op: Call, module: Module) -> None:
         callee = module.functions.get(op.function)

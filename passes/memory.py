@@ -29,10 +29,12 @@ from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Fused, Loop
 from ..ir.ops.effects import WriteBack
+from ..ir.ops.recursion import Recur, Recursion, Unrecord
 from ..ir.ops.tape import TapePop
-from ..ir.plan import Cell, CondPlan, Home, LoopPlan, Plan
+from ..ir.plan import CallPlan, Cell, CondPlan, Home, LoopPlan, Plan
 from .donation import assigns_safely, donated
 from .memory_cond import place_cond, updated
+from .memory_recursion import place_call, place_recursion
 from .protect import FOREVER, protect, shares_memory
 
 
@@ -88,6 +90,7 @@ def plan_memory(function: Function) -> Plan:
         planner.fresh_bytes,
         planner.numpy_bytes,
         planner.conds,
+        planner.calls,
     )
 
 
@@ -121,6 +124,8 @@ def _leaving(eqns: Sequence[Eqn], results: Sequence[Atom]) -> set[Value]:
         elif isinstance(op, Cond):
             found = zip(eqn.results, updated(op), strict=True)
             pairs = [(r, eqn.operands[1 + j]) for r, positions in found for j in positions]
+        elif isinstance(op, Recursion | Recur):
+            pairs = list(zip(eqn.results[: op.carries], eqn.operands, strict=False))
         elif op.is_view:
             pairs = [(eqn.results[0], eqn.operands[0])]
         elif op.updates is not None:
@@ -138,6 +143,9 @@ class _Planner:
         self.free: dict[int, list[int]] = {}
         self.loops: dict[Value, LoopPlan] = {}
         self.conds: dict[Eqn, CondPlan] = {}
+        self.calls: dict[Eqn, CallPlan] = {}
+        self.depth = 0
+        """How many recursions are around: each activation has memory of its own."""
         self.donated: dict[Value, Value] = {}
         self.copied = 0
         self.fresh_bytes = 0
@@ -214,6 +222,10 @@ class _Block:
                 self.loop(eqn, eqn.op)
             elif isinstance(eqn.op, Cond):
                 place_cond(self, eqn, eqn.op)
+            elif isinstance(eqn.op, Recursion):
+                place_recursion(self, eqn, eqn.op)
+            elif isinstance(eqn.op, Recur):
+                place_call(self, eqn, eqn.op.carries)
             else:
                 for result in eqn.results:
                     if eqn.op.is_view:
@@ -256,7 +268,7 @@ class _Block:
             self.planner.copied += 1
             if not self.reach(result):
                 self.new(result)
-        elif isinstance(op, TapePop):
+        elif isinstance(op, TapePop | Unrecord):
             # The tape's memory: what is popped is not written into, for a pullback runs again.
             self.planner.cells[result] = Cell(Home.CALLER, result, FOREVER)
         elif not op.has_out:
@@ -323,7 +335,7 @@ class _Block:
         type = result.type
         if result in self.rows and type.is_static:
             self.add(Cell(Home.STACK, result, FOREVER, stack=self.rows[result]), result)
-        elif result in self.leaving or not type.is_static:
+        elif self.planner.depth or result in self.leaving or not type.is_static:
             self.planner.fresh_bytes += type.nbytes
             self.add(Cell(Home.FRESH, result, self.end(result)), result)
         else:

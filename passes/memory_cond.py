@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
+from ..ir.ops.recursion import Recur, Recursion
 from ..ir.plan import BranchPlan, Cell, CondPlan, Home
 from ..ir.types import ArrayType
 
@@ -57,6 +58,9 @@ class _Ways:
         elif isinstance(op, Loop):
             inits = eqn.operands[op.head : op.head + op.carries]
             self.known.update({r: self.of(a) for r, a in zip(eqn.results, inits, strict=False)})
+        elif isinstance(op, Recursion | Recur):
+            carried = zip(eqn.results[: op.carries], eqn.operands, strict=False)
+            self.known.update({r: self.of(a) for r, a in carried})
         elif isinstance(op, Cond):
             for result, positions in zip(eqn.results, updated(op), strict=True):
                 self.known[result] = self.merged([eqn.operands[1 + j] for j in positions], 0)

@@ -21,6 +21,7 @@ from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
 from ..ir.dims import Dim, Size, Symbol, substitute
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
+from ..ir.ops.recursion import Record, Recur, Recursion
 from ..ir.ops.tape import TapePop, TapePush, fork
 from ..ir.plan import Fresh, Home, Plan
 from ..ir.types import ArrayType, Kind, Layout, is_tape
@@ -28,6 +29,7 @@ from .arithmetic import KINDS
 from .emit_cond import emit_cond
 from .emit_equation import emit_equation
 from .emit_loop import emit_loop
+from .emit_recursion import emit_call, emit_record, emit_recursion
 from .emit_results import Results
 from .emit_tape import emit_tape
 from .frames import Frame, Frames, Line
@@ -418,6 +420,12 @@ class Writer:
                 emit_loop(self, eqn, eqn.op)
             elif isinstance(eqn.op, Cond):
                 emit_cond(self, eqn, eqn.op)
+            elif isinstance(eqn.op, Recursion):
+                emit_recursion(self, eqn, eqn.op)
+            elif isinstance(eqn.op, Recur):
+                emit_call(self, eqn, self.functions[eqn.op.label], eqn.op.carries)
+            elif isinstance(eqn.op, Record):
+                emit_record(self, eqn, eqn.op)
             elif isinstance(eqn.op, TapePush | TapePop):
                 emit_tape(self, eqn, eqn.op)
             else:

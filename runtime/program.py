@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.core import walk
+from ..ir.location import excerpt
 from ..ir.ops.effects import Print
 from ..ir.ops.guard import Guard, Missed
 from ..ir.plan import Fresh, Plan
@@ -92,6 +93,8 @@ class Program:
             if self._is_guarded:
                 return self._guarded(context, ws, arrays)
             return context.run(self._run, ws, *arrays)
+        except RecursionError as error:
+            raise self._endless(error) from None
         finally:
             if "call" not in modes:  # the caller's own handler may be another next time
                 pool.append((context, ws))
@@ -123,6 +126,22 @@ class Program:
             for warn in kept:
                 warn()
         return results
+
+    def _endless(self, error: RecursionError) -> RecursionError:
+        """Return the error for a recursion that is too deep, with the user's call."""
+        trace, found = error.__traceback__, None
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == self.filename:
+                op, provenance = self.source.lines.get(trace.tb_lineno, ("", None))
+                if op in ("recur", "recursion") and provenance is not None:
+                    found = provenance.location or found
+            trace = trace.tb_next
+        if found is None:
+            return error
+        return RecursionError(
+            f"{error}: `{found.expression}` calls itself without end, or deeper than Python lets "
+            f"it.\n\n{excerpt(found)}\n  Let it end earlier, or raise sys.setrecursionlimit()."
+        )
 
     def _context(self, state: dict[str, Any]) -> contextvars.Context:
         """Return a context in which floating-point errors come to our reporter.

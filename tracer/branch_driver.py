@@ -24,7 +24,8 @@ from ..ir.ops.select import Convert
 from ..ir.ops.shape import Full
 from ..ir.types import Kind
 from .array import TracedArray, lift
-from .driving import LIMIT, Driver, reason, refuse_writes, replaced, truth
+from .checks import is_raised_by_user, may_be_caught, raised
+from .driving import LIMIT, Driver, Recurring, reason, refuse_writes, replaced, truth
 from .loop_memory import storage_of
 from .promotion import PYTHON_TYPES
 from .regions import Overlay, Region, Unstageable
@@ -142,6 +143,11 @@ class BranchDriver(Driver):
     def _after_failure(self, names: Mapping[str, Any]) -> bool:
         error = self.failure
         assert error is not None
+        if isinstance(error, Recurring):
+            self.assign(self.start)
+            return self._take(self.raised[1] is error)
+        if self.check is not None:
+            return self._go_on(*self.check)
         return self._choose(reason(error), restore=True)
 
     def _keep(self, names: Mapping[str, Any]) -> None:

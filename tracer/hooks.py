@@ -39,6 +39,7 @@ from .loads import (
     iterate,
     lifted,
 )
+from .recursion import call_user
 from .regions import Region, Unstageable, append
 from .report import NO_SOURCE, expression_here
 from .rewrite import NEUTRAL, is_rewritten, rewrite, why_not
@@ -186,8 +187,9 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
         special = find(function.__func__) or TEXT_METHODS.get(function.__func__)
         if special is not None:
             return special(function.__self__, *args, **kwargs)
-        target = traced_function(function.__func__)
-        return target(function.__self__, *args, **kwargs)
+        if isinstance(function.__func__, types.FunctionType):
+            return _call_function(function.__func__, (function.__self__, *args), kwargs, trace)
+        return function.__func__(function.__self__, *args, **kwargs)
     region = trace if isinstance(trace, Region) else None
     if kind in (types.BuiltinMethodType, types.MethodWrapperType):
         if region is not None and type(owner) is list and region.is_outside(owner):
@@ -210,7 +212,7 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
 def _call_function(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
     if is_library(function):
         return constant(function(*args, **kwargs), trace)
-    return traced_function(function)(*args, **kwargs)
+    return call_user(function, traced_function(function), args, kwargs, trace)
 
 
 def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:

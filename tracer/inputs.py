@@ -93,7 +93,14 @@ class Inputs:
         self.commits = Commits()
         self.memos: dict[Any, Any] = {}
         """What is known of loops and branches by their place in the source."""
+        self.calls: dict[types.CodeType, list[Any]] = {}
+        """The calls of the user's functions that are under way, by their code."""
+        self.recursions: list[Any] = []
+        """Those of them that are traced as recursions, innermost last."""
         self.guards = Guards(builder)
+        self.checks = Checks()
+        self.catching: list[frozenset[str]] = []
+        """What the `try` statements under way catch, by the names of the exceptions; empty: all."""
         self.decisions: list[Decision] = []
         """What became of loops and branches, in the order in which they were met."""
         self.print_options: dict[str, Any] = {}

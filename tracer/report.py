@@ -30,7 +30,9 @@ LONGEST = 72
 E = TypeVar("E", bound=Exception)
 
 _OWN = f"{__name__.partition('.')[0]}."
-_FOREIGN = tuple([f"{__name__.rpartition('.')[0]}.{n}" for n in ("hooks", "loads", "builtins")])
+_FOREIGN = tuple(
+    [f"{__name__.rpartition('.')[0]}.{n}" for n in ("hooks", "loads", "builtins", "recursion")]
+)
 """The modules that call the user's and the libraries' functions: what those raise is theirs."""
 
 

@@ -93,11 +93,12 @@ class Zeros:
 
 
 def fork(tape: Any) -> Any:
-    """Return a tape of any kind to pop from, with those that it holds."""
+    """Return a tape of any kind, or a record, to take from, with the tapes that it holds."""
     if isinstance(tape, Tape):
         return tape.fork()
-    if isinstance(tape, list):
-        return [fork(t) if isinstance(t, Tape | list | array.array) else t for t in tape]
+    if isinstance(tape, list | tuple):
+        made = [fork(t) if isinstance(t, Tape | list | tuple | array.array) else t for t in tape]
+        return made if isinstance(tape, list) else tuple(made)
     return tape if isinstance(tape, Zeros) else tape[:]
 
 
@@ -187,7 +188,7 @@ class TapePush(Op):
 
     def evaluate(self, *operands: Array) -> Any:
         tape, value = operands
-        return Content(tape, value if isinstance(value, Content) else np.array(value)[()])
+        return Content(tape, value if isinstance(value, Content | tuple) else np.array(value)[()])
 
     def vjp(
         self,

@@ -30,8 +30,8 @@ inexact, largest = differences.inexact, differences.largest
 # As NumPy does, a conversion from complex to real warns.
 pytestmark = pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
 
-TAPES = {"tape_new", "tape_push", "tape_pop"}
-STRUCTURAL = {"loop", "cond", "call", "fused"}
+TAPES = {"tape_new", "tape_push", "tape_pop", "record", "unrecord"}
+STRUCTURAL = {"loop", "cond", "call", "fused", "recursion", "recur"}
 """Ops that hold regions or name another function: they compute nothing by themselves."""
 
 DTYPES = tuple(map(np.dtype, ("f8", "c16", "f4", "f2", "i8", "i4", "u1", "?")))

@@ -301,7 +301,10 @@ def test_literals_keep_their_bits(data: st.DataObject) -> None:
     assert parsed.eqns[0].operands[1] == value
 
 
-NO_SAMPLES = {"loop", "cond", "call", "fused", "tape_new", "tape_push", "tape_pop"}
+NO_SAMPLES = {
+    *("loop", "cond", "call", "fused", "recursion", "recur"),
+    *("tape_new", "tape_push", "tape_pop", "record", "unrecord"),
+}
 
 
 def op_samples(name: str) -> list[tuple[Op, tuple[Any, ...]]]:

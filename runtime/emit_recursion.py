@@ -1,0 +1,111 @@
+"""Writes recursions: a function within the program, that calls itself; and records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..ir.core import Atom, Eqn, Value
+from ..ir.ops.recursion import Record, Recur, Recursion
+from ..ir.plan import Home
+
+if TYPE_CHECKING:
+    from .emit import Writer
+
+
+def emit_recursion(writer: Writer, eqn: Eqn, op: Recursion) -> None:
+    """Write the function, and its first call."""
+    name = writer.fresh(op.label)
+    outside = writer.functions
+    writer.functions = {**outside, op.label: name}
+    inside = dict(zip(op.body.dims, map(writer.size, op.dims), strict=True))
+    hidden = {s: writer.dims[s] for s in inside if s in writer.dims}
+    writer.dims.update(inside)
+    params: list[str] = []
+    for param in op.body.params:
+        text = writer.names[param] = writer.fresh(param.hint or "x")
+        cell = writer.plan.cells.get(param)
+        if cell is not None:
+            writer.cells[cell] = text
+        params.append(text)
+    writer.line(f"def {name}({', '.join(params)}):", eqn.provenance, op.name)
+    writer.indent += 1
+    writer.block(op.body.eqns)
+    _return(writer, eqn, op, params)
+    writer.indent -= 1
+    writer.dims.update(hidden)
+    emit_call(writer, eqn, name, op.carries)
+    writer.functions = outside
+
+
+def _return(writer: Writer, eqn: Eqn, op: Recursion, params: list[str]) -> None:
+    results = op.body.results
+    moved = sorted(writer.plan.calls[eqn].moved)
+    taken = {writer.plan.cells[p] for p in op.body.params[: op.carries]}
+    pairs: list[tuple[str, str]] = []
+    for k in moved:
+        value = results[k]
+        text = writer.operand(value)
+        if isinstance(value, Value) and writer.plan.cells.get(value) in taken:
+            text, source = writer.fresh("t"), text
+            writer.line(f"{text} = {source}.copy()")
+        pairs.append((params[k], text))
+    texts = [_own(writer, r) for r in results[op.carries :]]  # before what they read is overwritten
+    if pairs:
+        names = [writer.fresh("r") for _ in texts]
+        for name, text in zip(names, texts, strict=True):
+            writer.line(f"{name} = {text}")
+        for name, text in pairs:
+            writer.line(f"copyto({name}, {text})")
+        texts = names
+    writer.line(f"return {', '.join(texts)}" if texts else "return")
+
+
+def _own(writer: Writer, atom: Atom) -> str:
+    """Return the text of a value in memory that nobody writes into any more."""
+    text = writer.scalar(atom)
+    if not atom.type.shape or atom.type.dtype.kind in "OV":
+        return text
+    base = writer.base(atom)
+    eqn = writer.producers.get(base) if isinstance(base, Value) else None
+    if eqn is not None and isinstance(eqn.op, Recur | Recursion):
+        carries = eqn.results[: eqn.op.carries]
+        if base not in carries:
+            return text
+    cell = writer.plan.cells.get(base) if isinstance(base, Value) else None
+    if cell is not None and cell.home in (Home.FRESH, Home.NUMPY) and not cell.pinned:
+        return text
+    return f"{text}.copy()"
+
+
+def emit_call(writer: Writer, eqn: Eqn, name: str, carries: int) -> None:
+    """Write a call of the function; carries are updated in place."""
+    arguments: list[str] = []
+    for k, operand in enumerate(eqn.operands):
+        if k >= carries:
+            arguments.append(writer.scalar(operand))
+            continue
+        if k in writer.plan.calls[eqn].copied:
+            _copy(writer, eqn, eqn.results[k], writer.operand(operand))
+        arguments.append(writer.name(eqn.results[k]))
+    call = f"{name}({', '.join(arguments)})"
+    targets = ", ".join([writer.name(r) for r in eqn.results[carries:]])
+    writer.line(f"{targets} = {call}" if targets else call, eqn.provenance, eqn.op.name)
+
+
+def _copy(writer: Writer, eqn: Eqn, result: Value, text: str) -> None:
+    cell, name = writer.plan.cells[result], writer.name(result)
+    if cell.home is Home.STACK:
+        writer.row(cell.stack, name)
+    if cell.home in (Home.STACK, Home.SLOT) or cell.pinned:
+        writer.line(f"copyto({name}, {text})", eqn.provenance, eqn.op.name)
+    else:
+        writer.line(f"{name} = {text}.copy()", eqn.provenance, eqn.op.name)
+
+
+def emit_record(writer: Writer, eqn: Eqn, op: Record) -> None:
+    """Write a tuple, of arrays that nothing is written into."""
+    parts = "".join([f"{_own(writer, a)}, " for a in eqn.operands])
+    writer.line(f"{writer.name(eqn.results[0])} = ({parts.rstrip()})", eqn.provenance, op.name)
+
+
+__all__ = ["emit_call", "emit_record", "emit_recursion"]
