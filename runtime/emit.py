@@ -141,6 +141,7 @@ class Writer:
         self.integers: dict[Atom, Size] = {}
         self.producers: dict[Value, Eqn] = {}
         self.texts: dict[str, Atom] = {}
+        self.functions: dict[str, str] = {}
         self.uses: dict[Value, int] = {}
         self.boxes: dict[Value, str] = {}
         self.prepared: dict[str, str] = {}
