@@ -1,7 +1,7 @@
 """The command line: ``pullback demo``, ``inspect``, ``bench`` and ``coverage``.
 
-click, rich and scikit-learn come with an extra. They are imported where they are used, and where
-one is missing the command says which extra to install.
+click, rich, Matplotlib and scikit-learn come with an extra. They are imported where they are used,
+and where one is missing the command says which extra to install.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     import click
 
-EXTRAS = ("click", "rich", "sklearn")
+EXTRAS = ("click", "matplotlib", "rich", "sklearn")
 STAGES = ("forward", "joint", "optimized", "source")
 CLASSES = ("differentiable", "no gradient", "known while tracing", "refused")
 SUITES = ("models", "loops")
@@ -60,8 +60,15 @@ def commands() -> click.Group:
     @group.command()
     @click.option("--seed", default=0, show_default=True, help="Splits the data, draws weights.")
     @click.option("--quick", is_flag=True, help="Train for fewer epochs.")
-    def demo(seed: int, quick: bool) -> None:
+    @click.option("--rnn", is_flag=True, help="Train recurrent networks by truncated gradients.")
+    @click.option("--plot", type=click.Path(path_type=Path), help="With --rnn: draw to this file.")
+    def demo(seed: int, quick: bool, rnn: bool, plot: Path | None) -> None:
         """Train a classifier of handwritten digits that is written in plain NumPy."""
+        if rnn or plot is not None:
+            from .benchmarks.rnn_demo import run as run_rnn
+
+            run_rnn(seed, quick, plot)
+            return
         from .benchmarks.demo import run
 
         run(seed, quick)

@@ -138,7 +138,7 @@ def _truncated(
     carried: Sequence[Any], i: TracedArray, count: Any, truncate: int, reverse: bool
 ) -> list[Any]:
     """Return the carry as an iteration sees it where the gradient is cut every so many steps."""
-    number = TracedArray(i._atom, Kind.SCALAR, i._trace)
+    number: Any = TracedArray(i._atom, Kind.SCALAR, i._trace)
     if reverse:
         number = (count - 1) - number
     stops = (number % truncate == 0) & (number > 0)
