@@ -327,7 +327,7 @@ class TracedArray:
     def __iter__(self) -> Iterator[Any]:
         if not self.shape:
             raise TypeError("iteration over a 0-d array")
-        return iter([self[i] for i in range(len(self))])
+        return (self[i] for i in range(len(self)))  # each as it is when it is asked for
 
     # -- what cannot be known while tracing -------------------------------------------------------
 

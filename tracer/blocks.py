@@ -86,16 +86,19 @@ def tried(names: str) -> Generator[None]:
         yield
         return
     before = trace.builder.eqns[-1] if trace.builder.eqns else None
-    guards = getattr(trace.root.inputs, "guards", None)
+    caught = {n.strip(" ()").rpartition(".")[2] for n in names.split(",")}
+    inputs = trace.root.inputs
+    guards = getattr(inputs, "guards", None)
     if guards is None:
         yield
     else:
         guards.fixed += 1
+        inputs.catching.append(frozenset(caught if names else ()))
         try:
             yield
         finally:
             guards.fixed -= 1
-    caught = {n.strip(" ()").rpartition(".")[2] for n in names.split(",")}
+            inputs.catching.pop()
     if names and caught <= _KNOWN_WHILE_TRACED:
         return
     for eqn in reversed(trace.builder.eqns):

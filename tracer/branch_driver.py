@@ -9,6 +9,7 @@ value of the present arguments, a guard under which the program is good for call
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..ir.core import Atom, Eqn, Function, Literal, Value
 from ..ir.dims import Dim
 from ..ir.errors import ConcretizationError
 from ..ir.op import Effect
+from ..ir.ops.check import Ensure
 from ..ir.ops.cond import Cond
 from ..ir.ops.select import Convert
 from ..ir.ops.shape import Full
@@ -64,6 +66,7 @@ class BranchDriver(Driver):
         self.condition = condition
         self.then = True
         self.is_emitted = False
+        self.check: tuple[Region, Eqn] | None = None
         self.branches: list[_Branch] = []
         self.raised: list[BaseException | None] = [None, None]
 
@@ -98,11 +101,46 @@ class BranchDriver(Driver):
         return self._run(Mode.SECOND, names)
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        if self.region is not None and error is not None and self._may_check(error):
+            try:
+                self.check = self.region, raised(error, self.region)
+            except Unstageable:
+                pass
+            except BaseException:
+                self.close()
+                raise
         swallowed = super().__exit__(kind, error, traceback)
         if swallowed:
             self.raised[0 if self.mode is Mode.FIRST else 1] = error
             self.mode = Mode.FAILED
         return swallowed
+
+    # -- a branch that raises ----------------------------------------------------------------------
+
+    def _may_check(self, error: BaseException) -> bool:
+        assert self.trace is not None
+        return is_raised_by_user(error) and not may_be_caught(error, self.trace)
+
+    def _go_on(self, region: Region, check: Eqn) -> bool:
+        """Let the program raise where the branch that raises is taken, and take the other one."""
+        trace = self.trace
+        assert trace is not None
+        is_first = self.then
+        if region.builder.eqns == [check]:
+            trace.builder.provenance = check.provenance
+            scope = region.outside()
+            values = [scope.get(a, a) for a in check.operands[1:]]
+            assert isinstance(check.op, Ensure)
+            op = replace(check.op, expected=not is_first)
+            trace.builder.emit(op, [self.condition._atom, *values])
+        else:
+            branches = [_Branch(region, {}), _Branch(Region(trace), {})]
+            _emit(trace, self.condition, *(branches if is_first else branches[::-1]))
+        if trace.root is trace:
+            trace.inputs.checks.add(trace.builder.eqns[-1])
+        self.report("staged", "it raises when the program runs")
+        self.assign(self.start)
+        return self._take(not is_first)
 
     # -- the branch that is taken ------------------------------------------------------------------
 
@@ -131,7 +169,7 @@ class BranchDriver(Driver):
     def _run(self, mode: Mode, names: Mapping[str, Any]) -> bool:
         assert self.trace is not None
         try:
-            self.open(Region(self.trace), {**names, **self.start})
+            self.open(Region(self.trace), names)
         except Unstageable as error:
             return self._choose(reason(error), restore=mode is Mode.SECOND)
         if mode is Mode.SECOND:
@@ -377,9 +415,7 @@ def _emit(trace: Trace, condition: TracedArray, first: _Branch, second: _Branch)
         return ()
     closed: list[tuple[Function, list[Value]]] = []
     for branch, name in zip(branches, ("then", "otherwise"), strict=True):
-        scope: dict[Atom, Atom] = {
-            o.param: o.outside for o in branch.region.overlays.values() if o.param is not None
-        }
+        scope = branch.region.outside()
         eqns = replaced(branch.region.builder.eqns, scope)
         closed.append(close(name, [], eqns, [scope.get(a, a) for a in branch.atoms]))
     outside = list(dict.fromkeys([*closed[0][1], *closed[1][1]]))

@@ -122,9 +122,14 @@ def _chain(left: Any, *parts: Any) -> Any:
 
 def _assert(value: Any, message: Callable[[], Any]) -> None:
     known = truth(value)
-    if isinstance(known, TracedArray):
-        known = bool(known)
-    plain_assert(known, message)
+    if not isinstance(known, TracedArray):
+        plain_assert(known, message)
+        return
+    names = {**_getframe(1).f_locals}
+    driver = BranchDriver(((), (), (), (), None), (message.__code__, "assert"), known)
+    while driver.go(names):
+        with driver:
+            plain_assert(driver.then, message)
 
 
 CONTROL: dict[str, Callable[..., Any]] = {

@@ -22,6 +22,7 @@ from ..ir.errors import ConcretizationError
 from ..ir.evaluate import Partial, Unknown
 from ..ir.location import Location
 from ..ir.op import ELEMENTWISE, Effect
+from ..ir.ops.check import Ensure
 from ..ir.ops.guard import Guard
 from ..ir.ops.shape import Reshape
 from ..ir.types import Kind
@@ -139,7 +140,7 @@ class Guards:
 
 
 def _acts(eqn: Eqn) -> bool:
-    return eqn.op.effect is Effect.ORDERED and not isinstance(eqn.op, Guard)
+    return eqn.op.effect is Effect.ORDERED and not isinstance(eqn.op, Guard | Ensure)
 
 
 def decided(x: TracedArray, form: str) -> Any:

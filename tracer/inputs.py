@@ -24,6 +24,7 @@ from ..ir.location import Location
 from ..ir.ops.random import OBJECT
 from ..ir.types import ArrayType, Kind, layout_of
 from .array import TracedArray
+from .checks import Checks
 from .commits import Commits
 from .guards import Decision, Guards
 from .promotion import check_dtype

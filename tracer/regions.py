@@ -83,6 +83,11 @@ class Region(Trace):
         for overlay in self.overlays.values():
             overlay.storage.hold(overlay.outside)
 
+    def abandon(self) -> None:
+        """End it before its time, and undo what it did to containers."""
+        self.__exit__()
+        self.watch.restore()
+
     # -- memory of outside -------------------------------------------------------------------------
 
     def touch(self, storage: Storage) -> None:
@@ -102,6 +107,10 @@ class Region(Trace):
         param = Value(content.type, getattr(content, "hint", None), layout=content.layout)
         self.overlays[id(storage)] = Overlay(storage, content, param)
         storage.hold(param)
+
+    def outside(self) -> dict[Atom, Atom]:
+        """Return what stands outside for the parameters of contents."""
+        return {o.param: o.outside for o in self.overlays.values() if o.param is not None}
 
     def written(self) -> list[tuple[Overlay, Atom]]:
         """Return the storages of outside that were written, each with its last content."""

@@ -121,7 +121,7 @@ def emit_loop(driver: LoopDriver) -> Mapping[str, Any]:
         trips,
         ranged=ranged,
         test=test,
-        counts=test is not None or driver.trips is None,
+        counts=test is not None or driver.trips is None or not (carries or outputs),
         dims=region_dims(body) if ranged else tuple(map(Dim.of, body.dims)),
     )
     driver.is_emitted = True

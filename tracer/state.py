@@ -70,8 +70,15 @@ class Trace:
         return self
 
     def __exit__(self, *error: object) -> None:
+        stack = _threads.stack
+        while self in stack and stack[-1] is not self:  # an interrupt came before they had ended
+            stack[-1].abandon()
         self.active = False
-        _threads.stack.remove(self)
+        stack.remove(self)
+
+    def abandon(self) -> None:
+        """End it before its time."""
+        Trace.__exit__(self)
 
 
 class _Threads(threading.local):

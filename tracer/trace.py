@@ -139,6 +139,7 @@ def trace_once(
             stored, commit = inputs.commits.finish(state, writes_back)
             owners = [*_owners(output), *[memory for _, _, memory in stored]]
         except Exception as error:
+            inputs.checks.verify(inputs.guards)
             explain(error, _describer(builder, leaves, inputs))
             raise
         finally:

@@ -62,15 +62,42 @@ def show(form: str, value: Any) -> str:
     found = FORM.fullmatch(form)
     assert found is not None
     kind, how = found.groups()
-    if kind == "array":
-        value = np.asarray(value)
-    elif kind == "scalar":
-        value = np.asarray(value)[()]
-    elif kind == "python":
-        value = np.asarray(value).item()
+    value = typed(kind, value)
     if how.startswith("%"):
         return str(how % (value,))
     return f"{{0{how}}}".format(value)
+
+
+def typed(kind: str, value: Any) -> Any:
+    """Return a value as the NumPy object that it is for the user."""
+    if kind == "array":
+        return np.asarray(value)
+    if kind == "scalar":
+        return np.asarray(value)[()]
+    return np.asarray(value).item() if kind == "python" else value
+
+
+def text(
+    pieces: Sequence[str],
+    forms: Sequence[str],
+    options: Sequence[tuple[tuple[str, Any], ...]],
+    values: Sequence[Any],
+) -> str:
+    """Return pieces of text with values between them, each shown as its form says.
+
+    `options` are print options of NumPy for each value, or () for none at all.
+    """
+    parts = [pieces[0]]
+    for form, given, value, piece in zip(
+        forms, options or ((),) * len(forms), values, pieces[1:], strict=True
+    ):
+        if given:
+            named: dict[str, Any] = dict(given)
+            with np.printoptions(**named):
+                parts += (show(form, value), piece)
+        else:
+            parts += (show(form, value), piece)
+    return "".join(parts)
 
 
 @dataclass(frozen=True)
@@ -106,31 +133,20 @@ class Print(Op):
         target = None
         if self.to in STREAMS[2:]:
             target, *operands = operands  # type: ignore[assignment]
-        text = self.text(*operands)
+        shown = self.text(*operands)
         if self.to == "log":
-            self._log(target, text)
+            self._log(target, shown)
         elif self.to == "warn":
             file, line = self.place
-            warnings.warn_explicit(text, cast(Any, target), file, line)
+            warnings.warn_explicit(shown, cast(Any, target), file, line)
         else:
             stream: Any = target if self.to == "file" else getattr(sys, self.to)
-            print(text, end="", file=stream, flush=self.flush)
+            print(shown, end="", file=stream, flush=self.flush)
         return ()
 
     def text(self, *operands: Array) -> str:
         """Return the text that is written."""
-        parts = [self.pieces[0]]
-        options = self.options or ((),) * len(self.forms)
-        for form, given, value, piece in zip(
-            self.forms, options, operands, self.pieces[1:], strict=True
-        ):
-            if given:
-                named: dict[str, Any] = dict(given)
-                with np.printoptions(**named):
-                    parts += (show(form, value), piece)
-            else:
-                parts += (show(form, value), piece)
-        return "".join(parts)
+        return text(self.pieces, self.forms, self.options, operands)
 
     def _log(self, logger: Any, text: str) -> None:
         if logger.isEnabledFor(self.level):
@@ -149,4 +165,4 @@ class Print(Op):
         ]
 
 
-__all__ = ["FORM", "Print", "WriteBack", "show"]
+__all__ = ["FORM", "Print", "WriteBack", "show", "text", "typed"]
