@@ -229,7 +229,8 @@ class _Block:
             else:
                 for result in eqn.results:
                     if eqn.op.is_view:
-                        self.view(eqn, result)
+                        if shares_memory(eqn):
+                            self.view(eqn, result)
                     elif result.type.shape:
                         self.place(eqn, result)
             for cell in self.ending.pop(self.at, ()):
