@@ -182,15 +182,6 @@ def branch_on_a_draw(rng, x):
 
 
 @case(pb.ConcretizationError, VECTOR)
-def assertion_on_a_value(x):
-    def body(_, h):
-        assert np.all(h > 0), "positive"
-        return h
-
-    return pb.fori_loop(0, 3, body, x)
-
-
-@case(pb.ConcretizationError, VECTOR)
 def f_string_of_a_value(x):
     return {f"{x[0]}": x}
 

@@ -266,6 +266,8 @@ def _is_harmless(function: Any) -> bool:
     owner = getattr(function, "__self__", None)
     if isinstance(owner, list | dict | set | str | tuple | bytes | int | float | complex | type):
         return True  # what it changes is undone
+    if isinstance(owner, BaseException) or getattr(function, "__objclass__", None) is object:
+        return True  # an exception that is made to be raised; `super().__init__()`
     if isinstance(owner, types.ModuleType):
         return owner.__name__ in ("builtins", "math", "operator", "_operator", "itertools")
     if type(function).__module__.partition(".")[0] == __name__.partition(".")[0]:
