@@ -140,13 +140,15 @@ class Driver:
         self.region = region
         region.__enter__()
 
-    def close(self) -> None:
-        """End the region and undo what it did to containers."""
+    def close(self, *, is_used: bool = False) -> None:
+        """End the region and undo what it did to containers; unless it is used, its reports too."""
         region = self.region
         if region is not None:
             self.region = None
             region.__exit__()
             region.watch.restore()
+            if not is_used:
+                del region.root.inputs.decisions[region.reported :]
 
     def report(self, what: str, why: str = "") -> None:
         """Note what became of the place, for `explain`."""

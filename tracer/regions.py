@@ -48,7 +48,15 @@ class Region(Trace):
     outside stay known: false in a loop that writes into them.
     """
 
-    __slots__ = ("appended", "carries_constants", "index", "overlays", "read_lists", "watch")
+    __slots__ = (
+        "appended",
+        "carries_constants",
+        "index",
+        "overlays",
+        "read_lists",
+        "reported",
+        "watch",
+    )
 
     parent: Trace
 
@@ -60,6 +68,7 @@ class Region(Trace):
         self.index: tuple[Symbol, Value] | None = None
         self.carries_constants = carries_constants
         self.watch = Watch()
+        self.reported = len(parent.root.inputs.decisions)
         self.appended: dict[int, list[Any]] = {}
         self.read_lists: set[int] = set()
 

@@ -111,7 +111,7 @@ def emit_loop(driver: LoopDriver) -> Mapping[str, Any]:
     test = _test(driver, body, flag)
     body = body.replace(results=body.results[:-1]) if driver.test_at is not None else body
     memory = _Memory(driver, [c for _, found in last.values() for c in found])
-    driver.close()
+    driver.close(is_used=True)
     trips: Any = driver.trips
     if test is not None or trips is None:
         trips = Symbol("n")
