@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .arguments import Argnums, Arguments, Wanted
+from .budget import KeptTable
 from .entries import CacheInfo, Call, GuardedEntry, Programs, uncollected
 from .explain import Explanation, explained
 from .inspection import Inspection
 from .ir.core import Function
 from .ir.errors import DifferentiationError, UnsupportedError
 from .ir.ops.guard import Missed
+from .passes.batch import Batch
 from .passes.checkpoint import Kept, checkpoint
 from .passes.memory import plan_memory
 from .passes.pipeline import (
@@ -111,7 +113,17 @@ class Entry(GuardedEntry):
         joint = reverse(function, wanted.positions, keep=keep)
         self._stage("reverse", joint, started, function)
         owned = frozenset(range(len(keep), len(joint.results)))
-        return run(joint, after, self.stages, "joint "), owned
+        result = run(joint, after, self.stages, "joint ")
+        if options.memory is not None and any(isinstance(p, Batch) for p in after):
+            # Products taken out of loops are stacks too.
+            stages: list[Stage] = []
+            plain = [p for p in after if not isinstance(p, Batch)]
+            smaller = run(joint, plain, stages, "smaller ")
+            more = plan_memory(result).peak_bytes - plan_memory(smaller).peak_bytes
+            if KeptTable(self.kept).peak + more > options.memory:
+                self.stages += stages
+                return smaller, owned
+        return result, owned
 
     def _stage(
         self, name: str, function: Function, started: float, before: Function | None = None
