@@ -62,11 +62,12 @@ def assigns_safely(eqn: Eqn) -> bool:
     items: list[Item] = [Span(0, d, 1) for d in target.type.shape[:lead]]
     items += [i for i in eqn.op.index if i is not None]
     kept = [(k, i) for k, i in enumerate(items) if isinstance(i, Span)]
-    if len(kept) != 1 or AT in items or not value.type.shape:
+    is_gather = AT in items and any(a.type.shape for a in eqn.operands[2:])
+    if len(kept) != 1 or is_gather or not value.type.shape:
         return True
     ((axis, span),) = kept
     strides, read = [
-        a.layout or c_strides(a.type.dtype.itemsize, a.type.shape) for a in (target, value)
+        a.layout or c_strides(a.type.dtype.itemsize, a.type.typical.shape) for a in (target, value)
     ]
     written = strides[axis] * span.step
     return written == read[-1] or written * read[-1] < 0

@@ -33,6 +33,7 @@ from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.ops.effects import WriteBack
 from ..ir.ops.index import Index
 from ..ir.ops.shape import Copy
+from .donation import assigns_safely
 
 FOREVER = 1 << 60
 
@@ -121,6 +122,7 @@ class _Survey:
             elif op.updates is not None:
                 target = eqn.operands[op.updates]
                 if isinstance(target, Value):
+                    self.overlapping(eqn, target)
                     self.updated(index, target)
             elif shares_memory(eqn) and isinstance(eqn.operands[0], Value):
                 view, whole = eqn.results[0], eqn.operands[0]
@@ -138,6 +140,16 @@ class _Survey:
         """Return the views that are read after an equation, and forget the others."""
         left = [v for v in self.views.pop(root, ()) if self.last.get(v, -1) > index]
         return [v for v in left if v not in self.copied]
+
+    def overlapping(self, eqn: Eqn, target: Value) -> None:
+        """Copy a part of an array that NumPy would not assign well to another part of it."""
+        value = eqn.operands[1]
+        if not isinstance(value, Value) or value not in self.base or value in self.copied:
+            return
+        root = self.root(target)
+        smaller = value.type.nbytes < root.type.nbytes
+        if self.root(value) is root and smaller and not assigns_safely(eqn):
+            self.copied.add(value)
 
     def updated(self, index: int, target: Value) -> None:
         root = self.root(target)

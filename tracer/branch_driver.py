@@ -34,7 +34,7 @@ from .regions import Overlay, Region, Unstageable
 from .state import Trace, locate
 from .storage import Storage
 from .tree import Structure, same_static, unflatten
-from .variables import MISSING, leaves_of, shown
+from .variables import MISSING, holds_number, leaves_of, shown
 
 
 class Mode(Enum):
@@ -97,7 +97,7 @@ class BranchDriver(Driver):
                 raise
             self.close()
             return self._choose(reason(error), restore=True)
-        self.close()
+        self.close(is_used=True)
         return self._run(Mode.SECOND, names)
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
@@ -212,7 +212,7 @@ class BranchDriver(Driver):
         }
         storages = _merge_storages(first, second)
         memory = _Memory(self, list(merged.values()), self.branches)
-        self.close()
+        self.close(is_used=True)
         self.is_emitted = True
         results = _emit(trace, self.condition, first, second)
         for storage in dict.fromkeys(memory.outside):
@@ -381,7 +381,12 @@ def _common(name: str, left: tuple[Atom, Kind], right: tuple[Atom, Kind]) -> np.
     two = PYTHON_TYPES[y.type.dtype.kind](0) if kind_y is Kind.PYTHON else y.type.dtype
     if kind_x is kind_y:
         return np.result_type(x.type.dtype, y.type.dtype)
-    return np.result_type(one, two)
+    dtype = np.result_type(one, two)
+    if not holds_number(dtype, x if kind_x is Kind.PYTHON else y):
+        raise Unstageable(
+            f"`{name}` is {dtype} after one branch and a Python number after the other"
+        )
+    return dtype
 
 
 def _converted(atom: Atom, kind: Kind, dtype: np.dtype, region: Region) -> Atom:

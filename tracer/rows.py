@@ -37,7 +37,7 @@ class Row(TracedArray):
         if self.made is None:
             shape = self.stack.type.shape[1:]
             rest: list[Item] = [Span(0, d, 1) for d in shape]
-            self.made = self._trace.builder.one(Index((self.position, *rest)), self.stack._atom)
+            self.made = self._trace.builder.one(Index((self.position, *rest)), self.stack._value)
         return self.made
 
     @_value.setter

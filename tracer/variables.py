@@ -227,7 +227,7 @@ class Variable:
             # A Python number takes the type that it has after an iteration, as in NumPy.
             number = PYTHON_TYPES[init.type.dtype.kind](0)
             dtype = np.result_type(type.dtype, number)
-            if not _holds_number(dtype, part):
+            if not holds_number(dtype, part.init):
                 raise self._differs("a Python number", type)
             known = (dtype, kind)
         elif kind is Kind.PYTHON and part.kind is not Kind.ARRAY:
@@ -306,12 +306,11 @@ def _equal_dims(left: Size, right: Size) -> bool:
     return type(left) is type(right) and left == right
 
 
-def _holds_number(dtype: np.dtype, part: Part) -> bool:
-    """Whether a Python number before the loop may be one of the dtype: nothing is rounded."""
-    if dtype.char not in "efF" or part.init.type.dtype.kind in "iub":
+def holds_number(dtype: np.dtype, number: Atom) -> bool:
+    """Whether a Python number may be one of the dtype: nothing is rounded."""
+    if dtype.char not in "efF" or number.type.dtype.kind in "iub":
         return True
-    init = part.init
-    return isinstance(init, Literal) and bool(dtype.type(init.value) == init.value)
+    return isinstance(number, Literal) and bool(dtype.type(number.value) == number.value)
 
 
 def _can_carry(value: Any) -> bool:
@@ -350,6 +349,7 @@ __all__ = [
     "Retry",
     "Role",
     "Variable",
+    "holds_number",
     "is_plain",
     "leaves_of",
     "rebuilt",

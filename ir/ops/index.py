@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -204,9 +204,11 @@ class Index(_Indexing):
     def layouts(
         self, types: Sequence[ArrayType], layouts: Sequence[Layout]
     ) -> tuple[Layout, ...] | None:
-        if self.gather or len(types) > 1:
+        if self.gather or any(p.shape for p in types[1:]):
             return None
-        return view_layouts(self, types, layouts)
+        # It is the same wherever an axis is left out.
+        op = replace(self, index=tuple([0 if i is AT else i for i in self.index]))
+        return view_layouts(op, types[:1], layouts[:1])
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         text = self.emitted(emitter, operands[0], operands[1:])
