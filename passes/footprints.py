@@ -21,6 +21,7 @@ from ..ir.ops.control import Loop
 from ..ir.ops.dynamic import Extent
 from ..ir.ops.elementwise import add, multiply, subtract
 from ..ir.ops.index import At, Index, IndexAdd, IndexUpdate, Span
+from ..ir.ops.shape import Copy
 
 Interval = tuple[Size, Size] | None
 """The first and the last position, None for a whole axis."""
@@ -86,6 +87,8 @@ class Tracker:
                 versions.add(eqn.results[0])
             elif isinstance(op, Index) and eqn.operands[0] in versions:
                 self.note(False, part_of(eqn, eqn.operands[1:], places), path, here, eqn)
+            elif isinstance(op, Copy):
+                versions.add(eqn.results[0])
             elif isinstance(op, Loop):
                 versions |= self.loop(eqn, op, versions, path, here, places)
             elif isinstance(op, Cond):

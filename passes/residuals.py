@@ -6,10 +6,10 @@ Each value that the adjoint equations read is one of:
 * a version of an array that is restored (`restore`), or a part of it: a value that was written into
   such an array is read back from there;
 * a result of a loop that runs again (`Loop.recompute`);
-* computed again: views, constants, index arithmetic, and cheap elementwise work on what is there
-  anyway. The cost is that of `Op.cost` for one element, summed up over what is computed again for
-  the value, and at most `AGAIN_COST`: four additions, or one division. Values are decided in the
-  order of the primal body, so each is decided once, in linear time;
+* computed again: views, copies, constants, index arithmetic, and cheap elementwise work on what is
+  there anyway. The cost is that of `Op.cost` for one element, summed up over what is computed
+  again for the value, and at most `AGAIN_COST`: four additions, or one division. Values are decided
+  in the order of the primal body, so each is decided once, in linear time;
 * saved: pushed on a tape or stacked.
 
 A part of an array that would have to be saved whole is saved itself.
@@ -27,6 +27,7 @@ from ..ir.dims import Dim, Symbol
 from ..ir.op import Cost, Effect
 from ..ir.ops.dynamic import Extent
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
+from ..ir.ops.shape import Copy
 from ..ir.types import is_tape
 from .footprints import Access, Level, Tracker, is_untouched
 from .restore import Chain, chain_of, runs_again
@@ -103,6 +104,10 @@ class Residuals:
             for number, eqn in enumerate(chain.links, 1):
                 if _is_readable(eqn):
                     self.written.setdefault(eqn.operands[1], (k, number))  # type: ignore[arg-type]
+        for eqn in self.primal:
+            if isinstance(eqn.op, Copy) and eqn.operands[0] in self.version:
+                # As good as what it is a copy of.
+                self.version.setdefault(eqn.results[0], self.version[eqn.operands[0]])  # type: ignore[index]
 
     # -- decisions ---------------------------------------------------------------------------------
 
@@ -185,7 +190,7 @@ class Residuals:
             or is_tape(eqn.results[0].type)
         ):
             return False
-        if op.is_view and len(eqn.results) == 1:
+        if _is_same(eqn):
             return not self._is_part_of_saved(eqn)
         if not any(isinstance(a, Value) for a in eqn.operands) or self._is_position(eqn):
             return True
@@ -203,7 +208,7 @@ class Residuals:
                 if root not in self.body.changing:
                     return False
                 break
-            if not made.op.is_view:
+            if not _is_same(made):
                 if not made.operands or self._work(root, AGAIN_COST) is not None:
                     return False
                 break
@@ -244,7 +249,7 @@ class Residuals:
         if op.regions or op.effect is not Effect.PURE or len(eqn.results) != 1:
             return None
         rest = eqn.operands
-        if op.is_view:
+        if _is_same(eqn):
             total = 0
         elif not eqn.operands:
             return 0
@@ -408,6 +413,11 @@ class Residuals:
                 self._known_sizes(symbols_of(value.type))
                 for position in positions:
                     self.need(position)
+
+
+def _is_same(eqn: Eqn) -> bool:
+    """Whether a value is a view, or a copy that can be read where the original is."""
+    return len(eqn.results) == 1 and (eqn.op.is_view or isinstance(eqn.op, Copy))
 
 
 def _is_readable(eqn: Eqn) -> bool:

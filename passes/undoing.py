@@ -18,6 +18,7 @@ from ..ir.dims import Symbol
 from ..ir.errors import VerificationError
 from ..ir.ops.dynamic import AsSize
 from ..ir.ops.index import AT, Index, IndexUpdate, Item, Span
+from ..ir.ops.shape import Copy
 from ..ir.ops.tape import TapePop
 from .residuals import Residuals
 
@@ -92,6 +93,9 @@ class Undoing:
     def emit(self, eqn: Eqn) -> None:
         """Write an equation of the body or its adjoint on the values of the reversed loop."""
         operands = tuple([self.value(a) for a in eqn.operands])
+        if isinstance(eqn.op, Copy):
+            self.scope[eqn.results[0]] = operands[0]
+            return
         self.sizes(mentioned(eqn) - set(eqn.op.binds))
         self.builder.provenance = eqn.provenance.as_derived("vjp")
         made: tuple[Atom, ...]
@@ -178,6 +182,9 @@ class Undoing:
                 raise VerificationError("internal error: an array is read before it is restored")
             self.flush(k, oldest)
             if oldest - 1 in versions:  # what was read has done it
+                continue
+            if isinstance(link.op, Copy):
+                versions[oldest - 1] = versions[oldest]
                 continue
             part = self.value(self.residuals.parts[k, oldest])
             places = [self.value(p) for p in link.operands[2:]]

@@ -79,7 +79,10 @@ class Statement:
             case 4:
                 s = 0.5 * s + A[i, :top] @ x[:top]
             case 5:
+                old = x.copy()
                 x[:top] = smooth(e, x[:top], A[i, :top])
+                x[top:] = smooth(d, x[top:], old[top:]) if f % 2 else old[top:]
+                x = old.copy() if f % 5 == 0 else x
             case 6:
                 kept = A[i].copy()
                 A[i] = A[j]
