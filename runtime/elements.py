@@ -64,7 +64,7 @@ def _view(writer: Writer, name: str, texts: list[str], fixed: list[bool]) -> str
         level = frames.depth_of(array)
         if level < frames.depth and frames.trips(level) >= WORTH:
             view = writer.prepare(
-                level, f"memoryview({array})", f"{name}_at", array in writer.static
+                level, f"memoryview({array})", f"{name}_at", writer.is_static(array)
             )
             return f"{view}[{', '.join(texts[k] for k in kept)}]"
     return None

@@ -33,6 +33,7 @@ from .emit_recursion import emit_call, emit_record, emit_recursion
 from .emit_results import Results
 from .emit_tape import emit_tape
 from .frames import Frame, Frames, Line
+from .merging import merge
 from .numbers import is_number, python_numbers
 
 _NAME = re.compile(r"\W")
@@ -145,6 +146,8 @@ class Writer:
         self.uses: dict[Value, int] = {}
         self.boxes: dict[Value, str] = {}
         self.prepared: dict[str, str] = {}
+        self.waiting: dict[Value, Eqn] = {}
+        self.moving: set[str] = set()
         self.read = _read(plan.function)
         self.frames = Frames()
 
@@ -349,7 +352,7 @@ class Writer:
                 scalar = self.bind(p.type.dtype.type, str(p.type.dtype))
                 self.line(f"{self.names[p]} = {scalar}({self.names[p]})")
         self._bind_params(function)
-        self.block(function.eqns)
+        self.block(function.eqns, function.results)
         results = Results(self).text(function)
         self.line(f"return {results}")
         return self._assemble(names)
@@ -406,8 +409,10 @@ class Writer:
             lines.append(text)
         return Source("\n".join(lines) + "\n", self.constants, mapping, self.has_numbers)
 
-    def block(self, eqns: Sequence[Eqn]) -> None:
-        """Write the equations of a function or region."""
+    def block(self, eqns: Sequence[Eqn], results: Sequence[Atom] | None = None) -> None:
+        """Write the equations of a function or region, which returns `results`."""
+        if results is not None:
+            merge(self, eqns, results)
         for eqn in eqns:
             # The memory of what regions read counts twice, so that it gets a name.
             weight = 2 if eqn.op.regions else 1
@@ -417,6 +422,8 @@ class Writer:
             for result in eqn.results:
                 self.producers[result] = eqn
         for eqn in eqns:
+            if len(eqn.results) == 1 and eqn.results[0] in self.waiting:
+                continue
             if isinstance(eqn.op, Loop):
                 emit_loop(self, eqn, eqn.op)
             elif isinstance(eqn.op, Cond):
@@ -475,6 +482,10 @@ class Writer:
         frame = self.frames.open[-1]
         frame.is_counted = True
         return frame.counter
+
+    def is_static(self, name: str) -> bool:
+        """Whether a variable is bound to memory of the workspace, always the same."""
+        return name in self.static and name not in self.moving
 
     def row(self, stack: Value | None, name: str) -> None:
         """Let a variable be the row of a stack."""

@@ -83,7 +83,7 @@ def _branch(writer: Writer, eqn: Eqn, op: Cond, branch: Function, plan: BranchPl
                 writer.cells.setdefault(writer.plan.cells[value], writer.name(result))  # type: ignore[index]
         elif isinstance(value, Value) and value in own and _alike(writer, value, result):
             writer.names.setdefault(value, writer.name(result))
-    writer.block(branch.eqns)
+    writer.block(branch.eqns, branch.results)
     _scalars(writer, eqn, branch)
     _arrays(writer, eqn, branch, plan)
     writer.dims.update(hidden)

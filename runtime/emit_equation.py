@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..ir.binding import symbols_in
 from ..ir.core import Atom, Eqn, Value
@@ -12,7 +15,8 @@ from ..ir.ops.check import Require
 from ..ir.ops.dynamic import Extent, Match
 from ..ir.ops.elementwise import add
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
-from ..ir.ops.shape import Reshape
+from ..ir.ops.matmul import MatMul
+from ..ir.ops.shape import Concatenate, Reshape
 from ..ir.plan import Home
 from .arithmetic import FLOAT, INT, KINDS, LARGEST
 from .elements import element, is_within
@@ -41,6 +45,10 @@ def emit_equation(writer: Writer, eqn: Eqn) -> None:
         return
     operands = _operands(writer, eqn)
     writer.texts = dict(zip(operands, eqn.operands, strict=True))
+    if isinstance(op, MatMul) and _is_dot(writer, op, eqn):
+        text = f"{writer.name(eqn.result)} = {operands[0]}.dot({operands[1]})"
+        writer.line(text, eqn.provenance, op.name)
+        return
     if op.updates is not None:
         _update(writer, eqn, eqn.result, operands)
     elif op.is_view:
@@ -51,6 +59,9 @@ def emit_equation(writer: Writer, eqn: Eqn) -> None:
 
 def _operands(writer: Writer, eqn: Eqn) -> list[str]:
     op = eqn.op
+    if isinstance(op, IndexUpdate) and eqn.operands[1] in writer.waiting:
+        base, _, *rest = eqn.operands
+        return [writer.operand(base), "", *[writer.position(a) for a in rest]]
     if isinstance(op, Index | IndexUpdate | IndexAdd):
         base, *rest = eqn.operands
         inside = writer.frames.depth > 0
@@ -88,8 +99,24 @@ def _number(writer: Writer, eqn: Eqn, result: Value) -> None:
         else:
             operands = _operands(writer, eqn)
             writer.texts = dict(zip(operands, eqn.operands, strict=True))
-            text = f"{kind}({op.emit(writer, operands, None)})"
+            if isinstance(op, MatMul) and _is_dot(writer, op, eqn):
+                text = f"{kind}({operands[0]}.dot({operands[1]}))"
+            else:
+                text = f"{kind}({op.emit(writer, operands, None)})"
     writer.line(f"{writer.name(result)} = {text}", eqn.provenance, op.name)
+
+
+def _is_dot(writer: Writer, op: MatMul, eqn: Eqn) -> bool:
+    """Whether a product of vectors may be the method's: 0.31 µs for 50 elements, 0.70 by `@`.
+
+    The last bits of the two can differ.
+    """
+    return (
+        (op.left, op.right) == (1, 1)
+        and all(a.type.ndim == 1 and a.type.dtype.char in "fd" for a in eqn.operands)
+        and bool(writer.frames.depth)
+        and not writer.exact
+    )
 
 
 def _read(writer: Writer, eqn: Eqn, op: Index, kind: str) -> str:
@@ -132,7 +159,7 @@ def _sum(writer: Writer, eqn: Eqn) -> Size | None:
         dim = left - right
     elif op.name == "multiply":
         dim = left * right
-    elif not isinstance(right, int) or right <= 0:
+    elif not isinstance(right, int) or right == 0:
         return None
     else:
         dim = left // right if op.name == "floor_divide" else left % right
@@ -159,7 +186,7 @@ def _view(writer: Writer, eqn: Eqn, result: Value, operands: list[str]) -> None:
         eqn.operands[0].layout is None or not isinstance(op, Reshape)
     )
     fixed = len(operands) == 1 and result.type.is_static and not symbols_in(op)
-    if lasting and operands[0] in writer.static and fixed:
+    if lasting and writer.is_static(operands[0]) and fixed:
         name = writer.name(result)
         writer.setup.append(f"{name} = {text}")
         writer.static[name] = None
@@ -228,6 +255,12 @@ def _write(
     """Write into an element through a memoryview, or add to a part with `out=`."""
     value, *positions = eqn.operands[1:]
     is_add = isinstance(op, IndexAdd)
+    maker = writer.waiting.get(value) if isinstance(value, Value) else None
+    if maker is not None:
+        inputs = _operands(writer, maker)
+        view = _part(writer, eqn, op, operands)
+        writer.line(maker.op.emit(writer, inputs, view), maker.provenance, maker.op.name)
+        return True
     if not value.type.shape and (result.type.dtype == FLOAT or not is_add):
         place = element(writer, op, result, positions)
         if place is not None:
@@ -239,17 +272,22 @@ def _write(
     if not value.type.shape and len(op.index) >= result.type.ndim:
         return False
     # `x[part] += value` reads the part, adds, and writes the part into itself: 1.2 µs against 0.65.
-    part = f"{operands[0]}[{op.emitted(writer, operands[0], operands[2:])}]"
-    level = writer.frames.depth_of(part)
-    if level < writer.frames.depth and _are_within(writer, op, eqn.operands):
-        view = writer.prepare(level, part, "part")
-    else:
-        view = writer.fresh("part")
-        writer.line(f"{view} = {part}", eqn.provenance, op.name)
+    view = _part(writer, eqn, op, operands)
     if not value.type.shape and isinstance(writer.resolved(value), Value):
         operands[1] = writer.operand(value, in_array_op=True)
     writer.line(add.emit(writer, [view, operands[1]], view), eqn.provenance, op.name)
     return True
+
+
+def _part(writer: Writer, eqn: Eqn, op: IndexUpdate | IndexAdd, operands: list[str]) -> str:
+    """Return a variable with a view of the part that is written."""
+    part = f"{operands[0]}[{op.emitted(writer, operands[0], operands[2:])}]"
+    level = writer.frames.depth_of(part)
+    if level < writer.frames.depth and _are_within(writer, op, eqn.operands):
+        return writer.prepare(level, part, "part")
+    view = writer.fresh("part")
+    writer.line(f"{view} = {part}", eqn.provenance, op.name)
+    return view
 
 
 # -- results of their own --------------------------------------------------------------------------
@@ -259,6 +297,10 @@ def _compute(writer: Writer, eqn: Eqn, result: Value, operands: list[str]) -> No
     op = eqn.op
     cell = writer.plan.cells.get(result)
     name = writer.name(result)
+    makers = [writer.waiting.get(a) for a in eqn.operands if isinstance(a, Value)]
+    if isinstance(op, Concatenate) and makers and makers[0] is not None:
+        _gather(writer, eqn, name, cell, [m.operands[0] for m in makers if m is not None])
+        return
     if cell is None or not result.type.shape or not op.has_out:
         writer.line(f"{name} = {op.emit(writer, operands, None)}", eqn.provenance, op.name)
         return
@@ -268,6 +310,25 @@ def _compute(writer: Writer, eqn: Eqn, result: Value, operands: list[str]) -> No
         writer.line(f"{name} = {op.emit(writer, operands, None)}", eqn.provenance, op.name)
         return
     writer.line(op.emit(writer, operands, name), eqn.provenance, op.name)
+
+
+def _gather(writer: Writer, eqn: Eqn, name: str, cell: Any, numbers: Sequence[Atom]) -> None:
+    """Write an array of single numbers."""
+    texts = [writer.either(a) for a in numbers]
+    if cell.home is Home.SLOT and writer.is_static(name):
+        view = writer.prepare(0, f"memoryview({name})", f"{name}_at", True)
+        for k, text in enumerate(texts):
+            writer.line(f"{view}[{k}] = {text}", eqn.provenance, eqn.op.name)
+        return
+    parts = f"({', '.join(texts)},)"
+    if cell.home is Home.STACK:
+        writer.row(cell.stack, name)
+    if cell.home in (Home.SLOT, Home.STACK) or cell.pinned:
+        writer.line(f"{name}[:] = {parts}", eqn.provenance, eqn.op.name)
+        return
+    array = writer.bind(np.array, "array")
+    dtype = writer.bind(eqn.results[0].type.dtype, str(eqn.results[0].type.dtype))
+    writer.line(f"{name} = {array}({parts}, {dtype})", eqn.provenance, eqn.op.name)
 
 
 def _exists(writer: Writer, eqn: Eqn, cell: Any) -> bool:

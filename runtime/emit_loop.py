@@ -242,7 +242,7 @@ def enter(writer: Writer, param: Value, outer: Atom) -> None:
 
 def _body(writer: Writer, eqn: Eqn, op: Loop, plan: Any, listed: bool, counting: bool) -> None:
     if op.test is not None:
-        writer.block(op.test.eqns)
+        writer.block(op.test.eqns, op.test.results)
         writer.line(f"if not {writer.either(op.test.results[0])}:")
         writer.line("    break")
     after = op.body.results
@@ -250,7 +250,7 @@ def _body(writer: Writer, eqn: Eqn, op: Loop, plan: Any, listed: bool, counting:
     incoming = set(op.body.params[head : head + op.carries])
     outputs = list(enumerate(after[op.carries :]))
     _store(writer, [o for o in outputs if o[1] in incoming], eqn, op, plan, listed)
-    writer.block(op.body.eqns)
+    writer.block(op.body.eqns, op.body.results)
     _store(writer, [o for o in outputs if o[1] not in incoming], eqn, op, plan, listed)
     _moves(writer, eqn, op, plan.moves)
     if counting:
@@ -276,7 +276,7 @@ def _store(
             place = f"{stack}[{writer.counter}]"
             if is_number(value):
                 level = writer.frames.depth_of(stack)
-                static = stack in writer.static
+                static = writer.is_static(stack)
                 if level < writer.frames.depth and writer.frames.trips(level) >= WORTH:
                     view = writer.prepare(level, f"memoryview({stack})", f"{stack}_at", static)
                     place = f"{view}[{writer.counter}]"

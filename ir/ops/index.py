@@ -45,12 +45,16 @@ class Span(NamedTuple):
     def source(self, emitter: Emitter, size: Size) -> str:
         """Return the slice as source text for an axis of `size`."""
         if isinstance(self.start, Dim) or isinstance(self.length, Dim):
-            start = self.start if isinstance(self.start, int) else emitter.size(self.start)
+            start = str(self.start) if isinstance(self.start, int) else emitter.size(self.start)
             stop = self.start + self.length * self.step
             last = str(stop) if isinstance(stop, int) else emitter.size(stop)
-            if self.step < 0:
+            if self.step > 0:
+                start, last = "" if start == "0" else start, "" if stop == size else last
+            elif isinstance(stop, int):
+                last = last if stop >= 0 else ""
+            else:
                 last = f"({last} if {last} >= 0 else None)"  # else it would count from the end
-            return f"{start}:{last}:{self.step}"
+            return f"{start}:{last}" + (f":{self.step}" if self.step != 1 else "")
         plain = self.slice()
         start = "" if plain.start == 0 and self.step > 0 else str(plain.start)
         last = "" if plain.stop is None or plain.stop == size else str(plain.stop)
