@@ -16,10 +16,11 @@ from ..ir.ops.dynamic import Extent, Match
 from ..ir.ops.elementwise import add
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.ops.matmul import MatMul
-from ..ir.ops.shape import Concatenate, Reshape
+from ..ir.ops.shape import Reshape
 from ..ir.plan import Home
 from .arithmetic import FLOAT, INT, KINDS, LARGEST
 from .elements import element, is_within
+from .merging import numbers_of
 from .numbers import arithmetic, is_number, reads_element, takes_python_floats
 
 if TYPE_CHECKING:
@@ -297,9 +298,9 @@ def _compute(writer: Writer, eqn: Eqn, result: Value, operands: list[str]) -> No
     op = eqn.op
     cell = writer.plan.cells.get(result)
     name = writer.name(result)
-    makers = [writer.waiting.get(a) for a in eqn.operands if isinstance(a, Value)]
-    if isinstance(op, Concatenate) and makers and makers[0] is not None:
-        _gather(writer, eqn, name, cell, [m.operands[0] for m in makers if m is not None])
+    numbers = numbers_of(writer, eqn)
+    if numbers is not None:
+        _gather(writer, eqn, name, cell, numbers)
         return
     if cell is None or not result.type.shape or not op.has_out:
         writer.line(f"{name} = {op.emit(writer, operands, None)}", eqn.provenance, op.name)

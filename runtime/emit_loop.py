@@ -11,6 +11,7 @@ from ..ir.core import Atom, Eqn, Literal, Value
 from ..ir.dims import Dim, Symbol
 from ..ir.ops.control import Loop
 from ..ir.plan import Home
+from .exchange import exchanged, put_back
 from .frames import WORTH, Frame
 from .numbers import is_number
 
@@ -42,15 +43,25 @@ def emit_loop(writer: Writer, eqn: Eqn, op: Loop) -> None:
     for name in (index, frame.counter):
         writer.frames.bound(name)
     carried = op.body.params[head : head + op.carries]
+    swapped = exchanged(writer, op, plan.moves)
+    renamed = {writer.name(carried[k]): "" for k in swapped}
     for param in carried:
         if not param.type.shape:
             writer.frames.bound(writer.name(param))
-    _body(writer, eqn, op, plan, listed, counting)
+    for name in renamed:
+        writer.frames.bound(name)
+    writer.moving.update(renamed)
+    _body(writer, eqn, op, plan, listed, counting, swapped)
     lines = writer.close_loop()
+    writer.moving.difference_update(renamed)
+    for name in renamed:
+        renamed[name] = writer.fresh("home")
+        writer.line(f"{renamed[name]} = {name}")
     if counting:
         writer.line(f"{frame.counter} = 0")
     writer.line(span.header(index, frame), eqn.provenance, op.name)
     writer.body += lines or [("    " * (writer.indent + 1) + "pass", None, "")]
+    put_back(writer, renamed)
     _leave(writer, eqn, op, frame, counting, carried)
     if listed:
         _stack_lists(writer, eqn, op)
@@ -240,7 +251,15 @@ def enter(writer: Writer, param: Value, outer: Atom) -> None:
         writer.integers[param] = writer.integers[outer]
 
 
-def _body(writer: Writer, eqn: Eqn, op: Loop, plan: Any, listed: bool, counting: bool) -> None:
+def _body(
+    writer: Writer,
+    eqn: Eqn,
+    op: Loop,
+    plan: Any,
+    listed: bool,
+    counting: bool,
+    swapped: frozenset[int],
+) -> None:
     if op.test is not None:
         writer.block(op.test.eqns, op.test.results)
         writer.line(f"if not {writer.either(op.test.results[0])}:")
@@ -252,7 +271,7 @@ def _body(writer: Writer, eqn: Eqn, op: Loop, plan: Any, listed: bool, counting:
     _store(writer, [o for o in outputs if o[1] in incoming], eqn, op, plan, listed)
     writer.block(op.body.eqns, op.body.results)
     _store(writer, [o for o in outputs if o[1] not in incoming], eqn, op, plan, listed)
-    _moves(writer, eqn, op, plan.moves)
+    _moves(writer, op, plan.moves, swapped)
     if counting:
         writer.line(f"{writer.counter} += 1")
 
@@ -283,7 +302,7 @@ def _store(
             writer.line(f"{place} = {text}")
 
 
-def _moves(writer: Writer, eqn: Eqn, op: Loop, moves: frozenset[int]) -> None:
+def _moves(writer: Writer, op: Loop, moves: frozenset[int], swapped: frozenset[int]) -> None:
     """Make the next carries the current ones, all at once."""
     head = 1 if op.ranged else 0
     params = [op.body.params[head + k] for k in sorted(moves)]
@@ -293,7 +312,8 @@ def _moves(writer: Writer, eqn: Eqn, op: Loop, moves: frozenset[int]) -> None:
         for p, v in pairs
         if not v.type.shape
     ]
-    arrays = [(writer.name(p), v) for p, v in pairs if v.type.shape]
+    exchanges = [op.body.params[head + k] for k in sorted(swapped)]
+    arrays = [(writer.name(p), v) for p, v in pairs if v.type.shape and p not in exchanges]
     carried = {writer.plan.cells.get(op.body.params[head + k]) for k in range(op.carries)}
     temporaries = []
     for name, value in arrays:
@@ -303,12 +323,13 @@ def _moves(writer: Writer, eqn: Eqn, op: Loop, moves: frozenset[int]) -> None:
             text = writer.fresh("t")
             writer.line(f"{text} = {writer.operand(value)}.copy()")
         temporaries.append((name, text))
+    for name, text in temporaries:
+        writer.line(f"copyto({name}, {text})")
     scalars = [(n, v) for n, v in scalars if n != v]  # a tape stays the object that it is
+    scalars += [(writer.name(p), writer.operand(v)) for p, v in pairs if p in exchanges]
     if scalars:
         left, right = zip(*scalars, strict=True)
         writer.line(f"{', '.join(left)} = {', '.join(right)}")
-    for name, text in temporaries:
-        writer.line(f"copyto({name}, {text})")
 
 
 def _stack_lists(writer: Writer, eqn: Eqn, op: Loop) -> None:

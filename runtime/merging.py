@@ -1,7 +1,7 @@
-"""Equations that are written together with the one that reads them, for one pass over memory less.
+"""Equations that are written together with the one that reads them: one pass over memory less.
 
-`t = a + b; x[1:-1] = t` becomes `add(a, b, x[1:-1])`, and an array made of single numbers is written
-number by number (0.07 µs for three of them, 0.33 by `x[:] = a, b, c`, 2 by `concatenate`).
+`t = a + b; x[1:-1] = t` becomes `add(a, b, x[1:-1])`, and an array made of single numbers is
+written number by number (0.07 µs for three, 0.33 by `x[:] = a, b, c`, 2 by `concatenate`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..ir.core import Atom, Eqn, Value
+from ..ir.core import Atom, Eqn, Literal, Value
 from ..ir.op import Elementwise
 from ..ir.ops.dynamic import Extent
 from ..ir.ops.index import IndexUpdate, index_shape
@@ -28,24 +28,23 @@ def merge(writer: Writer, eqns: Sequence[Eqn], results: Sequence[Atom]) -> None:
     """Find the equations of a block that wait for their reader."""
     if not any(isinstance(e.op, IndexUpdate | Concatenate) for e in eqns):
         return
-    made = {e.results[0]: k for k, e in enumerate(eqns) if len(e.results) == 1}
-    counts: dict[Atom, int] = {r: 2 for r in results}
+    made: dict[Atom, int] = {e.results[0]: k for k, e in enumerate(eqns) if len(e.results) == 1}
+    counts: dict[Atom, int] = dict.fromkeys(results, 2)
     for eqn in eqns:
         for operand in eqn.operands:
             counts[operand] = counts.get(operand, 0) + (2 if eqn.op.regions else 1)
     for k, eqn in enumerate(eqns):
         if isinstance(eqn.op, IndexUpdate):
             value = eqn.operands[1]
-            j = made.get(value) if isinstance(value, Value) else None
+            j = made.get(value)
             if j is not None and counts[value] == 1 and _fits(writer, eqns, j, k, made):
-                writer.waiting[value] = eqns[j]  # type: ignore[index]
+                writer.waiting[eqns[j].results[0]] = eqns[j]
         elif isinstance(eqn.op, Concatenate) and writer.frames.depth:
-            _numbers(
-                writer, eqn, [eqns[made[a]] if a in made else None for a in eqn.operands], counts
-            )
+            makers = [eqns[made[a]] if a in made else None for a in eqn.operands]
+            _numbers(writer, eqn, makers, counts)
 
 
-def _fits(writer: Writer, eqns: Sequence[Eqn], j: int, k: int, made: dict[Value, int]) -> bool:
+def _fits(writer: Writer, eqns: Sequence[Eqn], j: int, k: int, made: dict[Atom, int]) -> bool:
     """Whether equation j may compute into the part that equation k writes."""
     maker, update = eqns[j], eqns[k]
     op, (base, value, *positions) = update.op, update.operands
@@ -80,13 +79,29 @@ def _numbers(
         return
     found: list[Eqn] = []
     for maker, operand in zip(makers, eqn.operands, strict=True):
+        if operand.type.shape != (1,):
+            return
+        if isinstance(operand, Literal):
+            continue
         if maker is None or not isinstance(maker.op, Reshape) or counts[operand] > 1:
             return
-        if operand.type.shape != (1,) or not is_number(maker.operands[0]):
+        if not is_number(maker.operands[0]):
             return
         found.append(maker)
-    if len(set(eqn.operands)) == len(found):
-        writer.waiting.update((m.results[0], m) for m in found)
+    writer.waiting.update((m.results[0], m) for m in found)
 
 
-__all__ = ["merge"]
+def numbers_of(writer: Writer, eqn: Eqn) -> list[Atom] | None:
+    """Return the numbers that an array is made of, if they wait for it."""
+    if not isinstance(eqn.op, Concatenate) or not any(a in writer.waiting for a in eqn.operands):
+        return None
+    found: list[Atom] = []
+    for operand in eqn.operands:
+        if isinstance(operand, Literal):
+            found.append(Literal(operand.value.reshape(-1)[0]))
+        else:
+            found.append(writer.waiting[operand].operands[0])
+    return found
+
+
+__all__ = ["merge", "numbers_of"]
