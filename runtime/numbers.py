@@ -16,6 +16,7 @@ from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
 from ..ir.ops.dynamic import Extent
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
+from ..ir.ops.recursion import Recur
 from ..ir.ops.tape import TapePop, is_typed
 from .arithmetic import KINDS, Formula, formula
 
@@ -125,7 +126,9 @@ class _Scan:
             elif isinstance(op, TapePop):
                 if is_number(eqn.results[1]) and is_typed(eqn.operands[0].type.dtype):
                     self.held.add(eqn.results[1])
-            elif len(eqn.results) == 1 and is_number(eqn.results[0]) and not op.regions:
+            elif isinstance(op, Recur) or op.regions:
+                pass  # NumPy's scalars, as calls return them
+            elif len(eqn.results) == 1 and is_number(eqn.results[0]):
                 result = eqn.results[0]
                 makes = isinstance(op, Extent) or reads_element(eqn) or self.is_arithmetic(eqn)
                 if makes or (result in self.wanted and not op.binds):
