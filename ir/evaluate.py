@@ -20,8 +20,8 @@ from .op import Effect, Op
 from .ops.cond import Cond
 from .ops.control import Call, Fused, Loop, run_loop
 from .ops.dynamic import AsSize
-from .ops.recursion import Recur, Recursion
-from .types import ArrayType, Kind, is_tape
+from .ops.recursion import Recur, Recursion, Unpack
+from .types import RECORD, ArrayType, Kind, is_tape
 
 Sizes = dict[Symbol, int]
 
@@ -189,8 +189,11 @@ class _Interpreter:
             return self.run(self.recursions[op.label][0], operands, self.recursions[op.label][1])
         if isinstance(op, Call):
             return self.call(op, operands)
+        if isinstance(op, Unpack):
+            return list(op.evaluate(*operands))
         value = concrete_op(op, sizes).evaluate(*operands)
-        if len(eqn.results) == 1 and not isinstance(value, tuple):
+        is_record = len(eqn.results) == 1 and eqn.result.type.dtype == RECORD
+        if is_record or (len(eqn.results) == 1 and not isinstance(value, tuple)):
             return [value]
         return [] if value is None else list(value)
 

@@ -96,14 +96,16 @@ class CondPlan:
 
 @dataclass(frozen=True)
 class CallPlan:
-    """How a recursion, or a call within one, meets its surroundings.
+    """How a recursion, or a call within one, or a record meets its surroundings.
 
-    `copied` are the carries whose operand is copied, for the result needs memory of its own;
-    `moved` those whose last value the body of a recursion copies into the carry's memory.
+    `copied` are the carries whose operand is copied, for the result needs memory of its own, or
+    the operands that a record holds copies of; `moved` are the carries whose last value the body of
+    a recursion copies into the carry's memory, `shared` the results that it returns copies of.
     """
 
     copied: frozenset[int]
     moved: frozenset[int] = frozenset()
+    shared: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,10 @@ from dataclasses import dataclass, replace
 
 from ..ir.binding import has_bindings, mentioned, symbols_of
 from ..ir.core import Atom, Eqn, Function, Value
-from ..ir.op import Effect
+from ..ir.op import Effect, Op
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Fused, Loop
+from ..ir.ops.recursion import Recursion
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,19 @@ class Dce:
         for eqn in reversed(function.eqns):
             effect = eqn.op.effect
             needed = effect is Effect.ORDERED or (self.keep_raising and effect is Effect.MAY_RAISE)
-            needed = needed or any(s in sizes for s in eqn.op.binds)
-            if not needed and not any(r in live for r in eqn.results):
+            is_read = any(r in live for r in eqn.results) or any(s in sizes for s in eqn.op.binds)
+            if not needed and not is_read:
                 continue
-            if isinstance(eqn.op, Loop) and any(r in live for r in eqn.results):
+            if isinstance(eqn.op, Loop) and is_read:
                 eqn = self.loop(eqn, eqn.op, live)
             elif isinstance(eqn.op, Fused):
                 eqn = self.fused(eqn, eqn.op, live)
             elif isinstance(eqn.op, Cond):
                 eqn = self.cond(eqn, eqn.op, live)
+            elif isinstance(eqn.op, Recursion):
+                body = self(eqn.op.body)
+                if body is not eqn.op.body:
+                    eqn = _with(eqn, eqn.op.with_regions([body]))
             kept.append(eqn)
             if binds:
                 sizes |= mentioned(eqn)
@@ -173,7 +178,7 @@ def _live_carries(eqn: Eqn, op: Loop, live: Container[Value]) -> list[int]:
         wanted = found
 
 
-def _with(eqn: Eqn, op: Loop | Fused) -> Eqn:
+def _with(eqn: Eqn, op: Op) -> Eqn:
     return Eqn(op, eqn.operands, eqn.results, eqn.provenance)
 
 

@@ -33,6 +33,7 @@ from ..ir.dims import Dim
 from ..ir.op import Effect
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Fused, Loop
+from ..ir.ops.recursion import Recursion
 from ..ir.types import Shape
 
 
@@ -48,7 +49,7 @@ class Fuse:
         out: list[Eqn] = []
         region = _Region()
         for eqn in function.eqns:
-            if isinstance(eqn.op, Loop | Cond):
+            if isinstance(eqn.op, Loop | Cond | Recursion):
                 eqn = Eqn(
                     eqn.op.with_regions([self(r) for r in eqn.op.regions]),
                     eqn.operands,

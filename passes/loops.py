@@ -33,6 +33,7 @@ from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.op import Effect
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
+from ..ir.ops.recursion import Recursion
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Hoist:
                 assert isinstance(op, Loop)
                 moved, loop = self.loop(Eqn(op, eqn.operands, eqn.results, eqn.provenance), op)
                 eqns += [*moved, loop]
-            elif isinstance(eqn.op, Cond):
+            elif isinstance(eqn.op, Cond | Recursion):
                 branches = eqn.op.with_regions([self(r) for r in eqn.op.regions])
                 eqns.append(Eqn(branches, eqn.operands, eqn.results, eqn.provenance))
             else:

@@ -29,12 +29,12 @@ from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Fused, Loop
 from ..ir.ops.effects import WriteBack
-from ..ir.ops.recursion import Recur, Recursion, Unrecord
+from ..ir.ops.recursion import Pack, Recur, Recursion, Unpack
 from ..ir.ops.tape import TapePop
 from ..ir.plan import CallPlan, Cell, CondPlan, Home, LoopPlan, Plan
 from .donation import assigns_safely, donated
 from .memory_cond import place_cond, updated
-from .memory_recursion import place_call, place_recursion
+from .memory_recursion import place_call, place_pack, place_recursion
 from .protect import FOREVER, protect, shares_memory
 
 
@@ -104,9 +104,10 @@ def _ends(eqns: Sequence[Eqn], results: Sequence[Atom]) -> dict[Value, int]:
             if isinstance(content, Value):
                 ends.setdefault(content, index)
             continue
+        last = FOREVER if isinstance(eqn.op, Pack) else index  # what it holds stays as it is
         for operand in eqn.operands:
-            if isinstance(operand, Value) and ends.get(operand, -1) < index:
-                ends[operand] = index
+            if isinstance(operand, Value) and ends.get(operand, -1) < last:
+                ends[operand] = last
         if shares_memory(eqn) and isinstance(eqn.operands[0], Value):
             base, view = eqn.operands[0], eqn.results[0]
             ends[base] = max(ends[base], ends.get(view, -1))
@@ -226,6 +227,8 @@ class _Block:
                 place_recursion(self, eqn, eqn.op)
             elif isinstance(eqn.op, Recur):
                 place_call(self, eqn, eqn.op.carries)
+            elif isinstance(eqn.op, Pack):
+                place_pack(self, eqn, eqns)
             else:
                 for result in eqn.results:
                     if eqn.op.is_view:
@@ -269,7 +272,7 @@ class _Block:
             self.planner.copied += 1
             if not self.reach(result):
                 self.new(result)
-        elif isinstance(op, TapePop | Unrecord):
+        elif isinstance(op, TapePop | Unpack):
             # The tape's memory: what is popped is not written into, for a pullback runs again.
             self.planner.cells[result] = Cell(Home.CALLER, result, FOREVER)
         elif not op.has_out:

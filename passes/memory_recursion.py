@@ -7,12 +7,13 @@ in the operand's memory, or in a copy where the operand is read afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..ir.core import Eqn, Value
-from ..ir.ops.recursion import Recursion
+from ..ir.core import Atom, Eqn, Value
+from ..ir.ops.recursion import Recur, Recursion
 from ..ir.plan import CallPlan, Cell, Home
-from .protect import FOREVER
+from .protect import FOREVER, shares_memory
 
 if TYPE_CHECKING:
     from .memory import _Block
@@ -70,7 +71,37 @@ def place_recursion(block: _Block, eqn: Eqn, op: Recursion) -> None:
         if body.results[k] is not body.params[k]
         and not (planner.cell_of(body.results[k]) is cell and cell.owner is body.results[k])
     }
-    planner.calls[eqn] = CallPlan(planner.calls[eqn].copied, frozenset(moved))
+    producers = {r: e for e in body.eqns for r in e.results}
+    shared = {
+        k
+        for k, result in enumerate(body.results)
+        if k >= op.carries and result.type.shape and not _is_own(block, result, producers)
+    }
+    copied = planner.calls[eqn].copied
+    planner.calls[eqn] = CallPlan(copied, frozenset(moved), frozenset(shared))
 
 
-__all__ = ["place_call", "place_recursion"]
+def place_pack(block: _Block, eqn: Eqn, eqns: Sequence[Eqn]) -> None:
+    """Say what a record holds copies of: all but arrays that the equations around it have made."""
+    producers = {r: e for e in eqns for r in e.results}
+    copied: set[int] = set()
+    for k, operand in enumerate(eqn.operands):
+        if operand.type.shape and not _is_own(block, operand, producers):
+            copied.add(k)
+    block.planner.calls[eqn] = CallPlan(frozenset(copied))
+
+
+def _is_own(block: _Block, atom: Atom, producers: Mapping[Value, Eqn]) -> bool:
+    """Whether an array was made by equations of a block, in memory that nothing else is put in."""
+    while isinstance(atom, Value) and atom in producers and shares_memory(producers[atom]):
+        atom = producers[atom].operands[0]
+    eqn = producers.get(atom) if isinstance(atom, Value) else None
+    if eqn is None:
+        return False
+    cell = block.planner.cell_of(atom)
+    if isinstance(eqn.op, Recur | Recursion) and atom not in eqn.results[: eqn.op.carries]:
+        return True
+    return cell is not None and cell.home in (Home.FRESH, Home.NUMPY) and not cell.pinned
+
+
+__all__ = ["place_call", "place_pack", "place_recursion"]

@@ -39,6 +39,7 @@ from ..ir.op import Op, Scatter, Zero
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Call, Loop
 from ..ir.ops.dynamic import Match
+from ..ir.ops.recursion import Recur, Recursion
 from ..ir.types import ArrayType, Kind
 from ..tracer.array import TracedArray, wrap
 from ..tracer.functions.create import zeros
@@ -57,7 +58,7 @@ def active_values(function: Function, wrt: Sequence[Value]) -> set[Value]:
     for eqn in function.eqns:
         if not any(isinstance(a, Value) and a in active for a in eqn.operands):
             continue
-        if eqn.op.has_gradient or eqn.op.regions or isinstance(eqn.op, Call):
+        if eqn.op.has_gradient or eqn.op.regions or isinstance(eqn.op, Call | Recur):
             active.update(r for r in eqn.results if r.type.is_inexact)
     return active
 
@@ -137,6 +138,11 @@ class Adjoint:
             from .reverse_cond import cond_vjp
 
             return cond_vjp(self, eqn, needs, cts, operands, scope)
+        if isinstance(eqn.op, Recursion | Recur):
+            from .reverse_recursion import recur_vjp, recursion_vjp
+
+            rule = recursion_vjp if isinstance(eqn.op, Recursion) else recur_vjp
+            return rule(self, eqn, needs, cts, operands, scope)
         if eqn.op.regions or isinstance(eqn.op, Call):
             raise no_rule(eqn.op, eqn.provenance)
         try:

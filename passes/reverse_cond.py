@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Branch(Body):
+class Branch(Body):
     """A branch and its adjoint."""
 
     primal_function: Function
@@ -105,7 +105,7 @@ def cond_vjp(
     running = _running(adjoint, eqn, wanted)
     primal = [instantiated(b, op.dims) for b in op.branches]
     origins = _origins(primal) if is_linked else {}
-    branches = [_with_adjoint(trace, b, wanted, [*running], cts, origins) for b in primal]
+    branches = [with_adjoint(trace, b, wanted, [*running], cts, origins) for b in primal]
     flowing = [j for j in wanted if any(j in b.found for b in branches)]
     read = _residuals(branches, is_linked)
     restored = list(read[0].body.arrays)
@@ -161,14 +161,14 @@ def _origins(branches: Sequence[Function]) -> dict[int, int]:
     return found
 
 
-def _with_adjoint(
+def with_adjoint(
     outer: Trace,
     primal: Function,
     wanted: Sequence[int],
     running: Sequence[int],
     cts: Sequence[Any],
     origins: Mapping[int, int],
-) -> _Branch:
+) -> Branch:
     """Trace a branch and its adjoint."""
     from .reverse import Adjoint, active_values, inline_into
 
@@ -203,7 +203,7 @@ def _with_adjoint(
             if ct is not None and ct._atom is not sums.get(j):
                 adjoint._name(ct, scope[param])
                 found[j] = ct._atom
-    branch = _Branch(
+    branch = Branch(
         builder=builder,
         params=builder.params,
         primal=count,
@@ -221,7 +221,7 @@ def _with_adjoint(
     return branch
 
 
-def _residuals(branches: Sequence[_Branch], is_linked: bool) -> list[Residuals]:
+def _residuals(branches: Sequence[Branch], is_linked: bool) -> list[Residuals]:
     """Return what the branches' adjoints read; they restore what all of them can restore."""
     while True:
         found = [Residuals(b, is_linked) for b in branches]
@@ -244,7 +244,7 @@ def _augment(
     eqn: Eqn,
     op: Cond,
     scope: dict[Atom, Atom],
-    branches: Sequence[_Branch],
+    branches: Sequence[Branch],
     read: Sequence[Residuals],
 ) -> tuple[Eqn, list[dict[Value, int]]]:
     """Replace the forward cond in the builder by one that returns the residuals too.
@@ -271,7 +271,7 @@ def _augment(
             if value in returned:
                 place[value] = returned[value]
                 continue
-            type = tape_of(value.type) if _is_pushed(branch, value) else value.type
+            type = tape_of(value.type) if is_pushed(branch, value) else value.type
             known = [n for n, t in enumerate(types) if t == type]
             if used[type] == len(known):
                 known.append(len(types))
@@ -296,7 +296,7 @@ def _augment(
     return forward, places
 
 
-def _is_pushed(branch: _Branch, value: Value) -> bool:
+def is_pushed(branch: Branch, value: Value) -> bool:
     """Whether only the branch knows the size of a residual, which is returned on a tape then."""
     return bool(symbols_of(value.type) - free_dims(branch.primal_function, ()))
 
@@ -304,7 +304,7 @@ def _is_pushed(branch: _Branch, value: Value) -> bool:
 def _with_residuals(
     op: Cond,
     number: int,
-    branch: _Branch,
+    branch: Branch,
     residuals: Residuals,
     place: Mapping[Value, int],
     types: Sequence[ArrayType],
@@ -315,7 +315,7 @@ def _with_residuals(
     old = instantiated(op.branches[number], op.dims)
     plain = len(old.results)
     own = [v for v in residuals.saved if place[v] >= plain]
-    starts = {v: Value(tape_of(v.type)) for v in own if _is_pushed(branch, v)}
+    starts = {v: Value(tape_of(v.type)) for v in own if is_pushed(branch, v)}
     empty = [Eqn(TapeNew(t.type.dtype), (), (t,), provenance) for t in starts.values()]
     stacked = [v for v in own if v not in starts]
     eqns, tapes, _ = kept(residuals, [], starts, provenance)
@@ -342,7 +342,7 @@ def _with_residuals(
 
 def _reversed(
     outer: Trace,
-    branch: _Branch,
+    branch: Branch,
     residuals: Residuals,
     inside: dict[Atom, Atom],
     kept_values: Mapping[Value, Value],
@@ -377,4 +377,4 @@ def _reversed(
     return Open(branch.primal_function.name, [], builder.eqns, results)
 
 
-__all__ = ["cond_vjp"]
+__all__ = ["Branch", "cond_vjp", "is_pushed", "with_adjoint"]

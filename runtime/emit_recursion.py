@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..ir.core import Atom, Eqn, Value
-from ..ir.ops.recursion import Record, Recur, Recursion
+from ..ir.core import Eqn, Value
+from ..ir.ops.recursion import Pack, Recursion
 from ..ir.plan import Home
 from .frames import Frames
 
@@ -52,8 +52,13 @@ def _return(writer: Writer, eqn: Eqn, op: Recursion, params: list[str]) -> None:
             text, source = writer.fresh("t"), text
             writer.line(f"{text} = {source}.copy()")
         pairs.append((params[k], text))
-    texts = [_own(writer, r) for r in results[op.carries :]]  # before what they read is overwritten
-    if pairs:
+    shared = writer.plan.calls[eqn].shared
+    texts = [
+        f"{writer.scalar(r)}.copy()" if k in shared else writer.scalar(r)
+        for k, r in enumerate(results)
+        if k >= op.carries
+    ]
+    if pairs:  # the others first, before what they read is overwritten
         names = [writer.fresh("r") for _ in texts]
         for name, text in zip(names, texts, strict=True):
             writer.line(f"{name} = {text}")
@@ -61,23 +66,6 @@ def _return(writer: Writer, eqn: Eqn, op: Recursion, params: list[str]) -> None:
             writer.line(f"copyto({name}, {text})")
         texts = names
     writer.line(f"return {', '.join(texts)}" if texts else "return")
-
-
-def _own(writer: Writer, atom: Atom) -> str:
-    """Return the text of a value in memory that nobody writes into any more."""
-    text = writer.scalar(atom)
-    if not atom.type.shape or atom.type.dtype.kind in "OV":
-        return text
-    base = writer.base(atom)
-    eqn = writer.producers.get(base) if isinstance(base, Value) else None
-    if eqn is not None and isinstance(eqn.op, Recur | Recursion):
-        carries = eqn.results[: eqn.op.carries]
-        if base not in carries:
-            return text
-    cell = writer.plan.cells.get(base) if isinstance(base, Value) else None
-    if cell is not None and cell.home in (Home.FRESH, Home.NUMPY) and not cell.pinned:
-        return text
-    return f"{text}.copy()"
 
 
 def emit_call(writer: Writer, eqn: Eqn, name: str, carries: int) -> None:
@@ -105,10 +93,12 @@ def _copy(writer: Writer, eqn: Eqn, result: Value, text: str) -> None:
         writer.line(f"{name} = {text}.copy()", eqn.provenance, eqn.op.name)
 
 
-def emit_record(writer: Writer, eqn: Eqn, op: Record) -> None:
+def emit_pack(writer: Writer, eqn: Eqn, op: Pack) -> None:
     """Write a tuple, of arrays that nothing is written into."""
-    parts = "".join([f"{_own(writer, a)}, " for a in eqn.operands])
+    copied = writer.plan.calls[eqn].copied
+    texts = [writer.scalar(a) for a in eqn.operands]
+    parts = "".join([f"{t}.copy(), " if k in copied else f"{t}, " for k, t in enumerate(texts)])
     writer.line(f"{writer.name(eqn.results[0])} = ({parts.rstrip()})", eqn.provenance, op.name)
 
 
-__all__ = ["emit_call", "emit_record", "emit_recursion"]
+__all__ = ["emit_call", "emit_pack", "emit_recursion"]

@@ -39,7 +39,7 @@ from .loads import (
     iterate,
     lifted,
 )
-from .recursion import call_user
+from .recursion import enter
 from .regions import Region, Unstageable, append
 from .report import NO_SOURCE, expression_here
 from .rewrite import NEUTRAL, is_rewritten, rewrite, why_not
@@ -212,7 +212,14 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
 def _call_function(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
     if is_library(function):
         return constant(function(*args, **kwargs), trace)
-    return call_user(function, traced_function(function), args, kwargs, trace)
+    made = traced_function(function)
+    active = enter(function, made, args, kwargs, trace)
+    if active.is_done:
+        return active.result
+    try:
+        return made(*args, **kwargs)
+    finally:
+        active.leave()
 
 
 def _call_object(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:

@@ -41,21 +41,35 @@ _ALIASED = "a recursive function returns an array that is written into, or share
 class Active:
     """A call under way; `frame` where it is traced as a recursion."""
 
+    __slots__ = ("arguments", "frame", "function", "is_done", "result", "trace", "under_way")
+
     def __init__(self, function: types.FunctionType, trace: Trace, arguments: Any) -> None:
         self.function = function
         self.trace = trace
         self.arguments = arguments
         self.frame: _Frame | None = None
+        self.is_done = False
+        self.result: Any = None
+        self.under_way: list[Active] = []
+
+    def leave(self) -> None:
+        """Note that the call has ended."""
+        if self.under_way:
+            self.under_way.remove(self)
 
 
-def call_user(
+def enter(
     function: types.FunctionType, made: Callable[..., Any], args: Any, kwargs: Any, trace: Trace
-) -> Any:
-    """Call a function of the user's, `made` being its rewritten form."""
+) -> Active:
+    """Note that a call of a function of the user's begins, `made` being its rewritten form.
+
+    Where it is a recursion that is compiled, it is done, and has a result.
+    """
+    active = Active(function, trace, (args, kwargs))
     inputs = trace.root.inputs
     calls: dict[types.CodeType, list[Active]] | None = getattr(inputs, "calls", None)
     if calls is None:
-        return made(*args, **kwargs)
+        return active
     code = function.__code__
     under_way = calls.setdefault(code, [])
     outer = [a for a in under_way if _is_same_function(a.function, function)]
@@ -63,18 +77,20 @@ def call_user(
         memo = inputs.memos.setdefault(code, CallMemo())
         frame = outer[-1].frame
         if frame is not None:
-            return frame.recur(args, kwargs)
+            active.is_done, active.result = True, frame.recur(args, kwargs)
+            return active
         _detect(memo, outer, made, args, kwargs, trace)
     else:
         memo = inputs.memos.get(code)
         if memo is not None and memo.is_recursive and not memo.is_refused:
-            return _Frame(memo, function, made, args, kwargs, trace).run(under_way)
-    active = Active(function, trace, (args, kwargs))
+            frame = active.frame = _Frame(memo, made, args, kwargs, active)
+            under_way.append(active)
+            active.result = frame.run(under_way)
+            active.is_done = True
+            return active
     under_way.append(active)
-    try:
-        return made(*args, **kwargs)
-    finally:
-        under_way.remove(active)
+    active.under_way = under_way
+    return active
 
 
 def _is_same_function(left: types.FunctionType, right: types.FunctionType) -> bool:
@@ -134,18 +150,13 @@ class _Frame:
     """One call that is traced as a recursion."""
 
     def __init__(
-        self,
-        memo: CallMemo,
-        function: types.FunctionType,
-        made: Callable[..., Any],
-        args: Any,
-        kwargs: Any,
-        trace: Trace,
+        self, memo: CallMemo, made: Callable[..., Any], args: Any, kwargs: Any, active: Active
     ) -> None:
         self.memo = memo
-        self.function = function
+        self.function = active.function
         self.made = made
-        self.trace = trace
+        self.trace = trace = active.trace
+        self.active = active
         self.calls: list[_Frame] = trace.root.inputs.recursions
         name = made.__name__.strip("<>")
         self.label = f"{name}_{len(self.calls) + 1}" if self.calls else name
@@ -160,9 +171,6 @@ class _Frame:
 
     def run(self, under_way: list[Active]) -> Any:
         """Trace the function, and emit the recursion."""
-        active = Active(self.function, self.trace, None)
-        active.frame = self
-        under_way.append(active)
         self.calls.append(self)
         try:
             for _ in range(TRIALS):
@@ -177,7 +185,7 @@ class _Frame:
             raise self.memo.refuse(reason(error)) from error
         finally:
             self.calls.remove(self)
-            under_way.remove(active)
+            under_way.remove(self.active)
 
     # -- one trial ---------------------------------------------------------------------------------
 
@@ -362,4 +370,4 @@ def _holds_outside(value: Any, region: Region) -> bool:
     return any(_holds_outside(child, region) for child in found[1])
 
 
-__all__ = ["Active", "call_user"]
+__all__ = ["Active", "enter"]

@@ -98,10 +98,10 @@ def _texts(types: Sequence[ArrayType]) -> str:
 
 
 @dataclass(frozen=True)
-class Record(Op):
-    """`record(*values)`: the values in one."""
+class Pack(Op):
+    """`pack(*values)`: the values in one."""
 
-    name = "record"
+    name = "pack"
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return (_RECORD,)
@@ -121,28 +121,27 @@ class Record(Op):
         answer: list[Array | None] = [None] * len(operands)
         if isinstance(ct, Zero) or not kept:
             return answer
-        parts = apply(Unrecord(tuple([operands[k].type for k in kept])), ct)
+        parts = apply(Unpack(tuple([operands[k].type for k in kept])), ct)
         for k, part in zip(kept, parts if isinstance(parts, tuple) else (parts,), strict=True):
             answer[k] = part if needs[k] else None
         return answer
 
 
 @dataclass(frozen=True)
-class Unrecord(Op):
-    """`unrecord(record)`: what a record holds; zeros where it is empty, a cotangent of nothing."""
+class Unpack(Op):
+    """`unpack(record)`: what a record holds; zeros where it is empty, a cotangent of nothing."""
 
-    name = "unrecord"
+    name = "unpack"
     types: tuple[ArrayType, ...]
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         if types != (_RECORD,):
-            raise DTypeError(f"unrecord takes a record, not {', '.join(map(str, types))}")
+            raise DTypeError(f"unpack takes a record, not {', '.join(map(str, types))}")
         return self.types
 
     def evaluate(self, *operands: Array) -> Any:
         (record,) = operands
-        found = record if isinstance(record, tuple) and record else self.zeros()
-        return found if len(found) != 1 else found[0]
+        return record or self.zeros()
 
     def zeros(self) -> tuple[Any, ...]:
         """Return what an empty record holds."""
@@ -160,7 +159,7 @@ class Unrecord(Op):
             for ct, type in zip(cts, self.types, strict=True)
             if type.is_inexact
         ]
-        return [operands[0].__pullback_apply__(Record(), tuple(parts)) if parts else None]
+        return [operands[0].__pullback_apply__(Pack(), tuple(parts)) if parts else None]
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         text = operands[0]
@@ -188,4 +187,4 @@ def _zero(type: ArrayType) -> Any:
     return np.zeros(shape, type.dtype)[()]
 
 
-__all__ = ["Record", "Recur", "Recursion", "Unrecord"]
+__all__ = ["Pack", "Recur", "Recursion", "Unpack"]

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import DTypeError
 from ..op import Array, Emitter, Op, Zero
-from ..types import ArrayType, Shape, is_tape, tape_of
+from ..types import RECORD, ArrayType, Shape, is_tape, tape_of
 from .index import apply
 
 _SMALLEST = 1024
@@ -87,6 +87,8 @@ class Zeros:
 
     def pop(self, shape: tuple[int, ...] = ()) -> Any:
         """Return zeros, or another such tape."""
+        if self.dtype == RECORD:
+            return ()
         if self.dtype.kind == "V":
             return Zeros(self.dtype[0])
         return np.zeros(shape, self.dtype)[()]
@@ -124,7 +126,7 @@ def maker(dtype: np.dtype) -> tuple[Callable[..., Any], Any]:
 
 @dataclass(frozen=True)
 class TapeNew(Op):
-    """An empty tape, or one of zeros without end; each evaluation makes one of its own."""
+    """An empty tape or record, or a tape of zeros without end; each evaluation makes its own."""
 
     name = "tape_new"
     makes_new = True
@@ -135,9 +137,13 @@ class TapeNew(Op):
         return (ArrayType(self.dtype, ()),)
 
     def evaluate(self, *operands: Array) -> Any:
+        if self.dtype == RECORD:
+            return ()
         return Content(None, self.dtype[0] if self.zeros else None)
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        if self.dtype == RECORD:
+            return "()"
         if self.zeros:
             return f"{emitter.bind(Zeros, 'Zeros')}({emitter.bind(self.dtype[0], 'dtype')})"
         make, argument = maker(self.dtype)
@@ -169,6 +175,8 @@ class Content:
             return self.rest, self.last
         if self.last is None:
             raise IndexError("pop from an empty tape")
+        if self.last == RECORD:
+            return self, ()
         if self.last.kind == "V":
             return self, Content(None, self.last[0])
         return self, np.zeros(shape, self.last)[()]

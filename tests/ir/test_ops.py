@@ -30,7 +30,7 @@ inexact, largest = differences.inexact, differences.largest
 # As NumPy does, a conversion from complex to real warns.
 pytestmark = pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
 
-TAPES = {"tape_new", "tape_push", "tape_pop", "record", "unrecord"}
+TAPES = {"tape_new", "tape_push", "tape_pop", "pack", "unpack"}
 STRUCTURAL = {"loop", "cond", "call", "fused", "recursion", "recur"}
 """Ops that hold regions or name another function: they compute nothing by themselves."""
 

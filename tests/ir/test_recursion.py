@@ -10,7 +10,7 @@ from pullback.ir.errors import ParseError, VerificationError
 from pullback.ir.evaluate import evaluate
 from pullback.ir.export import to_json
 from pullback.ir.op import Effect
-from pullback.ir.ops.recursion import Record, Unrecord
+from pullback.ir.ops.recursion import Pack, Unpack
 from pullback.ir.parser import parse_function
 from pullback.ir.printer import print_function
 from pullback.ir.types import RECORD, ArrayType, type_of
@@ -106,17 +106,17 @@ def test_operands_that_do_not_fit() -> None:
 
 def test_records_hold_values() -> None:
     x, n = np.arange(3.0), np.float64(2.0)
-    record = Record().evaluate(x, n)
+    record = Pack().evaluate(x, n)
     types = (type_of(x), type_of(n))
-    assert Record().infer(*types) == (ArrayType(RECORD, ()),)
-    assert Unrecord(types).infer(ArrayType(RECORD, ())) == types
-    found = Unrecord(types).evaluate(record)
+    assert Pack().infer(*types) == (ArrayType(RECORD, ()),)
+    assert Unpack(types).infer(ArrayType(RECORD, ())) == types
+    found = Unpack(types).evaluate(record)
     assert found[0] is x
     assert found[1] == 2.0
 
 
 def test_an_empty_record_holds_zeros() -> None:
     types = (ArrayType(np.dtype(np.float64), (2,)), ArrayType(RECORD, ()))
-    zeros, inner = Unrecord(types).evaluate(())
+    zeros, inner = Unpack(types).evaluate(())
     assert np.array_equal(zeros, [0.0, 0.0])
     assert inner == ()

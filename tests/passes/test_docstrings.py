@@ -29,6 +29,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "reverse": lambda f: reverse(f, (0,)),
     "reverse_cond": lambda f: reverse(f, (1,)),
     "reverse_loop": lambda f: reverse(f, (0, 1)),
+    "reverse_recursion": lambda f: reverse(f, (0, 1)),
     "simplify": Simplify(),
     "dce": Dce(),
     "fuse": Fuse(),
