@@ -35,6 +35,7 @@ from typing import Any
 
 from .exits import flag_of, is_native
 from .liveness import Names, analyse
+from .nodes import placed
 from .scope import mangled, target_names
 
 DEEPEST = 8
@@ -119,7 +120,7 @@ class Statement:
         else:
             assert test is not None
             made = self._made("__pb_while__", node)
-            asked = ast.Call(self._attribute("test"), [test], [], **_position(test))
+            asked = ast.Call(self._attribute("test"), [test], [], **placed(test))
             body = [ast.If(asked, node.body, [], **at)]
         return [made, self._while([self._entered(body)]), *self._unpacked()]
 
@@ -137,7 +138,7 @@ class Statement:
         at = self._at
         parts: tuple[Any, ...] = (self._site, node.lineno, node.col_offset)
         constants = [ast.Constant(v, **at) for v in parts]
-        where = _position(arguments[0]) if arguments else at
+        where = placed(arguments[0]) if arguments else at
         call = ast.Call(ast.Name(hook, _LOAD, **at), [*constants, *arguments], [], **where)
         return ast.Assign([ast.Name(self._name, _STORE, **at)], call, **at)
 
@@ -175,15 +176,6 @@ class Statement:
         shown = ast.Constant(self._names[position], **at)
         test = ast.Compare(shown, [ast.In()], [self._attribute("missing")], **at)
         return ast.If(test, [ast.Delete([ast.Name(name, _DEL, **at)], **at)], [], **at)
-
-
-def _position(node: Any) -> dict[str, Any]:
-    return {
-        "lineno": node.lineno,
-        "col_offset": node.col_offset,
-        "end_lineno": node.end_lineno,
-        "end_col_offset": node.end_col_offset,
-    }
 
 
 __all__ = ["Staging", "Statement"]
