@@ -19,7 +19,7 @@ import numpy as np
 from ..ir.core import Atom, Literal
 from ..ir.op import Elementwise, Op
 from ..ir.ops.check import Graft, Require
-from ..ir.ops.select import Convert, StopGradient, Where
+from ..ir.ops.select import Convert, Imag, MakeComplex, Real, StopGradient, Where
 
 if TYPE_CHECKING:
     from .emit import Writer
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 FLOAT = np.dtype(np.float64)
 INT = np.dtype(np.int64)
 BOOL = np.dtype(np.bool_)
-KINDS: dict[np.dtype, type] = {FLOAT: float, INT: int, BOOL: bool}
+COMPLEX = np.dtype(np.complex128)
+KINDS: dict[np.dtype, type] = {FLOAT: float, INT: int, BOOL: bool, COMPLEX: complex}
+VIEWED = (FLOAT, INT, BOOL)
+"""What a memoryview reads as a Python number."""
 
 Formula = Callable[["Writer", Sequence[str]], str]
 
@@ -44,6 +47,14 @@ def divided(left: float, right: float) -> float:
 def powered(base: float, exponent: float) -> float:
     """Return the power as NumPy has it, where Python raises or turns complex."""
     return float(np.float64(base) ** exponent)
+
+
+def modulus(value: complex) -> float:
+    """Return the absolute value as NumPy has it, where it overflows too."""
+    try:
+        return abs(value)
+    except OverflowError:
+        return float(np.abs(np.complex128(value)))
 
 
 def wrapped(value: int) -> int:
@@ -64,9 +75,15 @@ def formula(op: Op, operands: Sequence[Atom], exact: bool) -> Formula | None:
             return _of_floats(op, operands, exact)
         if dtypes[0] == INT:
             return _of_ints(op, operands)
+        if dtypes[0] == COMPLEX:
+            return _COMPLEX.get(op.name) if op.name != "square" or not exact else None
         return _BOOLS.get(op.name) if dtypes[0] == BOOL else None
     if isinstance(op, Where):
         return (lambda w, a: f"{a[1]} if {a[0]} else {a[2]}") if dtypes[1] in KINDS else None
+    if isinstance(op, Real | Imag) and dtypes[0] == COMPLEX:
+        return lambda w, a: f"{a[0]}.{op.name}"
+    if isinstance(op, MakeComplex) and dtypes[0] == FLOAT:
+        return lambda w, a: f"complex({a[0]}, {a[1]})"
     if isinstance(op, Convert):
         return _conversion(dtypes[0], op.dtype)
     if isinstance(op, StopGradient | Graft) and dtypes[0] in KINDS:
@@ -105,12 +122,31 @@ _BOOLS: dict[str, Formula] = {
 }
 
 
+_COMPLEX: dict[str, Formula] = {
+    "add": _infix("+"),
+    "subtract": _infix("-"),
+    "multiply": _infix("*"),
+    "square": lambda w, a: f"{a[0]} * {a[0]}",
+    "negative": lambda w, a: f"-{a[0]}",
+    "positive": lambda w, a: a[0],
+    "conjugate": lambda w, a: f"{a[0]}.conjugate()",
+    "absolute": lambda w, a: f"{w.bind(modulus, 'modulus')}({a[0]})",
+    "equal": _infix("=="),
+    "not_equal": _infix("!="),
+}
+
+_CONVERSIONS = (
+    *((INT, FLOAT), (BOOL, FLOAT), (BOOL, INT)),
+    *((FLOAT, COMPLEX), (INT, COMPLEX), (BOOL, COMPLEX)),
+)
+
+
 def _conversion(source: np.dtype, target: np.dtype) -> Formula | None:
     if source == target and source in KINDS:
         return lambda w, a: a[0]
     if target == BOOL and source in (FLOAT, INT):
         return lambda w, a: f"{a[0]} != 0"
-    if (source, target) in ((INT, FLOAT), (BOOL, FLOAT), (BOOL, INT)):
+    if (source, target) in _CONVERSIONS:
         return lambda w, a: f"{KINDS[target].__name__}({a[0]})"
     return None
 
@@ -263,6 +299,10 @@ def _of_ints(op: Elementwise, operands: Sequence[Atom]) -> Formula | None:
         if isinstance(divisor, Literal) and int(divisor.value) > 0:
             return _infix("//" if op.name == "floor_divide" else "%")
         return None
+    if op.name == "right_shift":
+        places = operands[1]
+        fits = isinstance(places, Literal) and 0 <= int(places.value) < 64
+        return _infix(">>") if fits else None
     return _INTS.get(op.name)
 
 

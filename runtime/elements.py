@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..ir.core import Atom, Literal
 from ..ir.dims import Size, bounds
 from ..ir.ops.index import At, Index, IndexAdd, IndexUpdate
-from .arithmetic import KINDS
+from .arithmetic import VIEWED
 from .frames import WORTH
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def element(
     """Return the text of one element of an array, as a place of a memoryview; None outside."""
     type = base.type
     depth = writer.frames.depth
-    if depth == 0 or type.dtype not in KINDS or len(op.index) != type.ndim or not type.ndim:
+    if depth == 0 or type.dtype not in VIEWED or len(op.index) != type.ndim or not type.ndim:
         return None
     rest = iter(positions)
     texts: list[str] = []

@@ -293,7 +293,7 @@ class Writer:
 
     def _plain(self, literal: Literal) -> str:
         value = literal.value.item()
-        if isinstance(value, float) and not math.isfinite(value):
+        if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
             key = ("python", str(value))
             known = self.bound.get(key)
             if known is None:

@@ -11,6 +11,7 @@ from ..ir.core import Atom, Eqn, Literal, Value
 from ..ir.dims import Dim, Symbol
 from ..ir.ops.control import Loop
 from ..ir.plan import Home
+from .arithmetic import VIEWED
 from .exchange import exchanged, put_back
 from .frames import WORTH, Frame
 from .numbers import is_number
@@ -293,7 +294,7 @@ def _store(
         elif k not in plan.direct:
             text = writer.either(value)
             place = f"{stack}[{writer.counter}]"
-            if is_number(value):
+            if is_number(value) and value.type.dtype in VIEWED:
                 level = writer.frames.depth_of(stack)
                 static = writer.is_static(stack)
                 if level < writer.frames.depth and writer.frames.trips(level) >= WORTH:

@@ -14,7 +14,7 @@ from ..ir.op import Elementwise
 from ..ir.ops.dynamic import Extent
 from ..ir.ops.index import IndexUpdate, index_shape
 from ..ir.ops.shape import Concatenate, Reshape
-from .arithmetic import KINDS
+from .arithmetic import VIEWED
 from .numbers import is_number
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _numbers(
     if (
         len(makers) > MOST
         or eqn.results[0].type.ndim != 1
-        or eqn.results[0].type.dtype not in KINDS
+        or eqn.results[0].type.dtype not in VIEWED
     ):
         return
     found: list[Eqn] = []

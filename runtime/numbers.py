@@ -1,9 +1,9 @@
 """Which values a program holds as Python's numbers: those without axes inside of loops.
 
-A value of float64, int64 or bool that is made in a loop is a Python number where Python's
-arithmetic (`arithmetic.py`) makes it, where it is an element of an array, and where it is carried.
-What NumPy makes (a dot product) is converted once, where some Python arithmetic reads it. Outside
-of loops all scalars are NumPy's.
+A value of float64, int64, bool or complex128 that is made in a loop is a Python number where
+Python's arithmetic (`arithmetic.py`) makes it, where it is an element of an array, and where it is
+carried. What NumPy makes (a dot product) is converted once, where some Python arithmetic reads it.
+Outside of loops all scalars are NumPy's.
 """
 
 from __future__ import annotations

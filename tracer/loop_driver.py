@@ -272,6 +272,10 @@ class LoopDriver(Driver):
             least, greatest = first, None if last is None else last - 1
         else:
             least, greatest = None if last is None else last + 1, first
+        if isinstance(first, int) and isinstance(last, int):
+            values = range(first, last, self.step)
+            if values:
+                least, greatest = min(values[0], values[-1]), max(values[0], values[-1])
         self.symbol = Symbol.between(self._index_name(), least, greatest)
         self.iteration = None
         if first is not None and abs(self.step) == 1:

@@ -156,6 +156,7 @@ INTEGERS: dict[str, Callable[[Any, Any], Any]] = {
     "or": lambda a, b: a | b,
     "xor": lambda a, b: a ^ b,
     "invert": lambda a, b: ~a,
+    "shifted": lambda a, b: (a >> 3) + (b >> 63) + (a >> (b & 7)),
     "maximum": np.maximum,
     "negative": lambda a, b: -a,
     "absolute": lambda a, b: np.abs(a),
@@ -431,3 +432,50 @@ def test_integer_overflow_warns() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert_same(found, function(x))
+
+
+# -- complex numbers -------------------------------------------------------------------------------
+
+COMPLEX: dict[str, Callable[[Any, Any], Any]] = {
+    "add": lambda a, b: a + b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+    "square": lambda a, b: a * a - b * b,
+    "conjugate": lambda a, b: np.conj(a) - b,
+    "modulus": lambda a, b: np.abs(a) + 1j * np.abs(b),
+    "parts": lambda a, b: a.real * b.imag + 1j * a.imag,
+    "where": lambda a, b: np.where(a == b, a, -b)[()],
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_two_complex_numbers(name: str) -> None:
+    x = np.array([1 + 2j, 0j, -1.5, 1j, 3e200 + 4e200j, complex(np.inf, 1), 1e308 + 1e308j])
+    check(pairwise(COMPLEX[name]), x, x, np.zeros((7, 7), complex))
+
+
+def test_complex_numbers_from_real_ones() -> None:
+    def function(re, im):
+        counts = np.zeros((len(im), len(re)), dtype=int)
+        for i in range(len(im)):
+            for j in range(len(re)):
+                c = re[j] + 1j * im[i]
+                z, n = 0j, 0
+                while abs(z) <= 2 and n < 9:
+                    z = z * z + c
+                    n += 1
+                counts[i, j] = n
+        return counts
+
+    check(function, np.linspace(-2, 1, 12), np.linspace(-1.5, 1.5, 12))
+
+
+def test_the_last_index_of_a_range_with_steps_is_known() -> None:
+    def function(x):
+        x = x.copy()
+        for start in range(0, 24, 2):
+            x[start : start + 2] = x[start : start + 2][::-1] * 0.5
+        return x
+
+    check(function, RNG.standard_normal(24))
+    assert "max(" not in source(function, RNG.standard_normal(24))
