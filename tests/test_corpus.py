@@ -14,6 +14,7 @@ from pullback.benchmarks.corpus import FAMILIES, PROGRAMS
 from pullback.benchmarks.corpus.program import Program, results_of, slope_along
 from pullback.ir.core import Function
 from pullback.ir.ops.control import Loop
+from pullback.ir.ops.recursion import Recursion
 
 each_program = pytest.mark.parametrize("program", PROGRAMS.values(), ids=lambda p: p.name)
 each_differentiable = pytest.mark.parametrize(
@@ -35,12 +36,13 @@ def equations(function: Function) -> int:
 def holds_loop(function: Function) -> bool:
     """Whether there is a loop in a function or in its regions."""
     return any(
-        isinstance(eqn.op, Loop) or any(map(holds_loop, eqn.op.regions)) for eqn in function.eqns
+        isinstance(eqn.op, Loop | Recursion) or any(map(holds_loop, eqn.op.regions))
+        for eqn in function.eqns
     )
 
 
 def was_staged(function: Any, *args: Any) -> bool:
-    """Whether the function, as traced, has a loop."""
+    """Whether the function, as traced, has a loop or a recursion."""
     return holds_loop(pb.compile(function).inspect(*args).forward)
 
 
