@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.core import Atom, Literal, Value
+from ..ir.core import Atom, Eqn, Literal, Value
 from ..ir.dims import Size
 from ..ir.types import ArrayType, Kind
 from .array import TracedArray, lift
@@ -227,7 +227,10 @@ class Variable:
             # A Python number takes the type that it has after an iteration, as in NumPy.
             number = PYTHON_TYPES[init.type.dtype.kind](0)
             dtype = np.result_type(type.dtype, number)
-            if not holds_number(dtype, part.init):
+            assert part.given is not None
+            if not holds_number(dtype, part.init) or (
+                kind is not Kind.PYTHON and _has_narrow(part.given._trace.builder.eqns)
+            ):  # beside a narrow type, a Python number takes that, and NumPy's own would not
                 raise self._differs("a Python number", type)
             known = (dtype, kind)
         elif kind is Kind.PYTHON and part.kind is not Kind.ARRAY:
@@ -311,6 +314,15 @@ def holds_number(dtype: np.dtype, number: Atom) -> bool:
     if dtype.char not in "efF" or number.type.dtype.kind in "iub":
         return True
     return isinstance(number, Literal) and bool(dtype.type(number.value) == number.value)
+
+
+def _has_narrow(eqns: Sequence[Eqn]) -> bool:
+    """Whether types narrower than Python's numbers are among operands."""
+    return any(
+        a.type.dtype.char in "efF" or any(_has_narrow(r.eqns) for r in e.op.regions)
+        for e in eqns
+        for a in e.operands
+    )
 
 
 def _can_carry(value: Any) -> bool:
