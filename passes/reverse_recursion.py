@@ -318,10 +318,10 @@ def _backward(
     inside: dict[Atom, Atom] = {}
 
     def param(type: ArrayType, stands_for: Value | None) -> Value:
-        of = stands_for
-        made = Value(type, of and of.hint, of and of.cotangent_of, of.layout if of else None)
-        if stands_for is not None:
-            inside[stands_for] = made
+        if stands_for is None:
+            return builder.param(Value(type))
+        made = Value(type, stands_for.hint, stands_for.cotangent_of, stands_for.layout)
+        inside[stands_for] = made
         return builder.param(made)
 
     with Trace(builder, outer) as trace:
