@@ -67,6 +67,7 @@ def _cells(row: Kept) -> tuple[str, ...]:
     if row.lengths:
         saved = f"a state in {row.lengths[-1]}: " + " × ".join(map(str, row.lengths))
         saved += f" + {row.rest}" if row.rest else ""
+        saved += f", {row.rows - 1} at a time" if row.rows else ""
     return (
         "  " * row.depth + place,
         "?" if row.trips is None else f"{row.trips:,}",

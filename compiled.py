@@ -18,6 +18,7 @@ from .entries import CacheInfo, Call, GuardedEntry, Programs, uncollected
 from .explain import Explanation, explained
 from .inspection import Inspection
 from .ir.core import Function
+from .ir.dims import Symbol
 from .ir.errors import DifferentiationError, UnsupportedError
 from .ir.ops.guard import Missed
 from .passes.batch import Batch
@@ -33,6 +34,7 @@ from .passes.pipeline import (
     run,
 )
 from .passes.reverse import reverse
+from .passes.rewind import rewind
 from .passes.separate import separate
 from .runtime.program import Program
 from .tracer.nested import inline_call, inline_function, trace_apart
@@ -101,10 +103,11 @@ class Entry(GuardedEntry):
         if wanted is None:
             return run(function, after, self.stages, "again "), frozenset()
         check_scalar(owner.name, self.traced)
+        rows: dict[Symbol, int] = {}
         if options.memory is not None:
             started = time.perf_counter()
             before_it = function
-            function, self.kept = checkpoint(function, wanted.positions, options.memory)
+            function, self.kept = checkpoint(function, wanted.positions, options.memory, rows)
             self._stage("checkpoint", function, started, before_it)
         started = time.perf_counter()
         keep = list(range(len(function.results)))
@@ -112,6 +115,10 @@ class Entry(GuardedEntry):
             keep = keep[self.traced.results :]
         joint = reverse(function, wanted.positions, keep=keep)
         self._stage("reverse", joint, started, function)
+        if rows:
+            started, before_it = time.perf_counter(), joint
+            joint = rewind(joint, rows)
+            self._stage("rewind", joint, started, before_it)
         owned = frozenset(range(len(keep), len(joint.results)))
         result = run(joint, after, self.stages, "joint ")
         if options.memory is not None and any(isinstance(p, Batch) for p in after):

@@ -46,6 +46,7 @@ from math import inf, isfinite
 
 from ..ir.closing import free_dims
 from ..ir.core import Atom, Eqn, Function, Value
+from ..ir.dims import Symbol
 from ..ir.errors import BudgetError
 from ..ir.location import Location, excerpt
 from ..ir.op import Effect, Op
@@ -55,7 +56,7 @@ from .dce import Dce
 from .held import Bytes, held, held_by, most_trips, per_iteration
 from .reverse import active_values, reverse
 from .reverse_loop import active_operands
-from .schedule import Costs, Split, choose, shortest, smallest
+from .schedule import Costs, Split, choose, fewest, shortest, smallest, tightest
 from .segments import Chunks, is_fixed, split_loop, why_whole
 
 _UNLIMITED = 2**40
@@ -78,6 +79,7 @@ class Kept:
     step: int = 0
     lengths: tuple[int, ...] = ()
     rest: int = 0
+    rows: int = 0
     extra: float = 0.0
     depth: int = 0
 
@@ -90,8 +92,15 @@ class _Least(Exception):
         self.least = least
 
 
-def checkpoint(function: Function, wrt: Sequence[int], budget: int) -> tuple[Function, list[Kept]]:
+def checkpoint(
+    function: Function, wrt: Sequence[int], budget: int, rows: dict[Symbol, int] | None = None
+) -> tuple[Function, list[Kept]]:
     """Return a function whose loops keep at most so many bytes in reverse mode, and what was done.
+
+    Parameters
+    ----------
+    rows
+        Gets what `rewind` is to do after reverse mode; None where it will not be called.
 
     Raises
     ------
@@ -99,12 +108,12 @@ def checkpoint(function: Function, wrt: Sequence[int], budget: int) -> tuple[Fun
         Where that cannot be met; it names the least that can.
     """
     try:
-        return _within(function, [function.params[k] for k in wrt], budget)
+        return _within(function, [function.params[k] for k in wrt], budget, rows)
     except _Least as found:
         raise BudgetError(
             f"memory={budget:,} bytes is too little for the loops of {function.name}: they need "
-            f"{_shown(found.least)}.\n  That is the least with states kept at the start of nested "
-            "segments, each run again for its gradient."
+            f"{_shown(found.least)}.\n  That is the least with a state kept here and there and "
+            "the iterations between them run again."
         ) from None
 
 
@@ -112,10 +121,15 @@ def _shown(least: Bytes) -> str:
     return f"at least {int(least):,} bytes" if isfinite(least) else "more than any budget"
 
 
-def _within(function: Function, wrt: Sequence[Value], budget: Bytes) -> tuple[Function, list[Kept]]:
+def _within(
+    function: Function,
+    wrt: Sequence[Value],
+    budget: Bytes,
+    rows: dict[Symbol, int] | None = None,
+) -> tuple[Function, list[Kept]]:
     active = active_values(function, wrt)
     found = [
-        _Part(eqn, [a in active for a in eqn.operands])
+        _Part(eqn, [a in active for a in eqn.operands], rows)
         for eqn in function.eqns
         if eqn.op.regions and any(a in active for a in eqn.operands)
     ]
@@ -169,8 +183,11 @@ def _poured(wanted: Sequence[Bytes], budget: Bytes) -> list[Bytes]:
 class _Part:
     """A loop or branch of a function: what it keeps, and how that is made less."""
 
-    def __init__(self, eqn: Eqn, needs: Sequence[bool]) -> None:
+    def __init__(
+        self, eqn: Eqn, needs: Sequence[bool], rows: dict[Symbol, int] | None = None
+    ) -> None:
         self.eqn = eqn
+        self.rows = rows
         self.needs = needs
         self.op: Op = eqn.op
         self.how: Split | Chunks | None = None
@@ -185,7 +202,7 @@ class _Part:
     def least(self) -> Bytes:
         """The least that it can keep."""
         try:
-            _Part(self.eqn, self.needs).fit(0)
+            _Part(self.eqn, self.needs, self.rows).fit(0)
         except _Least as found:
             return found.least
         return 0
@@ -196,7 +213,11 @@ class _Part:
             return [Eqn(self.op, tuple(operands), self.eqn.results, self.eqn.provenance)], (
                 self.eqn.results
             )
-        return split_loop(self.eqn, operands, self.how, self.op)
+        symbol = None
+        if isinstance(self.how, Split) and self.how.rows and self.rows is not None:
+            symbol = Symbol.between("s", 0, self.how.segments - 1)
+            self.rows[symbol] = self.how.rows
+        return split_loop(self.eqn, operands, self.how, self.op, symbol)
 
     def fit(self, share: Bytes) -> None:
         """Keep at most so many bytes.
@@ -261,7 +282,7 @@ class _Part:
             return inf
         most = most_trips(self.eqn, op)
         if isinstance(op.trips, int) and is_fixed(op):
-            split, least = choose(op.trips, costs, share), smallest(op.trips, costs)
+            split, least = self._scheduled(op.trips, costs, share)
             self.how = split
         elif isfinite(most):
             least = shortest(int(most), costs)
@@ -277,10 +298,25 @@ class _Part:
                 step=int(costs.step),
                 lengths=split.lengths,
                 rest=split.rest,
+                rows=split.rows,
                 extra=split.extra / split.trips,
             )
             self.report = [chosen, *self.report]
         return inf if least is None else costs.of(least)
+
+    def _scheduled(
+        self, trips: int, costs: Costs, share: Bytes
+    ) -> tuple[Split | None, Split | None]:
+        """Return the split for a share, and the one that keeps least."""
+        nested, least = choose(trips, costs, share), smallest(trips, costs)
+        if self.rows is None or (nested is not None and len(nested.lengths) == 2):
+            return nested, least
+        found = [s for s in (fewest(trips, costs, share), nested) if s is not None]
+        smallest_found = [s for s in (tightest(trips, costs), least) if s is not None]
+        return (
+            min(found, key=lambda s: s.extra, default=None),
+            min(smallest_found, key=costs.of, default=None),
+        )
 
     def _open_ended(self, costs: Costs, share: Bytes) -> Bytes:
         """Choose segments for a loop that may run any number of times."""

@@ -2,23 +2,31 @@
 
 A loop of n iterations that runs as `segments` of `length` iterations keeps one state for each
 segment, and what one segment keeps for its adjoint while that is reversed; each segment runs twice.
-A segment may be split again. With a levels of splitting, a state of one unit and nothing more to
-keep for an iteration than that, s units do for about (s / (a + 1))^(a + 1) iterations, at a extra
-forward runs; the optimum, which no schedule exceeds (Griewank and Walther 2000, "Algorithm 799:
-Revolve"), is binomial(s + a, a). To first order both grow as s^(a + 1) or s^a times s kept at the
-end, so that the number of extra runs for a budget is the optimal one or one more, until the budget
-comes near 3 ln n states, where a nest of loops of three iterations is the least there is.
+Where 2 sqrt(n) states and steps do, that is all.
+
+With less, only some of the states are kept, in `rows`, by the binomial schedule (`binomial`), which
+needs the fewest extra runs. Where that cannot be (in a loop of a loop, and where the derivative is
+itself differentiated), a segment is split again: on a levels, s states do for (s / a)^a iterations
+at a - 1 extra runs, where the binomial schedule has binomial(s + a - 1, a - 1). The number of extra
+runs is the same or one more, until the budget comes near 3 ln n states, the least that a nest of
+loops can do with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
 
 import numpy as np
 
+from .binomial import runs
+
+_TABLES = 56
+"""Bytes of the tables of a binomial schedule, for each segment."""
+_MANY_SEGMENTS = 20_000
+"""More segments than that are scheduled only where nothing else does: it takes a second."""
 _CANDIDATES = 384
 """Numbers of segments that are tried on each level but the innermost."""
 
@@ -27,13 +35,15 @@ _CANDIDATES = 384
 class Split:
     """Iterations run as `segments` of `length`, then `rest` more that are kept whole.
 
-    `inner` splits a segment; None: a segment is kept whole while it is reversed.
+    `inner` splits a segment; None: a segment is kept whole while it is reversed. With `rows`, only
+    so many states are kept, one of them for a moment, and segments run again to have the others.
     """
 
     segments: int
     length: int
     rest: int
     inner: Split | None = None
+    rows: int = 0
 
     @property
     def trips(self) -> int:
@@ -48,6 +58,8 @@ class Split:
     @property
     def states(self) -> int:
         """How many states are kept at once."""
+        if self.rows:
+            return self.rows
         return self.segments + (0 if self.inner is None else self.inner.states)
 
     @property
@@ -59,7 +71,8 @@ class Split:
     def extra(self) -> int:
         """How many iterations run again in all."""
         inner = 0 if self.inner is None else self.inner.extra
-        return self.segments * (self.length + inner)
+        again = runs(self.segments, self.rows - 2) - self.segments + 1 if self.rows else 0
+        return self.segments * (self.length + inner) + again * self.length
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,8 @@ class Costs:
 
     def of(self, split: Split) -> float:
         """Return the bytes that a split keeps."""
-        return split.states * self.state + split.steps * self.step + self.fixed
+        tables = _TABLES * split.segments if split.rows else 0
+        return split.states * self.state + split.steps * self.step + self.fixed + tables
 
 
 def choose(trips: int, costs: Costs, budget: float) -> Split | None:
@@ -92,6 +106,32 @@ def smallest(trips: int, costs: Costs) -> Split | None:
         if (s := _least(trips, levels, costs.state, costs.step)) is not None
     ]
     return min(found, key=costs.of, default=None)
+
+
+def fewest(trips: int, costs: Costs, budget: float) -> Split | None:
+    """Return the split by the binomial schedule that runs least again within a budget."""
+    lengths = sorted({int(n) for n in np.geomspace(1, max(1, trips // 2), 200)})
+    usual = [n for n in lengths if trips // n <= _MANY_SEGMENTS]
+    return _fewest(trips, usual, costs, budget) or _fewest(trips, lengths, costs, budget)
+
+
+def _fewest(trips: int, lengths: Sequence[int], costs: Costs, budget: float) -> Split | None:
+    found: Split | None = None
+    for length in lengths:
+        split = Split(trips // length, length, trips % length, rows=2)
+        spare = (budget - costs.of(split)) // costs.state if costs.state else split.segments
+        if spare < 0 or split.segments < 2:
+            continue
+        split = replace(split, rows=min(2 + int(spare), split.segments + 1))
+        if found is None or split.extra < found.extra:
+            found = split
+    return found
+
+
+def tightest(trips: int, costs: Costs) -> Split | None:
+    """Return the split by the binomial schedule that keeps least."""
+    splits = [Split(trips // n, n, trips % n, rows=2) for n in range(1, min(trips // 2, 512) + 1)]
+    return min(splits, key=costs.of, default=None)
 
 
 def shortest(trips: int, costs: Costs) -> Split | None:
@@ -127,4 +167,4 @@ def _candidates(trips: int, levels: int) -> Sequence[int]:
     return range(2, min(trips // 2 ** (levels + 1), 4 * even + 8, _CANDIDATES) + 1)
 
 
-__all__ = ["Costs", "Split", "choose", "shortest", "smallest"]
+__all__ = ["Costs", "Split", "choose", "fewest", "shortest", "smallest", "tightest"]

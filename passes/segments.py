@@ -56,12 +56,19 @@ def _reads(function: Function, value: Value) -> bool:
 
 
 def split_loop(
-    eqn: Eqn, operands: Sequence[Atom], how: Split | Chunks, op: Loop
+    eqn: Eqn,
+    operands: Sequence[Atom],
+    how: Split | Chunks,
+    op: Loop,
+    symbol: Symbol | None = None,
 ) -> tuple[list[Eqn], list[Atom]]:
-    """Return equations that run a loop in segments, and what stands for its results."""
+    """Return equations that run a loop in segments, and what stands for its results.
+
+    `symbol` is the index of the outermost loop over segments.
+    """
     builder = Builder()
     builder.provenance = eqn.provenance
-    writer = _Segments(eqn, op, operands)
+    writer = _Segments(eqn, op, operands, symbol)
     if isinstance(how, Chunks):
         results = writer.chunks(builder, how)
     else:
@@ -81,8 +88,9 @@ def _literal(number: int) -> Literal:
 class _Segments:
     """Writes the loops of one split."""
 
-    def __init__(self, eqn: Eqn, op: Loop, operands: Sequence[Atom]) -> None:
+    def __init__(self, eqn: Eqn, op: Loop, operands: Sequence[Atom], symbol: Symbol | None) -> None:
         self.eqn = eqn
+        self.symbol = symbol
         self.op = op
         self.first: Atom = operands[0] if op.ranged else _literal(0)
         self.stop: Atom = operands[1] if op.ranged else _literal(0)
@@ -138,6 +146,8 @@ class _Segments:
     ) -> list[Atom]:
         """Run the segments of a split in a loop around them."""
         symbol = Symbol.between("s", 0, split.segments - 1)
+        if self.symbol is not None:
+            symbol, self.symbol = self.symbol, None
         index, params, inner = self.region()
         start = self.position(inner, first, index, split.length)
         results = self.run(inner, start, params, split.length, split.inner, True)
