@@ -21,7 +21,7 @@ from ..ir.ops.control import Loop
 from ..ir.ops.dynamic import Extent
 from ..ir.ops.elementwise import add, multiply, subtract
 from ..ir.ops.index import At, Index, IndexAdd, IndexUpdate, Span
-from ..ir.ops.shape import Copy
+from ..ir.ops.shape import Copy, Reshape
 
 Interval = tuple[Size, Size] | None
 """The first and the last position, None for a whole axis."""
@@ -94,6 +94,7 @@ class Tracker:
             elif isinstance(op, Cond):
                 versions |= self.cond(eqn, op, versions, path, here, places)
             else:
+                self.is_lost |= isinstance(op, Reshape)  # which may be written into
                 self.note(False, None, path, here, eqn)
         return versions
 

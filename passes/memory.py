@@ -30,6 +30,7 @@ from ..ir.ops.cond import Cond
 from ..ir.ops.control import Fused, Loop
 from ..ir.ops.effects import WriteBack
 from ..ir.ops.recursion import Pack, Recur, Recursion, Unpack
+from ..ir.ops.shape import Reshape
 from ..ir.ops.tape import TapePop
 from ..ir.plan import CallPlan, Cell, CondPlan, Home, LoopPlan, Plan
 from .donation import assigns_safely, donated
@@ -148,6 +149,8 @@ class _Planner:
         self.depth = 0
         """How many recursions are around: each activation has memory of its own."""
         self.donated: dict[Value, Value] = {}
+        self.reshaped: dict[Value, Value] = {}
+        """Whole arrays in another shape, in C order, and what they share their memory with."""
         self.copied = 0
         self.fresh_bytes = 0
         self.numpy_bytes = 0
@@ -167,6 +170,12 @@ class _Planner:
         rows they may be computed in.
         """
         _Block(self, _ends(eqns, results), leaving, targets, rows).run(eqns)
+
+    def holds(self, cell: Cell, atom: Atom) -> bool:
+        """Whether a cell holds a value now, maybe in another shape."""
+        while isinstance(atom, Value) and atom is not cell.owner and atom in self.reshaped:
+            atom = self.reshaped[atom]
+        return atom is cell.owner
 
     def cell_of(self, atom: Atom) -> Cell | None:
         return self.cells.get(atom) if isinstance(atom, Value) else None
@@ -251,6 +260,9 @@ class _Block:
         if cell is None:  # a view of a literal or a scalar
             cell = Cell(Home.NUMPY, result, FOREVER)
         self.planner.cells[result] = cell
+        whole = eqn.operands[0]
+        if isinstance(eqn.op, Reshape) and isinstance(whole, Value) and whole.layout is None:
+            self.planner.reshaped[result] = whole
 
     def place(self, eqn: Eqn, result: Value) -> None:
         op = eqn.op
@@ -263,7 +275,7 @@ class _Block:
             ]
             if (
                 cell is not None
-                and cell.owner is eqn.operands[op.updates]
+                and self.planner.holds(cell, eqn.operands[op.updates])
                 and self.can_take(cell, result)
                 and all(self.planner.cell_of(a) is not cell for a in others)
             ):
@@ -447,7 +459,7 @@ class _Block:
             if value is param:
                 continue
             cell = planner.cell_of(value)
-            if cell is None or cell is not cells.get(param) or cell.owner is not value:
+            if cell is None or cell is not cells.get(param) or not planner.holds(cell, value):
                 moves.add(k)
         direct = {
             k - op.carries

@@ -1,12 +1,11 @@
 """Arrays that a loop writes in place, and how the reversed loop gets their older versions back.
 
 The versions of a carried array form a chain: the parameter, then a version for each
-`index_update`, `index_add` or copy, or for a loop or branch inside that changes it, up to the
-result.
-The reversed loop starts from the last version and walks down: where `p1 = index_update(p0, v, i)`
-stands, it has `p1` and makes `p0 = index_update(p1, saved, i)`, where the forward loop has saved
-`p0[i]`. A loop or branch inside is undone by its own adjoint, which returns the version from before
-it.
+`index_update`, `index_add`, copy or reshape, or for a loop or branch inside that changes it, up to
+the result. The reversed loop starts from the last version and walks down: where
+`p1 = index_update(p0, v, i)` stands, it has `p1` and makes `p0 = index_update(p1, saved, i)`, where
+the forward loop has saved `p0[i]`. A loop or branch inside is undone by its own adjoint, which
+returns the version from before it.
 
 What is restored is an ordinary value, which equals the older version, entry for entry. So the
 reversed loop can be differentiated again as it stands: an update moves values, and its derivative
@@ -43,7 +42,7 @@ from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
 from ..ir.ops.index import IndexAdd, IndexUpdate
-from ..ir.ops.shape import Copy
+from ..ir.ops.shape import Copy, Reshape
 from .footprints import Tracker, is_untouched
 
 
@@ -75,7 +74,7 @@ def chain_of(start: Value, end: Atom, producers: Mapping[Value, Eqn]) -> Chain |
 def older_of(eqn: Eqn, value: Value) -> Atom | None:
     """Return the operand of which a result is the next version, None where it is of none."""
     op = eqn.op
-    if isinstance(op, IndexUpdate | IndexAdd | Copy):
+    if isinstance(op, IndexUpdate | IndexAdd | Copy | Reshape):
         return eqn.operands[0]
     if runs_again(eqn):  # it starts from the older version
         return None

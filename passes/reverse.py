@@ -40,6 +40,7 @@ from ..ir.ops.cond import Cond
 from ..ir.ops.control import Call, Loop
 from ..ir.ops.dynamic import Match
 from ..ir.ops.recursion import Recur, Recursion
+from ..ir.ops.shape import Reshape
 from ..ir.types import ArrayType, Kind
 from ..tracer.array import TracedArray, wrap
 from ..tracer.functions.create import zeros
@@ -81,10 +82,12 @@ class Adjoint:
         self.cotangents: Cotangents = {}
         self.links = links
         self.inserted = 0
+        self.reshaped: dict[Value, Eqn] = {}
         self.undone: dict[Value, Value] = {}
 
     def sweep(self, eqns: Sequence[Eqn], scope: dict[Atom, Atom]) -> None:
         """Walk `eqns` backwards; `scope` maps their values to those of the builder."""
+        self.reshaped.update((e.results[0], e) for e in eqns if isinstance(e.op, Reshape))
         for eqn in reversed(eqns):
             cts = [self.cotangents.pop(r, None) for r in eqn.results]
             needs = tuple([isinstance(a, Value) and a in self.active for a in eqn.operands])
@@ -157,12 +160,28 @@ class Adjoint:
         """Add a cotangent to the running one of `operand`, in the operand's own type."""
         running = self.cotangents.get(operand)
         if isinstance(ct, Scatter):
+            if running is None and self._added_to_whole(operand, ct):
+                return
             if running is None:
                 running = zeros(operand.type.shape, operand.type.dtype)
             self.cotangents[operand] = ct.add(running)
             return
         ct = fit(ct, operand.type)
         self.cotangents[operand] = ct if running is None else running + ct
+
+    def _added_to_whole(self, operand: Value, ct: Scatter) -> bool:
+        """Add a part of a reshaped array into the running cotangent of the array, if there is one.
+
+        None of the reshaped one is made then, as large as the array.
+        """
+        made = self.reshaped.get(operand)
+        whole = made.operands[0] if made is not None else None
+        running = self.cotangents.get(whole) if isinstance(whole, Value) else None
+        if running is None or not isinstance(whole, Value) or whole.layout is not None:
+            return False
+        added = ct.add(emit_reshape(running, operand.type.shape))
+        self.cotangents[whole] = emit_reshape(added, whole.type.shape)
+        return True
 
 
 def fit(ct: Any, type: ArrayType) -> Any:

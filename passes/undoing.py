@@ -18,7 +18,7 @@ from ..ir.dims import Symbol
 from ..ir.errors import VerificationError
 from ..ir.ops.dynamic import AsSize
 from ..ir.ops.index import AT, Index, IndexUpdate, Item, Span
-from ..ir.ops.shape import Copy
+from ..ir.ops.shape import Copy, Reshape
 from ..ir.ops.tape import TapePop
 from .residuals import Residuals
 
@@ -185,6 +185,11 @@ class Undoing:
                 continue
             if isinstance(link.op, Copy):
                 versions[oldest - 1] = versions[oldest]
+                continue
+            if isinstance(link.op, Reshape):
+                shape = link.operands[0].type.shape
+                back = Reshape(shape, link.results[0].type.ndim)
+                versions[oldest - 1] = self.builder.one(back, versions[oldest])
                 continue
             part = self.value(self.residuals.parts[k, oldest])
             places = [self.value(p) for p in link.operands[2:]]

@@ -243,6 +243,8 @@ def _update(writer: Writer, eqn: Eqn, result: Value, operands: list[str]) -> Non
             order = "" if result.layout is None else "'K'"
             text = f"{name} = {operands[position]}.copy({order})"
             writer.line(text, eqn.provenance, op.name)
+    else:
+        writer.names[result] = operands[position]  # which may be a view in another shape
     name = writer.name(result)
     operands = [name if k == position else o for k, o in enumerate(operands)]
     if isinstance(op, IndexUpdate | IndexAdd) and _write(writer, eqn, op, result, operands):

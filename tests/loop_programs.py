@@ -97,6 +97,10 @@ class Statement:
             case 10:
                 A[i, j] = smooth(e, A[i, j], x[k])
                 A[i, j] *= 0.7
+                if f % 2:
+                    flat, rows = A.reshape(-1), A.reshape(2, -1)
+                    flat[top] = smooth(e, flat[N + top], rows[1, top])
+                    rows[0, top:] *= flat[top]
             case 11 | 12 | 13:
                 A, x, s = self.loop((A, x, s), indices, fori)
             case _:
