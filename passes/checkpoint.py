@@ -230,7 +230,7 @@ class _Part:
         if self.everything <= share:
             return
         if op.effect is Effect.ORDERED:
-            raise self._refused("what draws, prints or stores in it happens once")
+            raise self._refused("what it draws, prints, stores or asserts happens once")
         if isinstance(op, Cond):
             self._fit_branches(op, share)
             return
