@@ -305,7 +305,6 @@ def test_a_pullback_inside_of_a_function() -> None:
     ("function", "message"),
     [
         (lambda x: [v * 2 for v in x[x > 0]], "needs the size n as a Python int"),
-        (lambda x: sum(x[i] for i in range(len(x[x > 0]))), "needs the size n as an integer"),
         (lambda x: np.squeeze(x[x > 0]), "np.squeeze"),
         (lambda x: np.array_equal(x[x > 0], x[x > 1]), "whether their shapes are equal"),
     ],
@@ -313,6 +312,15 @@ def test_a_pullback_inside_of_a_function() -> None:
 def test_what_needs_the_size_is_refused(function: Case, message: str) -> None:
     with pytest.raises(pb.UnsupportedError, match=message):
         pb.compile(function)(X)
+
+
+def test_a_range_over_a_size_is_the_one_of_the_call() -> None:
+    def f(x: Any) -> Any:
+        return sum(x[i] for i in range(len(x[x > 0])))
+
+    compiled = pb.compile(f)
+    for x in (X, -X, X[::-1].copy()):
+        assert compiled(x) == f(x)
 
 
 def test_sizes_of_two_masks_are_two_in_what_checks_none() -> None:

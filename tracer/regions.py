@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Literal, Value
-from ..ir.dims import Symbol
+from ..ir.dims import Dim, Size, Symbol
+from ..ir.ops.dynamic import Extent
 from .state import Trace, current
 from .watching import Unstageable, Watch
 
@@ -168,6 +169,19 @@ def is_in_loop(trace: Trace | None) -> bool:
     return False
 
 
+def size_of_atom(atom: Atom) -> Size | None:
+    """Return the size that a traced integer is, such as the index of a loop, None for others."""
+    trace = current()
+    while trace is not None and isinstance(atom, Value):
+        if isinstance(trace, Region) and trace.index is not None and trace.index[1] is atom:
+            return Dim.of(trace.index[0])
+        eqn = trace.builder.producers.get(atom)
+        if eqn is not None:
+            return eqn.op.dim if isinstance(eqn.op, Extent) else None
+        trace = trace.parent
+    return None
+
+
 def append(target: list[Any], value: Any) -> None:
     """Append to a list: where it is from outside of the region under way, once that is closed."""
     inner = region()
@@ -191,4 +205,5 @@ __all__ = [
     "is_in_loop",
     "is_inside",
     "region",
+    "size_of_atom",
 ]

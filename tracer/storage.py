@@ -12,6 +12,7 @@ composed (a reshape, an index array within a slice) updates the part, and writes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,16 +20,17 @@ import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Value
-from ..ir.dims import Size
+from ..ir.dims import Dim, Size, bounds
 from ..ir.location import Location
 from ..ir.op import Op
-from ..ir.ops.dynamic import Iota
+from ..ir.ops.dynamic import Extent, Iota
 from ..ir.ops.einsum import Einsum
 from ..ir.ops.index import AT, At, Index, Index_, IndexUpdate, Item, Span, index_shape
 from ..ir.ops.select import Imag, MakeComplex, Real, StopGradient, StopGradientIf
 from ..ir.ops.shape import BroadcastTo, Reshape, Transpose, reshapes_in_place
 from ..ir.ops.windows import Windows
 from ..ir.types import ArrayType, Layout, c_strides
+from .regions import size_of_atom
 from .state import Trace
 
 
@@ -234,7 +236,7 @@ def _through(builder: Builder, step: Step, part: _Part, whole: Atom, parent: Ato
         if composed is not None:
             return composed
     elif isinstance(op, Reshape):
-        element = _element(part, whole, parent)
+        element = _element(builder, part, whole, parent)
         if element is not None:
             return element
     content = part.whole(builder, whole) or part.update(builder, whole)
@@ -274,16 +276,46 @@ def _labelled(builder: Builder, op: Einsum, parent: Atom, content: Atom) -> _Par
     return _Part((AT,) * len(labels), tuple([positions[n] for n in labels]), content)
 
 
-def _element(part: _Part, whole: Atom, parent: Atom) -> _Part | None:
-    """Return one element of a reshaped array as an element of the array, None for other parts."""
+def _element(builder: Builder, part: _Part, whole: Atom, parent: Atom) -> _Part | None:
+    """Return one element of a reshaped array as an element of the array, None for other parts.
+
+    Its positions are ints, or sizes such as the index of a loop, which are known to be in bounds.
+    """
     shapes: Any = whole.type.shape, parent.type.shape
-    items: Any = part.items
-    if not all(isinstance(n, int) for n in (*items, *shapes[0], *shapes[1])) or not items:
+    if not part.items or not all(isinstance(n, int) for n in (*shapes[0], *shapes[1])):
         return None
-    wrapped = [i % d for i, d in zip(items, shapes[0], strict=True)]
-    position = np.ravel_multi_index(wrapped, shapes[0])
-    places = np.unravel_index(position, shapes[1])
-    return _Part(tuple([int(k) for k in places]), (), part.value)
+    ats = iter(part.positions)
+    position: Size = 0
+    for item, size in zip(part.items, shapes[0], strict=True):
+        place: Size | None = None
+        if isinstance(item, int):
+            place = item % size
+        elif isinstance(item, At):
+            place = _within_axis(size_of_atom(next(ats)), size)
+        if place is None:
+            return None
+        position = position * size + place
+    items: list[Item] = []
+    positions: list[Atom] = []
+    for axis in range(len(shapes[1])):
+        below = math.prod(shapes[1][axis + 1 :])
+        place = position // below if axis == 0 else position // below % shapes[1][axis]
+        if isinstance(place, Dim):
+            positions.append(builder.one(Extent(place)))
+        items.append(AT if isinstance(place, Dim) else place)
+    return _Part(tuple(items), tuple(positions), part.value)
+
+
+def _within_axis(place: Size | None, size: int) -> Size | None:
+    """Return a place on an axis, counted from its start, None where it may be out of bounds."""
+    if place is None:
+        return None
+    low, high = bounds(place)
+    if low is None or high is None or low < -size or high >= size:
+        return None
+    if high < 0:
+        return place + size
+    return place if low >= 0 else None
 
 
 def _full(index: Index_, parent: Atom) -> Index_:

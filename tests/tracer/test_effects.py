@@ -164,7 +164,7 @@ def test_print_options_are_those_of_the_run() -> None:
 def in_a_loop(x: Any) -> Any:
     def step(c: Any, row: Any) -> Any:
         print("c", c, f"{row:.2f}")
-        return np.tanh(c * row), c
+        return 0.5 - c * row, c  # the same bits in every mode
 
     c, ys = pb.scan(step, 1.0, x)
     print("end", ys)
