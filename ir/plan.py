@@ -100,12 +100,14 @@ class CallPlan:
 
     `copied` are the carries whose operand is copied, for the result needs memory of its own, or
     the operands that a record holds copies of; `moved` are the carries whose last value the body of
-    a recursion copies into the carry's memory, `shared` the results that it returns copies of.
+    a recursion copies into the carry's memory, `shared` the results that it returns copies of;
+    `released` are the arrays that need not be kept during the call.
     """
 
     copied: frozenset[int]
     moved: frozenset[int] = frozenset()
     shared: frozenset[int] = frozenset()
+    released: tuple[Value, ...] = ()
 
 
 @dataclass(frozen=True)

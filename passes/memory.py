@@ -35,7 +35,7 @@ from ..ir.ops.tape import TapePop
 from ..ir.plan import CallPlan, Cell, CondPlan, Home, LoopPlan, Plan
 from .donation import assigns_safely, donated
 from .memory_cond import place_cond, updated
-from .memory_recursion import place_call, place_pack, place_recursion
+from .memory_recursion import early_targets, place_call, place_pack, place_recursion, release
 from .protect import FOREVER, protect, shares_memory
 
 
@@ -169,6 +169,8 @@ class _Planner:
         values of carries to the carries' cells, `rows` the outputs of a body to the stacks whose
         rows they may be computed in.
         """
+        if self.depth and targets:
+            targets = early_targets(eqns, targets)
         _Block(self, _ends(eqns, results), leaving, targets, rows).run(eqns)
 
     def holds(self, cell: Cell, atom: Atom) -> bool:
@@ -212,6 +214,8 @@ class _Block:
         for cell in self.live:
             cell.end = ends.get(cell.owner, -1)
         self.ending: dict[int, list[Cell]] = {}
+        self.ended: set[Cell] = set()
+        """What nothing reads any more, since the last call within a recursion."""
         self.at = 0
 
     def lend(self, params: set[Value]) -> None:
@@ -236,6 +240,7 @@ class _Block:
                 place_recursion(self, eqn, eqn.op)
             elif isinstance(eqn.op, Recur):
                 place_call(self, eqn, eqn.op.carries)
+                release(self, eqn, eqns[: self.at])
             elif isinstance(eqn.op, Pack):
                 place_pack(self, eqn, eqns)
             else:
@@ -248,6 +253,7 @@ class _Block:
             for cell in self.ending.pop(self.at, ()):
                 if cell.end == self.at and cell in self.live and not cell.pinned:
                     self.live.discard(cell)
+                    self.ended.add(cell)
                     self.planner.give_back(cell)
         for cell in self.live:
             if not cell.pinned and cell.home is Home.SLOT:

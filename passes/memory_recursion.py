@@ -8,6 +8,7 @@ in the operand's memory, or in a copy where the operand is read afterwards.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..ir.core import Atom, Eqn, Value
@@ -81,6 +82,36 @@ def place_recursion(block: _Block, eqn: Eqn, op: Recursion) -> None:
     planner.calls[eqn] = CallPlan(copied, frozenset(moved), frozenset(shared))
 
 
+def release(block: _Block, eqn: Eqn, before: Sequence[Eqn]) -> None:
+    """Say which arrays made before a call are not read any more: they are not kept during it.
+
+    Else each activation under way would keep its own, and the memory that they take would go back
+    to the system and come again.
+    """
+    ended = {c for c in block.ended if c.home in (Home.FRESH, Home.NUMPY)}
+    block.ended.clear()
+    made = [r for e in before for r in e.results if block.planner.cell_of(r) in ended]
+    plan = block.planner.calls[eqn]
+    block.planner.calls[eqn] = replace(plan, released=tuple(made))
+
+
+def early_targets(eqns: Sequence[Eqn], targets: Mapping[Value, Cell]) -> Mapping[Value, Cell]:
+    """Return targets for the values of which those with a target are later versions, too."""
+    found = dict(targets)
+    made = {r for e in eqns for r in e.results}
+    for eqn in reversed(eqns):
+        op = eqn.op
+        pairs: list[tuple[Value, Atom]] = []
+        if isinstance(op, Recur | Recursion):
+            pairs = list(zip(eqn.results[: op.carries], eqn.operands, strict=False))
+        elif op.updates is not None:
+            pairs = [(eqn.results[0], eqn.operands[op.updates])]
+        for result, operand in pairs:
+            if result in found and operand in made:
+                found.setdefault(operand, found[result])  # type: ignore[arg-type]
+    return found
+
+
 def place_pack(block: _Block, eqn: Eqn, eqns: Sequence[Eqn]) -> None:
     """Say what a record holds copies of: all but arrays that the equations around it have made."""
     producers = {r: e for e in eqns for r in e.results}
@@ -104,4 +135,4 @@ def _is_own(block: _Block, atom: Atom, producers: Mapping[Value, Eqn]) -> bool:
     return cell is not None and cell.home in (Home.FRESH, Home.NUMPY) and not cell.pinned
 
 
-__all__ = ["place_call", "place_pack", "place_recursion"]
+__all__ = ["early_targets", "place_call", "place_pack", "place_recursion", "release"]

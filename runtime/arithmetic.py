@@ -218,6 +218,8 @@ _FLOATS: dict[str, Formula] = {
         f"1.0 if {a[0]} > 0.0 else -1.0 if {a[0]} < 0.0 else {a[0]} if {a[0]} != {a[0]} else 0.0"
     ),
     "isnan": lambda w, a: f"{a[0]} != {a[0]}",
+    "isfinite": _call(math.isfinite),
+    "isinf": _call(math.isinf),
     "copysign": _call(math.copysign),
 }
 

@@ -21,7 +21,7 @@ from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
 from ..ir.dims import Dim, Size, Symbol, substitute
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
-from ..ir.ops.recursion import Pack, Recur, Recursion
+from ..ir.ops.recursion import Pack, Recur, Recursion, Unpack
 from ..ir.ops.tape import TapePop, TapePush, fork
 from ..ir.plan import Fresh, Home, Plan
 from ..ir.types import ArrayType, Kind, Layout, is_tape
@@ -29,7 +29,7 @@ from .arithmetic import KINDS
 from .emit_cond import emit_cond
 from .emit_equation import emit_equation
 from .emit_loop import emit_loop
-from .emit_recursion import emit_call, emit_pack, emit_recursion
+from .emit_recursion import emit_call, emit_pack, emit_recursion, emit_unpack
 from .emit_results import Results
 from .emit_tape import emit_tape
 from .frames import Frame, Frames, Line
@@ -137,6 +137,7 @@ class Writer:
         self.dims: dict[Symbol, str] = {}
         self.held: set[Value] = set(python_numbers(plan.function, exact)) if numbers else set()
         self.has_numbers = bool(self.held)
+        self.holds_numbers = numbers
         self.exact = exact
         self.aliases: dict[Atom, Atom] = {}
         self.integers: dict[Atom, Size] = {}
@@ -434,6 +435,8 @@ class Writer:
                 emit_call(self, eqn, self.functions[eqn.op.label], eqn.op.carries)
             elif isinstance(eqn.op, Pack):
                 emit_pack(self, eqn, eqn.op)
+            elif isinstance(eqn.op, Unpack):
+                emit_unpack(self, eqn, eqn.op)
             elif isinstance(eqn.op, TapePush | TapePop):
                 emit_tape(self, eqn, eqn.op)
             else:

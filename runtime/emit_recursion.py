@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..ir.core import Eqn, Value
-from ..ir.ops.recursion import Pack, Recursion
+from ..ir.core import Atom, Eqn, Value
+from ..ir.ops.recursion import Pack, Recursion, Unpack
 from ..ir.plan import Home
 from .frames import Frames
+from .numbers import is_number
 
 if TYPE_CHECKING:
     from .emit import Writer
@@ -54,7 +56,7 @@ def _return(writer: Writer, eqn: Eqn, op: Recursion, params: list[str]) -> None:
         pairs.append((params[k], text))
     shared = writer.plan.calls[eqn].shared
     texts = [
-        f"{writer.scalar(r)}.copy()" if k in shared else writer.scalar(r)
+        f"{_passed(writer, r)}.copy()" if k in shared else _passed(writer, r)
         for k, r in enumerate(results)
         if k >= op.carries
     ]
@@ -73,14 +75,31 @@ def emit_call(writer: Writer, eqn: Eqn, name: str, carries: int) -> None:
     arguments: list[str] = []
     for k, operand in enumerate(eqn.operands):
         if k >= carries:
-            arguments.append(writer.scalar(operand))
+            arguments.append(_passed(writer, operand))
             continue
         if k in writer.plan.calls[eqn].copied:
             _copy(writer, eqn, eqn.results[k], writer.operand(operand))
         arguments.append(writer.name(eqn.results[k]))
+    for text in dict.fromkeys([writer.name(v) for v in writer.plan.calls[eqn].released]):
+        writer.line(f"{text} = None")
     call = f"{name}({', '.join(arguments)})"
     targets = ", ".join([writer.name(r) for r in eqn.results[carries:]])
     writer.line(f"{targets} = {call}" if targets else call, eqn.provenance, eqn.op.name)
+    _received(writer, eqn.results[carries:])
+
+
+def _passed(writer: Writer, atom: Atom) -> str:
+    """Return what a function or a record is given: of scalars, Python numbers."""
+    is_python = writer.holds_numbers and is_number(atom)
+    return writer.number(atom) if is_python else writer.operand(atom)
+
+
+def _received(writer: Writer, values: Sequence[Value]) -> None:
+    """Make scalars NumPy's where Python numbers have come back that are not held as such."""
+    for value in values if writer.holds_numbers else ():
+        if is_number(value) and value not in writer.held:
+            dtype = writer.bind(value.type.dtype.type, str(value.type.dtype))
+            writer.line(f"{writer.name(value)} = {dtype}({writer.name(value)})")
 
 
 def _copy(writer: Writer, eqn: Eqn, result: Value, text: str) -> None:
@@ -96,9 +115,17 @@ def _copy(writer: Writer, eqn: Eqn, result: Value, text: str) -> None:
 def emit_pack(writer: Writer, eqn: Eqn, op: Pack) -> None:
     """Write a tuple, of arrays that nothing is written into."""
     copied = writer.plan.calls[eqn].copied
-    texts = [writer.scalar(a) for a in eqn.operands]
+    texts = [_passed(writer, a) for a in eqn.operands]
     parts = "".join([f"{t}.copy(), " if k in copied else f"{t}, " for k, t in enumerate(texts)])
     writer.line(f"{writer.name(eqn.results[0])} = ({parts.rstrip()})", eqn.provenance, op.name)
 
 
-__all__ = ["emit_call", "emit_pack", "emit_recursion"]
+def emit_unpack(writer: Writer, eqn: Eqn, op: Unpack) -> None:
+    """Write names for what a record holds."""
+    text = op.emit(writer, [writer.operand(eqn.operands[0])], None)
+    targets = ", ".join([writer.name(r) for r in eqn.results])
+    writer.line(f"{targets} = {text}", eqn.provenance, op.name)
+    _received(writer, eqn.results)
+
+
+__all__ = ["emit_call", "emit_pack", "emit_recursion", "emit_unpack"]

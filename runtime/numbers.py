@@ -1,9 +1,10 @@
-"""Which values a program holds as Python's numbers: those without axes inside of loops.
+"""Which values a program holds as Python's numbers: those without axes in loops and recursions.
 
 A value of float64, int64, bool or complex128 that is made in a loop is a Python number where
 Python's arithmetic (`arithmetic.py`) makes it, where it is an element of an array, and where it is
 carried. What NumPy makes (a dot product) is converted once, where some Python arithmetic reads it.
-Outside of loops all scalars are NumPy's.
+What a recursive function takes and returns are Python numbers too. Outside of loops and recursions
+all scalars are NumPy's.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
 from ..ir.ops.dynamic import Extent
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
-from ..ir.ops.recursion import Recur
+from ..ir.ops.recursion import Recur, Recursion, Unpack
 from ..ir.ops.tape import TapePop, is_typed
 from .arithmetic import KINDS, Formula, formula
 
@@ -70,6 +71,9 @@ class _Scan:
             if isinstance(op, Loop):
                 self.want_loop(eqn, op)
                 self.hold_loop(eqn, op, is_outermost=True)
+            elif isinstance(op, Recursion):
+                self.want_recursion(eqn, op)
+                self.hold_recursion(op)
             else:
                 self.outside(op.regions)
 
@@ -89,6 +93,10 @@ class _Scan:
                     self.want(branch.results)
                     self.want_block(branch.eqns)
                     self.pass_on(branch.params, eqn.operands[1:])
+            elif isinstance(op, Recursion):
+                self.want_recursion(eqn, op)
+            elif isinstance(op, Recur):
+                self.want(eqn.operands)
             elif op.regions:
                 self.outside(eqn.op.regions)
             elif self.is_arithmetic(eqn):
@@ -104,6 +112,11 @@ class _Scan:
             self.want_block(region.eqns)
             first = head + op.carries
             self.pass_on(region.params[first:], eqn.operands[op.head + op.carries :])
+
+    def want_recursion(self, eqn: Eqn, op: Recursion) -> None:
+        self.want(eqn.operands)
+        self.want(op.body.results)
+        self.want_block(op.body.eqns)
 
     def pass_on(self, params: Sequence[Value], operands: Sequence[Atom]) -> None:
         self.want(a for p, a in zip(params, operands, strict=True) if p in self.wanted)
@@ -126,13 +139,21 @@ class _Scan:
             elif isinstance(op, TapePop):
                 if is_number(eqn.results[1]) and is_typed(eqn.operands[0].type.dtype):
                     self.held.add(eqn.results[1])
-            elif isinstance(op, Recur) or op.regions:
-                pass  # NumPy's scalars, as calls return them
+            elif isinstance(op, Recursion | Recur | Unpack):
+                self.held.update(r for r in eqn.results if is_number(r))
+                if isinstance(op, Recursion):
+                    self.hold_recursion(op)
+            elif op.regions:
+                pass
             elif len(eqn.results) == 1 and is_number(eqn.results[0]):
                 result = eqn.results[0]
                 makes = isinstance(op, Extent) or reads_element(eqn) or self.is_arithmetic(eqn)
                 if makes or (result in self.wanted and not op.binds):
                     self.held.add(result)
+
+    def hold_recursion(self, op: Recursion) -> None:
+        self.held.update(p for p in op.body.params if is_number(p))
+        self.hold_block(op.body.eqns)
 
     def hold_params(self, params: Sequence[Value], operands: Sequence[Atom]) -> None:
         self.held.update(p for p, a in zip(params, operands, strict=True) if a in self.held)
