@@ -184,6 +184,8 @@ def _memory(writer: Writer, eqn: Eqn, op: Loop, adopted: frozenset[int], span: _
     head = 1 if op.ranged else 0
     for k, init in enumerate(eqn.operands[op.head : op.head + op.carries]):
         result = eqn.results[k]
+        if k in adopted and result not in writer.names:
+            writer.names[result] = writer.operand(init)  # maybe memory in another shape
         name = writer.name(result)
         if not result.type.shape:
             held = op.body.params[head + k] in writer.held
