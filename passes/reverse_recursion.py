@@ -63,7 +63,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..ir.binding import instantiated
@@ -262,7 +262,7 @@ def _position(builder: Builder, first: Atom) -> int:
 
 def _recording(eqn: Eqn, op: Recur, types: tuple[ArrayType, ...]) -> Eqn:
     """Return a call that returns the record of what it calls, too."""
-    made = Recur(op.label, (*types, _RECORD), op.carries)
+    made = replace(op, types=(*types, _RECORD))
     return Eqn(made, eqn.operands, (*eqn.results, Value(_RECORD)), eqn.provenance)
 
 

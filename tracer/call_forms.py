@@ -33,6 +33,8 @@ class CallMemo(Memo):
         self.varying: dict[str, dict[int, Form]] = {}
         """The arguments that are parameters, with the leaves of which the form has settled."""
         self.results: tuple[Structure, list[Form]] | None = None
+        self.is_ordered = False
+        """Whether it prints, draws or checks, so that its calls stay in order."""
 
     @property
     def is_refused(self) -> bool:

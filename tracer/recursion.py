@@ -236,7 +236,8 @@ class _Frame:
             raise Recurring
         structure, forms = memo.results
         trace.builder.provenance = locate(trace)
-        made = trace.builder.emit(Recur(self.label, tuple([f.type for f in forms])), atoms)
+        op = Recur(self.label, tuple([f.type for f in forms]), ordered=memo.is_ordered)
+        made = trace.builder.emit(op, atoms)
         arrays = [TracedArray(a, f.kind, trace) for a, f in zip(made, forms, strict=True)]
         self.inner += [a for a in arrays if a._kind is Kind.ARRAY]
         return unflatten(structure, iter(arrays))
@@ -258,8 +259,10 @@ class _Frame:
         given = [a for v in self.varying.values() for a in v.given if a._view is not None]
         if region.written() or any(a._view.storage.is_changed for a in given if a._view):
             raise Unstageable("it writes into an array of outside")
-        if any(e.op.effect is Effect.ORDERED for e in region.builder.eqns):
-            raise Unstageable("it prints or draws")
+        acts = any(e.op.effect is Effect.ORDERED for e in region.builder.eqns)
+        if acts and not self.memo.is_ordered:
+            self.memo.is_ordered = True
+            raise Again
         shared = self._shared(leaves, given)
         if shared is not None and any(a._as_view().storage.is_changed for a in self.inner):
             raise Unstageable(_ALIASED)

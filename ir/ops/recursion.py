@@ -65,13 +65,21 @@ class Recursion(Op):
 
 @dataclass(frozen=True)
 class Recur(Op):
-    """Run the body of the `recursion` around that has a label; the types make inference local."""
+    """Run the body of the `recursion` around that has a label; the types make inference local.
+
+    `ordered` says that the body has ordered effects.
+    """
 
     name = "recur"
     label: str
     types: tuple[ArrayType, ...]
     carries: int = 0
-    effect = Effect.MAY_RAISE
+    ordered: bool = False
+
+    @property
+    def effect(self) -> Effect:  # type: ignore[override]
+        """It may recurse without end, so it is never speculated."""
+        return Effect.ORDERED if self.ordered else Effect.MAY_RAISE
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return self.types
@@ -91,6 +99,8 @@ class Recur(Op):
                 raise VerificationError(
                     f"recur {what} {_texts(given)}, but {self.label} has {_texts(expected)}"
                 )
+        if not self.ordered and function_effect(body) is Effect.ORDERED:
+            raise VerificationError(f"recur has no order, but {self.label} has ordered effects")
 
 
 def _texts(types: Sequence[ArrayType]) -> str:

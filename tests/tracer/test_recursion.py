@@ -350,6 +350,43 @@ def test_rows_of_an_array_that_is_written_later() -> None:
     np.testing.assert_array_equal(pb.compile(f)(x), f(x))
 
 
+def test_effects_happen_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    def f(x: Any, n: Any) -> Any:
+        print("at", n)
+        if n < 1.0:
+            return x
+        if n > 50.0:
+            raise ValueError("too deep")
+        found = f(x * 0.5, n - 1.0) + f(x * 0.25, n - 2.0)
+        print("done", found)
+        return found
+
+    compiled, gradient = pb.compile(f, exact=True), pb.grad(lambda x, n: np.sum(f(x, n)))
+    for n in (2.0, 3.0):
+        expected = f(np.ones(2), n)
+        text = capsys.readouterr().out
+        np.testing.assert_array_equal(compiled(np.ones(2), n), expected)
+        assert capsys.readouterr().out == text
+        gradient(np.ones(2), n)
+        assert capsys.readouterr().out == text
+    assert compiled.cache_info().misses == gradient.cache_info().misses == 1
+    with pytest.raises(ValueError, match="too deep"):
+        compiled(np.ones(2), 51.0)
+
+
+def test_draws_happen_in_order() -> None:
+    def walk_on(x: Any, rng: np.random.Generator) -> Any:
+        if np.abs(x) > 3.0:
+            return x
+        return walk_on(x + rng.standard_normal(), rng) * 1.5
+
+    for seed in range(5):
+        expected = walk_on(0.5, np.random.default_rng(seed))
+        assert pb.compile(walk_on)(0.5, np.random.default_rng(seed)) == expected
+    _, count = pb.value_and_grad(walk_on)(0.5, np.random.default_rng(3))
+    assert np.log(count) / np.log(1.5) == pytest.approx(round(np.log(count) / np.log(1.5)))
+
+
 # ---- errors --------------------------------------------------------------------------------------
 
 
