@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..ir.core import Eqn, Function, Value
 from ..ir.ops.cond import BOOL, Cond
+from ..ir.ops.shape import Reshape
 from ..ir.plan import BranchPlan, CondPlan, Home
 from .emit_loop import enter
 
@@ -19,6 +20,7 @@ def emit_cond(writer: Writer, eqn: Eqn, op: Cond) -> None:
     """Write `if`, or `if` and `elif` for a choice by number, with the branches."""
     plan = writer.plan.conds[eqn]
     predicate = writer.either(eqn.operands[0])
+    _reshaped(writer, eqn)
     _memory(writer, eqn, plan)
     parts: list[Lines] = []
     for branch, part in zip(op.branches, plan.branches, strict=True):
@@ -46,6 +48,20 @@ def emit_cond(writer: Writer, eqn: Eqn, op: Cond) -> None:
             writer.body.extend(lines)  # type: ignore[arg-type]
         else:
             writer.line("    pass")
+
+
+def _reshaped(writer: Writer, eqn: Eqn) -> None:
+    """Let results that take over an array, maybe in another shape, have its name."""
+    cells = writer.plan.cells
+    for operand in eqn.operands[1:]:
+        made = writer.producers.get(operand) if isinstance(operand, Value) else None
+        if made is None or (made.op.is_view and not isinstance(made.op, Reshape)):
+            continue
+        cell = cells.get(operand)  # type: ignore[arg-type]
+        for result in eqn.results:
+            is_same = cell is not None and cells.get(result) is cell
+            if is_same and result.type == operand.type and result.layout == operand.layout:
+                writer.names.setdefault(result, writer.operand(operand))
 
 
 def _memory(writer: Writer, eqn: Eqn, plan: CondPlan) -> None:

@@ -77,7 +77,8 @@ def leaves_of(value: Any) -> list[Any]:
 
 def same(found: Any, expected: Any) -> bool:
     """Whether two values agree in type, shape and bits; a loop's numbers may be NumPy's."""
-    if type(found) is not type(expected) and {type(found), type(expected)} != {float, np.float64}:
+    kinds = {type(found), type(expected)}
+    if len(kinds) > 1 and kinds not in ({float, np.float64}, {bool, np.bool_}):
         return False
     found, expected = np.asarray(found), np.asarray(expected)
     if found.dtype != expected.dtype or found.shape != expected.shape:

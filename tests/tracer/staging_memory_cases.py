@@ -408,3 +408,17 @@ def iter_rebound(a):
         a = a * 2
         s += x * s + np.sin(x) * np.cos(s) * x * x * x
     return (s, a)
+
+
+@case((A,))
+def column_into_row(A):
+    for i in range(12):
+        A[i % 6] = A[:, (i + 1) % 6] * 1.0
+    return A
+
+
+@case((A, np.array([2])), (A, np.array([5])))
+def column_into_traced_row(A, c):
+    for i in range(12):
+        A[c[0]] = A[:, (i + 1) % 6] * 1.0
+    return A
