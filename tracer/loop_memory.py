@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..ir.core import Value
 from ..ir.types import Kind
 from .array import TracedArray
 from .driving import Restage, refuse_writes
@@ -125,11 +126,14 @@ def _check_written(
     cycle = exchanged(part, carried, owners)
     if cycle is None and driver.peeled == 0:
         raise Peel
-    assert driver.trace is not None
-    if view.storage.param in driver.trace.root.builder.params and (
-        cycle is None or not isinstance(driver.trips, int)
-    ):
+    if is_given(view.storage) and (cycle is None or not isinstance(driver.trips, int)):
         raise Unstageable(f"`{variable.label}` is an array of the caller, written and bound anew")
+
+
+def is_given(storage: Storage) -> bool:
+    """Whether an array is the caller's, or one that a loop around carries: others may have it."""
+    param = storage.param
+    return isinstance(param, Value) and param not in storage.trace.builder.producers
 
 
 def _check_appended(
@@ -265,9 +269,8 @@ def share_start(driver: LoopDriver, part: Part, storage: Storage) -> None:
     begun = storage_of(part.start)
     if begun is None or storage.unsettled is not None:
         return
-    assert driver.trace is not None
     why = "an array is written that a loop binds, if it runs at all"
-    is_callers = begun.param in driver.trace.root.builder.params or begun.unsettled is not None
+    is_callers = is_given(begun) or begun.unsettled is not None
 
     def refuse(is_write: bool) -> None:
         if is_write and is_callers:

@@ -422,3 +422,12 @@ def column_into_traced_row(A, c):
     for i in range(12):
         A[c[0]] = A[:, (i + 1) % 6] * 1.0
     return A
+
+
+@case((V, W), (W, V))
+def exchanged_within_an_exchange(a, b):
+    for i in range(15):
+        for _ in range(i % 5):
+            b, a = a, b
+            a[a > 0.5] = 0.25 + 0.01 * i
+    return a, b
