@@ -47,6 +47,7 @@ from ..tracer.functions.create import zeros
 from ..tracer.functions.reduce import reduction
 from ..tracer.functions.shape import broadcast_to, cast, emit_reshape
 from ..tracer.state import Trace
+from .accumulate import Accumulate
 
 Cotangents = dict[Value, TracedArray]
 
@@ -246,6 +247,7 @@ def reverse(
     of the primal is visited once: the cost is a small multiple of the primal's, whatever the number
     of parameters.
     """
+    function = Accumulate()(function)
     builder = Builder()
     with Trace(builder, None) as trace:
         scope: dict[Atom, Atom] = {}

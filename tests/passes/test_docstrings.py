@@ -15,6 +15,7 @@ from pullback.ir.parser import parse_function
 from pullback.ir.plan import Home
 from pullback.ir.verify import verify
 from pullback.passes import pipeline
+from pullback.passes.accumulate import Accumulate
 from pullback.passes.batch import Batch
 from pullback.passes.dce import Dce
 from pullback.passes.fuse import Fuse
@@ -36,6 +37,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "loops": Hoist(),
     "batch": Batch(),
     "merge": Merge(),
+    "accumulate": Accumulate(),
 }
 
 
