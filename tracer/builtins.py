@@ -13,13 +13,14 @@ import numpy as np
 
 from ..ir.dims import maximum, minimum
 from ..ir.op import ELEMENTWISE
+from ..ir.ops.select import MakeComplex
 from ..ir.ops.shape import Reshape
 from ..ir.types import Kind
-from .array import TracedArray, apply_elementwise, emit
+from .array import TracedArray, apply_elementwise, emit, unsupported
 from .functions.create import where
 from .functions.generators import TracedGenerator
 from .functions.known import require
-from .functions.shape import cast
+from .functions.shape import cast, traced
 from .iterables import staged_enumerate, staged_reversed, staged_zip, traced_range
 from .loads import attribute, lifted
 from .python_errors import DOMAINS, OVERFLOWING
@@ -49,7 +50,21 @@ def _float(*args: Any) -> Any:
 def _complex(*args: Any) -> Any:
     if len(args) == 1 and isinstance(args[0], TracedArray):
         return _scalar(args[0], complex, "complex")
+    if len(args) == 2 and builtins.any(isinstance(a, TracedArray) for a in args):
+        parts = [_part(a) for a in args]
+        made = emit(MakeComplex(), parts)
+        return TracedArray(made._atom, Kind.PYTHON, made._trace)
     return complex(*args)
+
+
+def _part(value: Any) -> TracedArray:
+    """Return the real or imaginary part that is given to `complex`, a float."""
+    if isinstance(value, TracedArray) and value.dtype.kind == "c":
+        raise unsupported(
+            "complex(...) of two numbers of which one is complex", "Write a + 1j * b."
+        )
+    number = value if isinstance(value, TracedArray) else np.float64(value)
+    return _scalar(traced(number), float, "float")
 
 
 def _isinstance(value: Any, classes: Any, /) -> bool:

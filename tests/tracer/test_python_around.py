@@ -179,3 +179,22 @@ def test_max_keeps_pythons_order_with_nan() -> None:
 def test_the_first_of_equal_values_gets_the_gradient() -> None:
     gradient = pb.grad(lambda a, b: max(a, b), argnums=(0, 1))
     assert gradient(2.0, 2.0) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("parts", [(0.5, -1.5), (np.float64(0.5), 2), (-0.0, np.float32(1.5))])
+def test_complex_of_two_parts(parts: tuple[Any, Any]) -> None:
+    def f(a: Any, b: Any) -> Any:
+        return complex(a, b)
+
+    found, plain = pb.compile(f)(*parts), f(*parts)
+    assert type(found) is complex
+    assert str(found) == str(plain)
+
+    def modulus(x: Any) -> Any:
+        total = 0.0
+        for i in range(20):
+            z = complex(x[i], x[i] * i)
+            total += abs(z) ** 2
+        return total
+
+    pb.check_grads(modulus, (np.linspace(0.1, 1.0, 20),), order=2)
