@@ -13,11 +13,12 @@ Arguments = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Size:
-    """One set of dimensions to run a case at."""
+    """One set of dimensions to run a case at, and the dtype of its arrays."""
 
     label: str
     dims: Mapping[str, Any]
     quick: bool = False
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,10 @@ class Case:
     portable: Callable[..., Any] | None = None
     jax: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
 
-    def arguments(self, size: Size, dtype: Any = np.float32, seed: int = 0) -> Arguments:
+    def arguments(self, size: Size, dtype: Any = None, seed: int = 0) -> Arguments:
         """Give the arguments of `loss` at `size`, the same for the same seed."""
-        return self.make(np.random.default_rng(seed), np.dtype(dtype), **size.dims)
+        kind = np.dtype(size.dtype if dtype is None else dtype)
+        return self.make(np.random.default_rng(seed), kind, **size.dims)
 
     def loss_over(self, xp: Any) -> Callable[..., Any]:
         """Give the loss as a peer runs it, with its namespace `xp` in the place of NumPy."""
