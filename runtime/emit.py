@@ -425,24 +425,28 @@ class Writer:
         for eqn in eqns:
             if len(eqn.results) == 1 and eqn.results[0] in self.waiting:
                 continue
-            if isinstance(eqn.op, Loop):
-                emit_loop(self, eqn, eqn.op)
-            elif isinstance(eqn.op, Cond):
-                emit_cond(self, eqn, eqn.op)
-            elif isinstance(eqn.op, Recursion):
-                emit_recursion(self, eqn, eqn.op)
-            elif isinstance(eqn.op, Recur):
-                emit_call(self, eqn, self.functions[eqn.op.label], eqn.op.carries)
-            elif isinstance(eqn.op, Pack):
-                emit_pack(self, eqn, eqn.op)
-            elif isinstance(eqn.op, Unpack):
-                emit_unpack(self, eqn, eqn.op)
-            elif isinstance(eqn.op, TapePush | TapePop):
-                emit_tape(self, eqn, eqn.op)
-            else:
-                emit_equation(self, eqn)
-                if eqn.op.binds:
-                    self._bind_results(eqn)
+            self.equation(eqn)
+
+    def equation(self, eqn: Eqn) -> None:
+        """Write one equation."""
+        if isinstance(eqn.op, Loop):
+            emit_loop(self, eqn, eqn.op)
+        elif isinstance(eqn.op, Cond):
+            emit_cond(self, eqn, eqn.op)
+        elif isinstance(eqn.op, Recursion):
+            emit_recursion(self, eqn, eqn.op)
+        elif isinstance(eqn.op, Recur):
+            emit_call(self, eqn, self.functions[eqn.op.label], eqn.op.carries)
+        elif isinstance(eqn.op, Pack):
+            emit_pack(self, eqn, eqn.op)
+        elif isinstance(eqn.op, Unpack):
+            emit_unpack(self, eqn, eqn.op)
+        elif isinstance(eqn.op, TapePush | TapePop):
+            emit_tape(self, eqn, eqn.op)
+        else:
+            emit_equation(self, eqn)
+            if eqn.op.binds:
+                self._bind_results(eqn)
 
     # -- loops -------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import contextvars
 import itertools
 import linecache
 import sys
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,11 +35,13 @@ class Program:
 
     Scalars in loops are Python's numbers, whose sums and products never warn. Where the caller has
     NumPy's errors raise, or call something, a second source runs, which has NumPy's scalars.
+
+    `seconds` says how long writing the source took, and Python's compiling it.
     """
 
     __slots__ = (
         *("_heard", "_is_guarded", "_make", "_pools", "_run", "_shows", "_strict", "_variant"),
-        *("filename", "plan", "source", "__weakref__"),
+        *("filename", "plan", "seconds", "source", "__weakref__"),
     )
 
     def __init__(
@@ -50,7 +53,8 @@ class Program:
         numbers: bool = True,
     ) -> None:
         self.plan = plan
-        self.source: Source = emit(plan, owned, fresh, exact, numbers)
+        started = time.perf_counter()
+        self.source: Source = self._written(owned, fresh, exact, numbers)
         self.filename = f"<pullback {plan.function.name} {next(_numbers)}>"
         # Errors that the caller ignores and the function does not, in a block of `np.errstate`.
         self._heard = frozenset(
@@ -60,8 +64,10 @@ class Program:
             if mode != "ignore"
         )
         self._strict: Program | None = None
-        self._variant = partial(Program, plan, owned, fresh, exact, False)
+        self._variant = partial(type(self), plan, owned, fresh, exact, False)
+        written = time.perf_counter()
         code = compile(self.source.text, self.filename, "exec")
+        self.seconds = (written - started, time.perf_counter() - written)
         namespace: dict[str, Any] = dict(self.source.constants)
         exec(code, namespace)  # our own text: see emit.py
         self._is_guarded = any(isinstance(e.op, Guard) for e in plan.function.eqns)
@@ -73,6 +79,12 @@ class Program:
         linecache.cache[self.filename] = (len(text), None, text.splitlines(True), self.filename)
         dropped = weakref.finalize(self._run, linecache.cache.pop, self.filename, None)
         dropped.atexit = False
+
+    def _written(
+        self, owned: frozenset[int], fresh: Mapping[int, Fresh], exact: bool, numbers: bool
+    ) -> Source:
+        """Return the source of the program."""
+        return emit(self.plan, owned, fresh, exact, numbers)
 
     def __call__(self, *arrays: Any) -> tuple[Any, ...]:
         state: dict[str, Any] = {**np.geterr()}
