@@ -10,6 +10,13 @@ import numpy as np
 
 Arguments = tuple[Any, ...]
 
+FAMILIES = (
+    "elementwise and reductions",
+    "networks",
+    "sequences and dynamics",
+    "statistics and linear algebra",
+)
+
 
 @dataclass(frozen=True)
 class Size:
@@ -40,6 +47,8 @@ class Case:
         that these cannot run themselves.
     jax
         Other ways to say `loss` in JAX, ``f(jax, *args)`` by name; the fastest one races.
+    family
+        Which of `FAMILIES` the case belongs to; means are given for each.
     """
 
     name: str
@@ -51,6 +60,7 @@ class Case:
     torch: Callable[..., Any]
     portable: Callable[..., Any] | None = None
     jax: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
+    family: str = "networks"
 
     def arguments(self, size: Size, dtype: Any = None, seed: int = 0) -> Arguments:
         """Give the arguments of `loss` at `size`, the same for the same seed."""
