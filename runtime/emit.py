@@ -35,6 +35,7 @@ from .emit_tape import emit_tape
 from .frames import Frame, Frames, Line
 from .merging import merge
 from .numbers import is_number, python_numbers
+from .recycle import WORTH, Shelf
 
 _NAME = re.compile(r"\W")
 _BUILTINS = [
@@ -61,6 +62,8 @@ class Source:
     lines: dict[int, tuple[str, Provenance]] = field(default_factory=dict)
     has_numbers: bool = False
     """Whether scalars in it are Python's numbers."""
+    shelves: tuple[Shelf, ...] = ()
+    """Where memory of dropped results waits."""
 
 
 def emit(
@@ -151,6 +154,7 @@ class Writer:
         self.moving: set[str] = set()
         self.read = _read(plan.function)
         self.frames = Frames()
+        self.shelves: dict[int, Shelf] = {}
 
     # -- names -------------------------------------------------------------------------------------
 
@@ -231,6 +235,16 @@ class Writer:
             self.setup.append(f"{known} = {make}({type.shape}, {dtype}, {layout}, slots[{slot}])")
             self.static[known] = None
         return known
+
+    def lent(self, result: Atom, layout: Layout) -> str | None:
+        """Return source for recycled memory of a result, None where NumPy's own is as good."""
+        type = result.type
+        if type.nbytes < WORTH or not type.is_static or self.functions or self.frames.depth:
+            return None
+        shelf = self.shelves.get(type.nbytes)
+        if shelf is None:
+            shelf = self.shelves[type.nbytes] = Shelf(type.nbytes)
+        return f"{self.bind(shelf.lender(type, layout), 'recycled')}()"
 
     def atom(self, operand: str) -> Atom | None:
         """Return what an operand's source text stands for, None where that is not known."""
@@ -408,7 +422,9 @@ class Writer:
                             text += f"  {location.text.strip()}"
                         last = place
             lines.append(text)
-        return Source("\n".join(lines) + "\n", self.constants, mapping, self.has_numbers)
+        text = "\n".join(lines) + "\n"
+        shelves = tuple(self.shelves.values())
+        return Source(text, self.constants, mapping, self.has_numbers, shelves)
 
     def block(self, eqns: Sequence[Eqn], results: Sequence[Atom] | None = None) -> None:
         """Write the equations of a function or region, which returns `results`."""

@@ -239,6 +239,9 @@ def _update(writer: Writer, eqn: Eqn, result: Value, operands: list[str]) -> Non
         elif cell.home is Home.STACK:
             writer.row(cell.stack, name)
             writer.line(f"copyto({name}, {operands[position]})", eqn.provenance, op.name)
+        elif memory := writer.lent(result, result.layout):
+            writer.line(f"{name} = {memory}")
+            writer.line(f"copyto({name}, {operands[position]})", eqn.provenance, op.name)
         else:
             order = "" if result.layout is None else "'K'"
             text = f"{name} = {operands[position]}.copy({order})"
@@ -310,8 +313,11 @@ def _compute(writer: Writer, eqn: Eqn, result: Value, operands: list[str]) -> No
     if cell.home is Home.STACK:
         writer.row(cell.stack, name)
     elif cell.home is not Home.SLOT and not _exists(writer, eqn, cell):
-        writer.line(f"{name} = {op.emit(writer, operands, None)}", eqn.provenance, op.name)
-        return
+        memory = writer.lent(result, result.layout)
+        if memory is None:
+            writer.line(f"{name} = {op.emit(writer, operands, None)}", eqn.provenance, op.name)
+            return
+        writer.line(f"{name} = {memory}")
     writer.line(op.emit(writer, operands, name), eqn.provenance, op.name)
 
 

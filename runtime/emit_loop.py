@@ -198,6 +198,9 @@ def _memory(writer: Writer, eqn: Eqn, op: Loop, adopted: frozenset[int], span: _
                 writer.row(cell.stack, name)
             if cell.home in (Home.SLOT, Home.STACK):
                 writer.line(f"copyto({name}, {start})")
+            elif memory := writer.lent(result, None):
+                writer.line(f"{name} = {memory}")
+                writer.line(f"copyto({name}, {start})")
             else:
                 writer.line(f"{name} = {start}.copy()")
     for result, inner in zip(
@@ -207,6 +210,8 @@ def _memory(writer: Writer, eqn: Eqn, op: Loop, adopted: frozenset[int], span: _
             cell = writer.plan.cells[result]
             if cell.home is Home.STACK:
                 writer.row(cell.stack, writer.name(result))
+            elif memory := writer.lent(result, None) if cell.home is Home.FRESH else None:
+                writer.line(f"{writer.name(result)} = {memory}")
             elif cell.home is not Home.SLOT:
                 shape = ", ".join([span.count(), *[writer.size(d) for d in inner.type.shape]])
                 dtype = writer.bind(result.type.dtype, str(result.type.dtype))

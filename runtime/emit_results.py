@@ -61,15 +61,25 @@ class Results:
         if k in self.writer.owned and (
             cell is None or cell.home in (Home.CALLER, Home.SLOT) or self._is_broadcast(result)
         ):
-            return f"{text}.copy()"
+            return self._copy(result, text)
         if fresh is not None and not fresh.spread and self._is_broadcast(result):
-            return f"{text}.copy()"
+            return self._copy(result, text)
         if fresh is not None and self._is_of_caller(result):
             if result.type.dtype.kind == "b":
                 return f"{text}.copy('K')"
             # With the strides that a ufunc's result has.
             return f"{self.writer.bind(np.positive, 'positive')}({text})"
         return text
+
+    def _copy(self, result: Atom, text: str) -> str:
+        """Return source for a copy in C order."""
+        memory = self.writer.lent(result, None)
+        if memory is None:
+            return f"{text}.copy()"
+        name = self.writer.fresh("result")
+        self.writer.line(f"{name} = {memory}")
+        self.writer.line(f"copyto({name}, {text})")
+        return name
 
     def _is_argument(self, value: Atom) -> bool:
         """Whether a value is a parameter, or what it is after it was written into."""
