@@ -82,6 +82,8 @@ def prepare_autograd(case: Case, args: Arguments) -> Prepared:
 def prepare_jax(case: Case, args: Arguments) -> Prepared:
     """Compile the case by jax.jit over inputs on the device, in the way that runs fastest."""
     jax: Any = importlib.import_module("jax")
+    # Without this, jax makes float32 of float64; arrays of float32 stay what they are.
+    jax.config.update("jax_enable_x64", True)
     on_device = jax.device_put(args)
     ways = {"unrolled": case.loss_over(jax.numpy)}
     ways |= {name: partial(function, jax) for name, function in case.jax.items()}
