@@ -139,7 +139,7 @@ def disagreement(result: Any, expected: Any) -> float:
         got, want = np.asarray(got), np.asarray(want)
         if got.shape != want.shape:
             return float("inf")
-        scale = max(float(np.max(np.abs(want))), float(np.finfo(want.dtype).tiny))
+        scale = max(float(np.max(np.abs(want))), float(np.finfo(np.float32).tiny))
         # A NaN would lose every comparison; here it wins.
         worst = float(np.maximum(worst, np.max(np.abs(got - want)) / scale))
     return worst

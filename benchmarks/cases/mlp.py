@@ -70,7 +70,9 @@ CASE = Case(
     sizes=(
         Size("1 x 4-8-8-3", {"batch": 1, "widths": (4, 8, 8, 3)}),
         Size("32 x 64-32-32-10", {"batch": 32, "widths": (64, 32, 32, 10)}, quick=True),
+        Size("128 x 256-128-128-10", {"batch": 128, "widths": (256, 128, 128, 10)}),
         Size("256 x 784-256-256-10", {"batch": 256, "widths": (784, 256, 256, 10)}),
+        Size("256 x 784-1024-10", {"batch": 256, "widths": (784, 1024, 10)}),
     ),
     loss=loss,
     make=make,
