@@ -2,17 +2,25 @@
 
 from ..case import Case
 from . import (
+    alternating,
+    asian,
     attention,
     classes,
     convnet,
     elementwise,
     factorisation,
     gmm,
+    gp,
+    heat,
+    kalman,
     logistic,
     lstm,
     mlp,
+    nbody,
+    ode,
     resnet,
     rnn,
+    robust,
     scaling,
 )
 
@@ -29,5 +37,13 @@ MODULES = (
     factorisation,
     classes,
     scaling,
+    alternating,
+    heat,
+    ode,
+    nbody,
+    kalman,
+    gp,
+    robust,
+    asian,
 )
 CASES: dict[str, Case] = {module.CASE.name: module.CASE for module in MODULES}

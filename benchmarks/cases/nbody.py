@@ -80,9 +80,7 @@ def pull_and_record(positions: Any, masses: Any) -> tuple[Any, Any]:
     return np.einsum("ij,ijk->ik", weights, apart), (apart, squares, cubes, weights)
 
 
-def pull_adjoint(
-    dpull: Any, masses: Any, apart: Any, squares: Any, cubes: Any, weights: Any
-) -> Any:
+def pull_adjoint(dpull: Any, apart: Any, squares: Any, cubes: Any, weights: Any) -> Any:
     """Give the cotangents of the positions and of the masses."""
     dweights = np.einsum("ijk,ik->ij", apart, dpull)
     dmasses = np.einsum("ij,ij->j", dweights, cubes)
