@@ -10,6 +10,7 @@ import numpy as np
 
 from .ir.errors import ArgumentError, DifferentiationError, StructureError
 from .ir.types import ArrayType, Kind, layout_of
+from .tracer.taking import Take, taker
 from .tracer.trace import LeafSpec
 from .tracer.tree import (
     Leaf,
@@ -132,6 +133,10 @@ class Arguments:
                 scan(value, leaves, objects, key)
         key.append((len(args), tuple(kwargs)))
         return leaves, objects, tuple(key)
+
+    def taker(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Take | None:
+        """Return code that takes the leaves of calls with this signature, None if there is none."""
+        return taker(args, kwargs, [static for _, _, static in self.items(args, kwargs)])
 
     def describe(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Structure:
         """Return the structure of `(args, kwargs)`."""

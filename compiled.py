@@ -20,7 +20,6 @@ from .inspection import Inspection
 from .ir.core import Function
 from .ir.dims import Symbol
 from .ir.errors import DifferentiationError, UnsupportedError
-from .ir.ops.guard import Missed
 from .passes.batch import Batch
 from .passes.checkpoint import Kept, checkpoint
 from .passes.memory import plan_memory
@@ -264,7 +263,7 @@ class Compiled:
         self.options = options
         self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
         self.arguments = Arguments(function, static_argnums, static_argnames)
-        self.programs = Programs(self.name, lambda call: Entry(self, call))
+        self.programs = Programs(self.name, self.arguments, lambda call: Entry(self, call))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -272,23 +271,14 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current() is not None:
             return self._inline(args, kwargs)
-        leaves, objects, key = self.arguments.scan(args, kwargs)
         programs = self.programs
-        missed: tuple[Entry, ...] = ()
-        for entry in programs.entries.get(key, ()):
-            if entry.simple:
-                try:
-                    flat = entry.program(*leaves)
-                except Missed:
-                    missed = (*missed, entry)
-                    continue
-                programs.hits += 1
-                if len(programs.entries) > 1:
-                    programs.keep(key)
-                return entry.build(flat)
+        entry, found = programs.again(args, kwargs)
+        if entry is not None:
+            return entry.build(found)
+        leaves, objects, key = self.arguments.scan(args, kwargs)
         # The last two objects are for what the function stores in its arguments themselves.
         call = Call(args, kwargs, leaves, [*objects, args, kwargs])
-        entry, flat = programs.run(key, call, missed)
+        entry, flat = programs.run(key, call, found)
         return entry.build(flat)
 
     def _inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -19,12 +19,15 @@ from .ir.errors import DifferentiationError, UnsupportedError
 from .ir.ops.guard import Missed
 from .tracer.overlap import Group, buffer, overlaps
 from .tracer.report import located
+from .tracer.taking import Take
 from .tracer.trace import trace
 
 CACHE_SIZE = 128
 """Signatures that one function keeps; the one unused for longest goes first."""
 GUARDED_SIZE = 8
 """Programs kept for one signature whose guards differ; the oldest goes first."""
+KNOWN_SIZE = 4
+"""Programs whose code looks at a call before its key is made; those used last."""
 
 
 class CacheInfo(NamedTuple):
@@ -61,10 +64,14 @@ class GuardedEntry:
 
     Guards on what is read from outside are checked before a run (`inputs`), those on computed
     values during it (`run`). `arguments` describes the arguments that it was traced for, `number`
-    says which program was made first.
+    says which program was made first. `key` is the signature, set when it first serves a call that
+    it was not made for; `take` the code that knows it again, None where there is none.
     """
 
-    __slots__ = ("arguments", "collect", "exact", "number", "shared", "simple", "traced")
+    __slots__ = (
+        *("arguments", "collect", "exact", "key", "number", "shared", "simple", "take", "traced"),
+        "was_seen",
+    )
 
     def __init__(
         self,
@@ -92,6 +99,9 @@ class GuardedEntry:
         )
         self.shared = call.shared
         self.exact = call.exact
+        self.key: Any = None
+        self.take: Take | None = None
+        self.was_seen = False
         self.collect = self.traced.collect
         self.simple = self.collect is None and not self.traced.written
         if wanted is not None and self.shared:
@@ -152,12 +162,14 @@ class Programs(Generic[E]):
     `entries` may be read without the lock: an entry's list is replaced, never changed.
     """
 
-    def __init__(self, name: str, make: Callable[[Call], E]) -> None:
+    def __init__(self, name: str, arguments: Arguments, make: Callable[[Call], E]) -> None:
         self.name = name
+        self.arguments = arguments
         self.make = make
         self.entries: OrderedDict[Any, list[E]] = OrderedDict()
         self.hits = 0
         self.misses = 0
+        self.known: tuple[E, ...] = ()
         self._lock = threading.RLock()
 
     def run(self, key: Any, call: Call, missed: Sequence[E] = ()) -> tuple[E, tuple[Any, ...]]:
@@ -174,6 +186,7 @@ class Programs(Generic[E]):
                     if inputs is not None:
                         found = entry, entry.run(inputs)
                         self.hits += 1
+                        self._know(key, entry, call)
                         return found
                 except Missed:
                     pass
@@ -191,6 +204,59 @@ class Programs(Generic[E]):
                 left.append(entry)
                 call = call._replace(exact=True)
 
+    def again(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[E | None, Sequence[Any]]:
+        """Run the program of a call like one before, without making its signature.
+
+        Return its entry and what it returns; None and the entries that are not for this call, where
+        no code knows it.
+        """
+        missed: list[E] = []
+        for entry in self.known:
+            take = entry.take
+            assert take is not None
+            try:
+                if entry.simple:
+                    leaves = take(args, kwargs, None)
+                    if leaves is None:
+                        continue
+                    flat = entry.run(leaves)
+                else:
+                    objects: list[Any] = []
+                    leaves = take(args, kwargs, objects)
+                    if leaves is None:
+                        continue
+                    inputs = entry.inputs(leaves, [*objects, args, kwargs])
+                    if inputs is None:
+                        missed.append(entry)
+                        continue
+                    flat = entry.run(inputs)
+            except Missed:
+                missed.append(entry)
+                continue
+            self.hits += 1
+            if len(self.entries) > CACHE_SIZE // 2:
+                self.keep(entry.key)
+            return entry, flat
+        return None, missed
+
+    def _know(self, key: Any, entry: E, call: Call) -> None:
+        """Have an entry look at the next calls first, from the second that it serves on."""
+        if entry.key is None:
+            entry.key = key
+            return
+        if not entry.was_seen:
+            entry.was_seen = True
+            entry.take = self.arguments.taker(call.args, call.kwargs)
+        if entry.take is None or entry in self.known or not self._lock.acquire(blocking=False):
+            return  # not acquired: another thread compiles
+        try:
+            if entry in self.entries.get(key, ()):
+                self.known = (entry, *self.known[: KNOWN_SIZE - 1])
+        finally:
+            self._lock.release()
+
     def _untried(self, key: Any, left: Sequence[E]) -> list[E]:
         return [e for e in self.entries.get(key, ()) if not any(e is other for other in left)]
 
@@ -206,6 +272,7 @@ class Programs(Generic[E]):
         self.entries.move_to_end(key)
         while len(self.entries) > CACHE_SIZE:
             self.entries.popitem(last=False)
+        self.known = tuple([e for e in self.known if e in self.entries.get(e.key, ())])
         return entry, inputs
 
     def _made(self, call: Call) -> E:
@@ -240,6 +307,7 @@ class Programs(Generic[E]):
         """Forget every program."""
         with self._lock:
             self.entries.clear()
+            self.known = ()
             self.hits = self.misses = 0
 
 

@@ -166,7 +166,7 @@ class VjpFunction:
         self.has_aux = has_aux
         self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
         self.arguments = Arguments(function, (), ())
-        self.programs = Programs(self.name, lambda call: _Entry(self, call))
+        self.programs = Programs(self.name, self.arguments, lambda call: _Entry(self, call))
 
     def wanted(self, args: tuple[Any, ...]) -> Wanted:
         """Return the leaves of all arguments."""
@@ -186,9 +186,11 @@ class VjpFunction:
     def __call__(self, *args: Any) -> Any:
         if current() is not None:
             return self._inline(args)
-        leaves, objects, key = self.arguments.scan(args, {})
-        call = Call(args, {}, leaves, [*objects, args, {}])
-        entry, flat = self.programs.run(key, call)
+        entry, flat = self.programs.again(args, {})
+        if entry is None:
+            leaves, objects, key = self.arguments.scan(args, {})
+            call = Call(args, {}, leaves, [*objects, args, {}])
+            entry, flat = self.programs.run(key, call, flat)
         total = len(entry.traced.function.results)
         residuals = flat[total:]
         if entry.traced.commit is not None:

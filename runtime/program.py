@@ -26,6 +26,13 @@ from .numbers import MILD
 
 _numbers = itertools.count()
 
+_settings: Callable[[], object] = getattr(
+    vars(np._core.umath).get("_extobj_contextvar"),  # type: ignore[attr-defined]
+    "get",
+    object,  # a new one at each call, so never that of the last one
+)
+"""Returns NumPy's settings for floating-point errors: an object that never changes."""
+
 
 class Program:
     """A function ready to run: `program(*arrays) -> tuple` of results that belong to the caller.
@@ -40,7 +47,17 @@ class Program:
     """
 
     __slots__ = (
-        *("_heard", "_is_guarded", "_make", "_pools", "_run", "_shows", "_strict", "_variant"),
+        *(
+            "_heard",
+            "_is_guarded",
+            "_known",
+            "_make",
+            "_pools",
+            "_run",
+            "_shows",
+            "_strict",
+            "_variant",
+        ),
         *("filename", "plan", "seconds", "source", "__weakref__"),
     )
 
@@ -75,6 +92,7 @@ class Program:
         self._run: Callable[..., tuple[Any, ...]] = namespace["run"]
         self._make: Callable[[], tuple[Any, ...]] = namespace["workspace"]
         self._pools: dict[tuple[str, ...], list[tuple[contextvars.Context, Any]]] = {}
+        self._known: tuple[object, list[tuple[contextvars.Context, Any]]] = object(), []
         text = self.source.text
         linecache.cache[self.filename] = (len(text), None, text.splitlines(True), self.filename)
         dropped = weakref.finalize(self._run, linecache.cache.pop, self.filename, None)
@@ -87,20 +105,18 @@ class Program:
         return emit(self.plan, owned, fresh, exact, numbers)
 
     def __call__(self, *arrays: Any) -> tuple[Any, ...]:
-        state: dict[str, Any] = {**np.geterr()}
-        modes = tuple(state.values())
-        if not MILD.issuperset(modes) and self.source.has_numbers:
-            return self._strictly(arrays)
-        pool = self._pools.get(modes)
-        if pool is None:
-            pool = self._pools.setdefault(modes, [])
+        known, pool = self._known
+        if known is not _settings():
+            if not MILD.issuperset(np.geterr().values()) and self.source.has_numbers:
+                return self._strictly(arrays)
+            pool = self._pool()
         try:
             context, ws = pool.pop()
         except IndexError:
-            context, ws = self._context(state), self._make()
+            context, ws = self._context(), self._make()
         else:
             if self._shows:  # as the print options, or what a logger reads, are now
-                context = self._context(state)
+                context = self._context()
         try:
             if self._is_guarded:
                 return self._guarded(context, ws, arrays)
@@ -108,8 +124,19 @@ class Program:
         except RecursionError as error:
             raise self._endless(error) from None
         finally:
-            if "call" not in modes:  # the caller's own handler may be another next time
-                pool.append((context, ws))
+            pool.append((context, ws))
+
+    def _pool(self) -> list[tuple[contextvars.Context, Any]]:
+        """Return the workspaces for NumPy's error modes as they are now.
+
+        To read the modes takes 0.6 µs; whether the settings are those of the last call, 0.02.
+        """
+        modes: tuple[str, ...] = tuple([str(mode) for mode in np.geterr().values()])
+        if "call" in modes:  # the caller's own handler may be another next time
+            return []
+        pool = self._pools.setdefault(modes, [])
+        self._known = _settings(), pool
+        return pool
 
     def _strictly(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
         """Run with NumPy's scalars: an error is to raise, or the caller is to be called."""
@@ -155,11 +182,12 @@ class Program:
             f"it.\n\n{excerpt(found)}\n  Let it end earlier, or raise sys.setrecursionlimit()."
         )
 
-    def _context(self, state: dict[str, Any]) -> contextvars.Context:
+    def _context(self) -> contextvars.Context:
         """Return a context in which floating-point errors come to our reporter.
 
-        Entering a context takes 0.2 µs, entering `np.errstate` 1.1.
+        Entering a context takes 0.06 µs, entering `np.errstate` 1.1.
         """
+        state: dict[str, Any] = {**np.geterr()}
         modes: dict[str, Any] = {
             k: "ignore" if v == "ignore" and k not in self._heard else "call"
             for k, v in state.items()
@@ -170,6 +198,7 @@ class Program:
     def release(self) -> None:
         """Drop the workspaces that are kept for the next calls."""
         self._pools.clear()
+        self._known = object(), []
         self._strict = None
 
 

@@ -192,33 +192,55 @@ def unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
 def unflattener(structure: Structure) -> Callable[[Sequence[Any]], Any]:
     """Return a compiled function from the leaves, a sequence, to a value of the structure."""
     constants: dict[str, Any] = {"unflatten": unflatten}
-    count = 0
+    lines: list[str] = []
+    names: list[str] = []
 
     def constant(value: Any) -> str:
+        if type(value) is str or value is None:
+            return repr(value)
         name = f"c{len(constants)}"
         constants[name] = value
         return name
 
     def source(part: Structure) -> str:
-        nonlocal count
         if isinstance(part, Leaf):
-            count += 1
-            return f"f[{count - 1}]"
+            names.append(f"v{len(names)}")
+            return names[-1]
         if isinstance(part, Static):
             return constant(part.value)
         parts = [source(c) for c in part.children]
-        if part.type is dict:
+        tuple_text = f"({''.join([f'{p}, ' for p in parts])})"
+        cls: Any = part.type
+        if cls is dict:
             pairs = zip(part.static, parts, strict=True)
             return f"{{{', '.join(f'{constant(k)}: {p}' for k, p in pairs)}}}"
-        if part.type is list:
+        if cls is list:
             return f"[{', '.join(parts)}]"
-        if part.type is tuple:
-            return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
-        node = Node(part.type, part.static, tuple([LEAF] * len(parts)))
-        return f"unflatten({constant(node)}, iter(({''.join(f'{p}, ' for p in parts)})))"
+        if cls is tuple:
+            return tuple_text
+        if cls in _registered:
+            node = Node(cls, part.static, tuple([LEAF] * len(parts)))
+            return f"unflatten({constant(node)}, iter({tuple_text}))"
+        if issubclass(cls, tuple):
+            return f"{constant(cls)}{tuple_text}"
+        made, put = f"m{len(lines)}", constant(object.__setattr__)
+        lines.append(f"    {made} = {constant(object.__new__)}({constant(cls)})")
+        for name, value in zip(part.static, parts, strict=True):
+            lines.append(f"    {put}({made}, {name!r}, {value})")
+        return made
 
-    made: Callable[[Sequence[Any]], Any] = eval(f"lambda f: {source(structure)}", constants)
+    text = source(structure)
+    unpacked = f"    ({''.join([f'{n}, ' for n in names])}) = f"
+    body = "\n".join(["def build(f):", unpacked, *lines, f"    return {text}"])
+    exec(compile(body, "<pullback build>", "exec"), constants)
+    made: Callable[[Sequence[Any]], Any] = constants["build"]
     return made
+
+
+def flattener(cls: type) -> Flatten | None:
+    """Return the function that a class was registered with, None where it was not."""
+    found = _registered.get(cls)
+    return None if found is None else found[0]
 
 
 def map_leaves(function: Callable[..., Any], value: Any) -> Any:
