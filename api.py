@@ -32,6 +32,7 @@ from .ir.errors import (
 )
 from .ir.parser import parse
 from .pullbacks import vjp
+from .runtime.keeper import release
 from .tracer.branches import cond, switch
 from .tracer.functions.control import stop_gradient
 from .tracer.loops import fori_loop, scan
@@ -205,6 +206,7 @@ __all__ = [
     "map",
     "parse",
     "register_container",
+    "release",
     "scan",
     "stop_gradient",
     "switch",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import itertools
 import linecache
+import os
 import sys
 import time
 import warnings
@@ -22,6 +23,7 @@ from ..ir.ops.effects import Print
 from ..ir.ops.guard import Guard, Missed
 from ..ir.plan import Fresh, Plan
 from .emit import Source, emit
+from .keeper import KEEPER
 from .numbers import MILD
 
 _numbers = itertools.count()
@@ -33,12 +35,20 @@ _settings: Callable[[], object] = getattr(
 )
 """Returns NumPy's settings for floating-point errors: an object that never changes."""
 
+KEPT = 2 * (os.cpu_count() or 4)
+"""Workspaces that a program keeps, of calls that ran at the same time."""
+MODES = 4
+"""Combinations of NumPy's error modes for which a program keeps workspaces."""
+OFTEN = 64
+"""A program looks for unused memory of others once in so many calls: a call counts, 20 ns."""
+
 
 class Program:
     """A function ready to run: `program(*arrays) -> tuple` of results that belong to the caller.
 
     Calls are re-entrant and thread-safe: each takes a workspace of its own from a pool and gives it
-    back. `release` drops the workspaces kept.
+    back. `release` drops the workspaces kept, and the memory of results that were dropped; so does
+    `keeper.py` when the program has not run for a while.
 
     Scalars in loops are Python's numbers, whose sums and products never warn. Where the caller has
     NumPy's errors raise, or call something, a second source runs, which has NumPy's scalars.
@@ -58,7 +68,7 @@ class Program:
             "_strict",
             "_variant",
         ),
-        *("filename", "plan", "seconds", "source", "__weakref__"),
+        *("filename", "plan", "seconds", "source", "uses", "__weakref__"),
     )
 
     def __init__(
@@ -97,6 +107,8 @@ class Program:
         linecache.cache[self.filename] = (len(text), None, text.splitlines(True), self.filename)
         dropped = weakref.finalize(self._run, linecache.cache.pop, self.filename, None)
         dropped.atexit = False
+        self.uses = 0
+        KEEPER.add(self)
 
     def _written(
         self, owned: frozenset[int], fresh: Mapping[int, Fresh], exact: bool, numbers: bool
@@ -105,6 +117,9 @@ class Program:
         return emit(self.plan, owned, fresh, exact, numbers)
 
     def __call__(self, *arrays: Any) -> tuple[Any, ...]:
+        self.uses = uses = self.uses + 1
+        if not uses % OFTEN:
+            KEEPER.look()
         known, pool = self._known
         if known is not _settings():
             if not MILD.issuperset(np.geterr().values()) and self.source.has_numbers:
@@ -124,7 +139,8 @@ class Program:
         except RecursionError as error:
             raise self._endless(error) from None
         finally:
-            pool.append((context, ws))
+            if len(pool) < KEPT:
+                pool.append((context, ws))
 
     def _pool(self) -> list[tuple[contextvars.Context, Any]]:
         """Return the workspaces for NumPy's error modes as they are now.
@@ -134,15 +150,18 @@ class Program:
         modes: tuple[str, ...] = tuple([str(mode) for mode in np.geterr().values()])
         if "call" in modes:  # the caller's own handler may be another next time
             return []
+        if len(self._pools) >= MODES and modes not in self._pools:
+            self._pools.clear()
         pool = self._pools.setdefault(modes, [])
         self._known = _settings(), pool
         return pool
 
     def _strictly(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
         """Run with NumPy's scalars: an error is to raise, or the caller is to be called."""
-        if self._strict is None:
-            self._strict = self._variant()
-        return self._strict(*arrays)
+        strict = self._strict
+        if strict is None:
+            strict = self._strict = self._variant()
+        return strict(*arrays)
 
     def _guarded(
         self, context: contextvars.Context, ws: Any, arrays: Sequence[Any]
@@ -196,10 +215,12 @@ class Program:
             return contextvars.copy_context()
 
     def release(self) -> None:
-        """Drop the workspaces that are kept for the next calls."""
+        """Drop what is kept for the next calls; those under way go on with what they have."""
         self._pools.clear()
         self._known = object(), []
         self._strict = None
+        for shelf in self.source.shelves:
+            shelf.clear()
 
 
 class _Reporter:
