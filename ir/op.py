@@ -163,6 +163,26 @@ class Op:
         """Return the results' strides for non-contiguous operands, or None: all C-contiguous."""
         return None
 
+    def cut(
+        self, types: Sequence[ArrayType], axes: Sequence[int | None], size: Size
+    ) -> tuple[Op, int] | None:
+        """Return the op that computes a part of the result from parts of the operands.
+
+        `axes` holds for each operand the axis (negative) along which it is cut, None where it is
+        read whole; a part has `size` entries there. Also returned is the axis along which the
+        result is cut. None says that a part of the result needs more than parts of the operands.
+        """
+        if not self.is_elementwise:
+            return None
+        (axis, *others) = {a for a in axes if a is not None}
+        return None if others else (self, axis)
+
+    def runs_blas_threads(
+        self, operands: Sequence[ArrayType], results: Sequence[ArrayType]
+    ) -> bool:
+        """Whether BLAS works with several threads, which wait busily for a while afterwards."""
+        return False
+
     def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
         """Return the floating-point operations of one evaluation."""
         return int(self.cost) * max((t.size for t in (*operands, *results)), default=0)

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .core import Eqn, Function, Value
+from .dims import Symbol
+from .ops.reduce import Reduction
+from .types import ArrayType
 
 
 class Home(enum.Enum):
@@ -111,6 +114,23 @@ class CallPlan:
 
 
 @dataclass(frozen=True)
+class TilePlan:
+    """How a tiled region runs: `body` computes a part, whose size is the symbol `size`.
+
+    The operands' `extent` entries are cut into parts. For each result there is the axis along which
+    it is cut, or the reduction of which a part makes a partial result. `registers` are the arrays of
+    a part that hold what does not leave it, each the cell of the values that it holds in turn.
+    """
+
+    body: Function
+    size: Symbol
+    extent: int
+    axes: tuple[int | None, ...]
+    reductions: tuple[Reduction | None, ...]
+    registers: tuple[tuple[Cell, ArrayType], ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """The memory plan of a flattened function: a cell for each value with axes, also in loops."""
 
@@ -123,6 +143,16 @@ class Plan:
     numpy_bytes: int
     conds: Mapping[Eqn, CondPlan] = field(default_factory=dict)
     calls: Mapping[Eqn, CallPlan] = field(default_factory=dict)
+    tiles: Mapping[Eqn, TilePlan] = field(default_factory=dict)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of scratch memory of each thread that shares a tiled region."""
+        sizes = [
+            sum(-(-type.nbytes // 64) * 64 for _, type in plan.registers)
+            for plan in self.tiles.values()
+        ]
+        return max(sizes, default=0)
 
     @property
     def workspace_bytes(self) -> int:

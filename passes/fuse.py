@@ -1,8 +1,9 @@
-"""Fusion: neighbouring elementwise equations and the reductions of their results become a region.
+"""Fusion: elementwise equations and the reductions of their results become a region.
 
-A region works on one shape: its elementwise results have it, its reductions read it, and nothing in
-it reads a reduction of its own, so that one pass over memory can compute it all. Views and scalar
-work that a region does not feed are moved in front of it.
+In a region a part of every value can be computed from parts of the others: all are cut along one
+axis. Its equations need not be neighbours; what lies between them moves in front of the region or
+behind it. A large region is tiled (`passes.tiling`): it runs part by part, with what is only needed
+inside in scratch memory that stays in the cache, and threads share the parts.
 
 Before::
 
@@ -25,123 +26,306 @@ After::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..ir.binding import mentioned, symbols_of
 from ..ir.core import Atom, Eqn, Function, Value, uses
-from ..ir.dims import Dim
+from ..ir.dims import Dim, Size
+from ..ir.machine import Machine, machine
 from ..ir.op import Effect
-from ..ir.ops.cond import Cond
-from ..ir.ops.control import Fused, Loop
-from ..ir.ops.recursion import Recursion
-from ..ir.types import Shape
+from ..ir.ops.control import Fused
+from ..ir.ops.reduce import Reduction
+from .tiling import Candidate, Tiling, choose
+
+PATIENCE = 24
+"""How many equations may be moved behind a region."""
+LARGE = 1 << 16
+"""Bytes of a value from which a region may be tiled, and equations are moved for it."""
 
 
 @dataclass(frozen=True)
 class Fuse:
-    """Group at least `smallest` equations."""
+    """Group at least `smallest` equations; with `exact` no sum is split into partial ones."""
 
     smallest: int = 2
+    exact: bool = False
+    machine: Machine | None = None
     name = "fuse"
 
     def __call__(self, function: Function) -> Function:
         counts = uses(function)
+        found = self.machine or machine()
         out: list[Eqn] = []
-        region = _Region()
-        for eqn in function.eqns:
-            if isinstance(eqn.op, Loop | Cond | Recursion):
-                eqn = Eqn(
-                    eqn.op.with_regions([self(r) for r in eqn.op.regions]),
-                    eqn.operands,
-                    eqn.results,
-                    eqn.provenance,
-                )
-            if region.takes(eqn):
-                region.add(eqn)
-                continue
-            if _is_cheap(eqn) and not region.feeds(eqn):
+        waiting = [self._inner(eqn) for eqn in reversed(function.eqns)]
+        blas = False
+        while waiting:
+            eqn = waiting.pop()
+            region = _Region(self.exact)
+            if not region.takes(eqn):
                 out.append(eqn)
+                blas = _after_blas(eqn, blas)
                 continue
-            out.extend(region.close(self.smallest, counts))
-            region = _Region()
-            if region.takes(eqn):
-                region.add(eqn)
-            else:
+            before, after = self._grow(region, waiting)
+            for eqn in before:
                 out.append(eqn)
-        out.extend(region.close(self.smallest, counts))
+                blas = _after_blas(eqn, blas)
+            out.extend(region.close(self.smallest, counts, found, blas))
+            waiting += reversed(after)
         return function.replace(eqns=out)
 
+    def _inner(self, eqn: Eqn) -> Eqn:
+        op = eqn.op
+        if not op.regions or isinstance(op, Fused):
+            return eqn
+        op = op.with_regions([self(r) for r in op.regions])
+        return Eqn(op, eqn.operands, eqn.results, eqn.provenance)
 
-def _is_cheap(eqn: Eqn) -> bool:
-    if eqn.op.effect is not Effect.PURE or eqn.op.regions:
-        return False
-    return eqn.op.is_view or not any(r.type.shape for r in eqn.results)
+    def _grow(self, region: _Region, waiting: list[Eqn]) -> tuple[list[Eqn], list[Eqn]]:
+        """Take equations into a region while that is possible; return what is before and after."""
+        before: list[Eqn] = []
+        after: list[Eqn] = []
+        behind: set[Value] = set()
+        while waiting and len(after) < PATIENCE:
+            eqn = waiting[-1]
+            op = eqn.op
+            if op.effect is not Effect.PURE or op.binds:
+                break
+            waits = any(isinstance(a, Value) and a in behind for a in eqn.operands)
+            if not waits and region.takes(eqn):
+                waiting.pop()
+                continue
+            waits = waits or region.feeds(eqn)
+            # What writes into its operand's memory must not come before what reads it.
+            may_move = not (op.regions or op.updates is not None)
+            cheap = op.is_view or not any(r.type.shape for r in eqn.results)
+            if not waits and may_move and (cheap or region.is_large):
+                before.append(waiting.pop())
+            elif region.is_large:
+                after.append(waiting.pop())
+                behind.update(eqn.results)
+            else:
+                break
+        return before, after
+
+
+def _after_blas(eqn: Eqn, before: bool) -> bool:
+    """Whether BLAS's threads may still be waiting after an equation."""
+    if eqn.op.runs_blas_threads([a.type for a in eqn.operands], [r.type for r in eqn.results]):
+        return True
+    return before and not eqn.op.regions
+
+
+@dataclass
+class _Axis:
+    """A way to cut a region: along an axis of `extent`, which is the `first` one of its seed's."""
+
+    extent: Size
+    first: int
+    places: dict[Value, int] = field(default_factory=dict[Value, int])
+    """The axis (negative) at which each value that the region makes is cut."""
+    reads: dict[tuple[Atom, int | None], None] = field(
+        default_factory=dict[tuple[Atom, int | None], None]
+    )
+    """What is read from outside, and along which axis it is cut."""
+    cuts: list[tuple[int | None, ...]] = field(default_factory=list[tuple[int | None, ...]])
+    """For each equation the axes of its operands."""
+    sums: bool = False
 
 
 class _Region:
     """A region that grows."""
 
-    def __init__(self) -> None:
+    def __init__(self, exact: bool) -> None:
+        self.exact = exact
         self.eqns: list[Eqn] = []
-        self.shape: Shape | None = None
         self.made: set[Value] = set()
-        self.reduced: set[Value] = set()
+        self.axes: list[_Axis] = []
+        self.seed: tuple[Size, ...] = ()
+        self.is_large = False
 
     def feeds(self, eqn: Eqn) -> bool:
         return any(isinstance(a, Value) and a in self.made for a in eqn.operands)
 
     def takes(self, eqn: Eqn) -> bool:
+        """Add an equation if the region can still be cut along some axis."""
         op = eqn.op
-        if op.effect is not Effect.PURE or len(eqn.results) != 1:
-            return False
-        if any(isinstance(a, Value) and a in self.reduced for a in eqn.operands):
+        if op.effect is not Effect.PURE or len(eqn.results) != 1 or op.binds:
             return False
         shape = eqn.result.type.shape
-        if op.is_elementwise and not op.is_view:
-            return bool(shape) and (self.shape is None or shape == self.shape)
-        if op.is_reduction:
-            return self.feeds(eqn) and eqn.operands[0].type.shape == self.shape
-        return False
-
-    def add(self, eqn: Eqn) -> None:
+        if not self.eqns:
+            if not op.is_elementwise or op.is_view or all(n == 1 for n in shape):
+                return False
+            self.seed = shape
+            axes = [_Axis(n, k) for k, n in enumerate(shape) if n != 1]
+        elif (op.is_elementwise and not op.is_view) or (
+            (op.is_reduction or op.is_view) and self.feeds(eqn)
+        ):
+            axes = self.axes
+        else:
+            return False
+        kept: list[tuple[_Axis, tuple[int | None, ...], int | None]] = []
+        for axis in axes:
+            found = self.along(axis, eqn)
+            if found is not None:
+                kept.append((axis, *found))
+        if not kept:
+            return False
+        for axis, cut, place in kept:
+            axis.cuts.append(cut)
+            for a, at in zip(eqn.operands, cut, strict=True):
+                if a not in axis.places and (isinstance(a, Value) or a.type.shape):
+                    axis.reads[a, at] = None
+            if place is None:
+                axis.sums = True
+            else:
+                axis.places[eqn.result] = place
+        self.axes = [axis for axis, *_ in kept]
         self.eqns.append(eqn)
         self.made.add(eqn.result)
-        if eqn.op.is_reduction:
-            self.reduced.add(eqn.result)
-        elif self.shape is None:
-            self.shape = eqn.result.type.shape
+        self.is_large = self.is_large or eqn.result.type.nbytes >= LARGE
+        return True
 
-    def close(self, smallest: int, counts: dict[Value, int]) -> Sequence[Eqn]:
+    def along(
+        self, axis: _Axis, eqn: Eqn
+    ) -> tuple[tuple[int | None, ...], int | None] | None:
+        """Return the axes at which operands and result are cut; None: the result is a partial sum.
+
+        Nothing is returned where parts of the operands do not make a part of the result.
+        """
+        places = {axis.places.get(a) for a in eqn.operands if a in self.made}
+        if None in places or len(places) > 1:
+            return None
+        shape = eqn.result.type.shape
+        if places:
+            (place,) = places
+        elif shape == self.seed:
+            place = axis.first - len(shape)
+        elif axis.first == 0 and shape and shape[0] == axis.extent:
+            place = -len(shape)
+        else:
+            return None
+        assert place is not None
+        if not eqn.op.is_elementwise:
+            # The operand is made in the region; positions of an index are scalars.
+            cut = tuple([axis.places.get(a) for a in eqn.operands])
+        else:
+            cut = tuple(
+                [
+                    place
+                    if len(t) >= -place and t[place] == axis.extent
+                    else None
+                    for t in [a.type.shape for a in eqn.operands]
+                ]
+            )
+            if len(shape) < -place or shape[place] != axis.extent or cut.count(None) == len(cut):
+                return None
+        found = eqn.op.cut([a.type for a in eqn.operands], cut, axis.extent)
+        if found is not None:
+            return cut, found[1]
+        op = eqn.op
+        if not isinstance(op, Reduction) or place not in op.axes:
+            return None
+        if self.exact and op.rounds(eqn.operands[0].type.dtype):
+            return None
+        return cut, None
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def close(
+        self, smallest: int, counts: dict[Value, int], machine: Machine, after_blas: bool
+    ) -> Sequence[Eqn]:
         """Return the region as one equation, or its equations where they are too few."""
-        if len(self.eqns) < smallest:
+        if len(self.eqns) < smallest and not self.is_large:
             return self.eqns
-        reads: dict[Value, Value] = {}
-        scope: dict[Atom, Atom] = {}
-        used_inside: dict[Value, int] = {}
+        inside: dict[Value, int] = {}
         for eqn in self.eqns:
             for a in eqn.operands:
                 if isinstance(a, Value):
-                    if a not in self.made and a not in reads:
-                        reads[a] = Value(a.type, a.hint, a.cotangent_of, a.layout)
-                        scope[a] = reads[a]
-                    used_inside[a] = used_inside.get(a, 0) + 1
-        body: list[Eqn] = []
-        for eqn in self.eqns:
-            result = Value(
-                eqn.result.type, eqn.result.hint, eqn.result.cotangent_of, eqn.result.layout
-            )
-            scope[eqn.result] = result
-            operands = tuple([scope.get(a, a) for a in eqn.operands])
-            body.append(Eqn(eqn.op, operands, (result,), eqn.provenance))
-        outs = [
-            e.result for e in self.eqns if counts.get(e.result, 0) > used_inside.get(e.result, 0)
-        ]
+                    inside[a] = inside.get(a, 0) + 1
+        outs = [e.result for e in self.eqns if counts.get(e.result, 0) > inside.get(e.result, 0)]
         if not outs:
             return self.eqns
+        tiling = self._tiling(outs, machine, after_blas) if self.is_large else None
+        if tiling is None and len(self.eqns) < smallest:
+            return self.eqns
+        if tiling is None:
+            return [self._region(outs, None)]
+        outs, views = self._without_views(outs)
+        return [self._region(outs, tiling), *views]
+
+    def _without_views(self, outs: Sequence[Value]) -> tuple[list[Value], list[Eqn]]:
+        """Take views of what the region computes behind it: they have no memory of their own."""
+        makers = {e.result: e for e in self.eqns if e.op.is_view}
+        found = dict.fromkeys(outs)
+        views: list[Eqn] = []
+        while taken := [v for v in found if v in makers]:
+            for value in taken:
+                del found[value]
+                maker = makers.pop(value)
+                views.insert(0, maker)
+                base = maker.operands[0]
+                assert isinstance(base, Value)
+                found[base] = None
+        read = set(found)
+        kept: list[int] = []
+        for k in range(len(self.eqns) - 1, -1, -1):
+            eqn = self.eqns[k]
+            if eqn.result in read or not eqn.op.is_view:
+                kept.insert(0, k)
+                read.update(a for a in eqn.operands if isinstance(a, Value))
+        self.eqns = [self.eqns[k] for k in kept]
+        for axis in self.axes:
+            axis.cuts = [axis.cuts[k] for k in kept]
+        return list(found), views
+
+    def _tiling(
+        self, outs: Sequence[Value], machine: Machine, after_blas: bool
+    ) -> Tiling[_Axis] | None:
+        types = [t.type for e in self.eqns for t in (*e.operands, *e.results)]
+        if not all(t.is_static for t in types):
+            return None
+        if any(e.result.layout is not None for e in self.eqns):
+            return None
+        candidates: list[Candidate[_Axis]] = []
+        for axis in self.axes:
+            assert isinstance(axis.extent, int)
+            widest = max(e.result.type.nbytes for e in self.eqns)
+            row = -(-widest // max(axis.extent, 1))
+            candidates.append(Candidate(axis, axis.extent, row, axis.sums, axis.first))
+        reads = {a for a, _ in self.axes[0].reads}
+        outside = sum(v.type.nbytes for v in (*reads, *outs))
+        return choose(self.eqns, outside, candidates, machine, after_blas)
+
+    def _region(self, outs: Sequence[Value], tiling: Tiling[_Axis] | None) -> Eqn:
+        """Return the equation that holds the region."""
+        axis = self.axes[0] if tiling is None else tiling.axis
+        params: dict[tuple[Atom, int | None], Value] = {}
+        for atom, at in axis.reads:
+            key = (atom, at if tiling is not None else None)
+            if key not in params and (isinstance(atom, Value) or tiling is not None):
+                name = atom if isinstance(atom, Value) else Value(atom.type)
+                params[key] = Value(name.type, name.hint, name.cotangent_of, name.layout)
+        scope: dict[Atom, Atom] = {}
+        body: list[Eqn] = []
+        for eqn, cut in zip(self.eqns, axis.cuts, strict=True):
+            operands: list[Atom] = []
+            for a, at in zip(eqn.operands, cut, strict=True):
+                known = scope.get(a)
+                if known is None:
+                    known = params.get((a, at if tiling is not None else None), a)
+                operands.append(known)
+            old = eqn.result
+            result = Value(old.type, old.hint, old.cotangent_of, old.layout)
+            scope[old] = result
+            body.append(Eqn(eqn.op, tuple(operands), (result,), eqn.provenance))
         free = {s for e in body for s in mentioned(e)}
-        free |= {s for p in reads.values() for s in symbols_of(p.type)}
+        free |= {s for p in params.values() for s in symbols_of(p.type)}
         dims = sorted(free, key=lambda s: s.number)
         results = [scope[o] for o in outs]
-        region = Function("region", list(reads.values()), body, results, dims=dims)
+        region = Function("region", list(params.values()), body, results, dims=dims)
         fused = Fused(region, tuple(map(Dim.of, dims)))
-        return [Eqn(fused, tuple(reads), tuple(outs), self.eqns[0].provenance)]
+        if tiling is not None:
+            cuts = tuple([at for _, at in params])
+            fused = Fused(region, fused.dims, tiling.tile, cuts, tiling.threads)
+        operands = tuple([atom for atom, _ in params])
+        return Eqn(fused, operands, tuple(outs), self.eqns[0].provenance)

@@ -32,15 +32,16 @@ from ..ir.ops.effects import WriteBack
 from ..ir.ops.recursion import Pack, Recur, Recursion, Unpack
 from ..ir.ops.shape import Reshape
 from ..ir.ops.tape import TapePop
-from ..ir.plan import CallPlan, Cell, CondPlan, Home, LoopPlan, Plan
+from ..ir.plan import CallPlan, Cell, CondPlan, Home, LoopPlan, Plan, TilePlan
 from .donation import assigns_safely, donated
 from .memory_cond import place_cond, updated
 from .memory_recursion import early_targets, place_call, place_pack, place_recursion, release
+from .memory_tiles import place_tiles
 from .protect import FOREVER, protect, shares_memory
 
 
 def flatten(function: Function) -> Function:
-    """Return the function with the bodies of fused regions in line, inside loops too."""
+    """Return the function with the bodies of regions that run whole in line, inside loops too."""
     if not any(eqn.op.regions for eqn in function.eqns):
         return function
     scope: dict[Atom, Atom] = {}
@@ -48,7 +49,7 @@ def flatten(function: Function) -> Function:
 
     def visit(eqn: Eqn) -> None:
         operands = tuple([scope.get(a, a) for a in eqn.operands])
-        if isinstance(eqn.op, Fused):
+        if isinstance(eqn.op, Fused) and not eqn.op.tile:
             body = instantiated(eqn.op.body, eqn.op.dims)
             scope.update(zip(body.params, operands, strict=True))
             for inner in body.eqns:
@@ -60,7 +61,7 @@ def flatten(function: Function) -> Function:
                     inside.hint = outer.hint
             return
         op = eqn.op
-        if op.regions:
+        if op.regions and not isinstance(op, Fused):
             op = op.with_regions([flatten(r) for r in op.regions])
         eqns.append(Eqn(op, operands, eqn.results, eqn.provenance))
 
@@ -92,6 +93,7 @@ def plan_memory(function: Function) -> Plan:
         planner.numpy_bytes,
         planner.conds,
         planner.calls,
+        planner.tiles,
     )
 
 
@@ -146,6 +148,7 @@ class _Planner:
         self.loops: dict[Value, LoopPlan] = {}
         self.conds: dict[Eqn, CondPlan] = {}
         self.calls: dict[Eqn, CallPlan] = {}
+        self.tiles: dict[Eqn, TilePlan] = {}
         self.depth = 0
         """How many recursions are around: each activation has memory of its own."""
         self.donated: dict[Value, Value] = {}
@@ -234,6 +237,8 @@ class _Block:
         for self.at, eqn in enumerate(eqns):
             if isinstance(eqn.op, Loop):
                 self.loop(eqn, eqn.op)
+            elif isinstance(eqn.op, Fused):
+                place_tiles(self, eqn, eqn.op)
             elif isinstance(eqn.op, Cond):
                 place_cond(self, eqn, eqn.op)
             elif isinstance(eqn.op, Recursion):

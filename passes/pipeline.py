@@ -23,20 +23,30 @@ from .dce import Dce
 from .fuse import Fuse
 from .loops import Hoist
 from .merge import Merge
+from .recompute import Recompute
 from .rewrite import Class
 from .simplify import Simplify
 
 Pass = Callable[[Function], Function]
 
 BEFORE_REVERSE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce())
-AFTER_REVERSE: tuple[Pass, ...] = (Simplify(), Hoist(), Batch(), Dce(), Merge(), Fuse())
+AFTER_REVERSE: tuple[Pass, ...] = (
+    Simplify(),
+    Hoist(),
+    Batch(),
+    Dce(),
+    Merge(),
+    Recompute(),
+    Fuse(),
+)
 EXACT_BEFORE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce(keep_raising=True))
 EXACT_AFTER: tuple[Pass, ...] = (
     Simplify(Class.EXACT),
     Hoist(),
     Dce(keep_raising=True),
     Merge(),
-    Fuse(),
+    Recompute(keep_raising=True),
+    Fuse(exact=True),
 )
 
 

@@ -20,7 +20,7 @@ from ..ir.binding import lone_symbol
 from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
 from ..ir.dims import Dim, Size, Symbol, substitute
 from ..ir.ops.cond import Cond
-from ..ir.ops.control import Loop
+from ..ir.ops.control import Fused, Loop
 from ..ir.ops.recursion import Pack, Recur, Recursion, Unpack
 from ..ir.ops.tape import TapePop, TapePush, fork
 from ..ir.plan import Fresh, Home, Plan
@@ -32,6 +32,7 @@ from .emit_loop import emit_loop
 from .emit_recursion import emit_call, emit_pack, emit_recursion, emit_unpack
 from .emit_results import Results
 from .emit_tape import emit_tape
+from .emit_tiles import emit_tiles
 from .frames import Frame, Frames, Line
 from .merging import merge
 from .numbers import is_number, python_numbers
@@ -449,6 +450,8 @@ class Writer:
             emit_loop(self, eqn, eqn.op)
         elif isinstance(eqn.op, Cond):
             emit_cond(self, eqn, eqn.op)
+        elif isinstance(eqn.op, Fused):
+            emit_tiles(self, eqn, eqn.op)
         elif isinstance(eqn.op, Recursion):
             emit_recursion(self, eqn, eqn.op)
         elif isinstance(eqn.op, Recur):

@@ -10,6 +10,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite the golden files")
+    parser.addoption("--tiny-tiles", action="store_true", help="cut whatever can be cut")
 
 
 @pytest.fixture
@@ -25,3 +26,13 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8")
 
     return check
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With `--tiny-tiles` all tests compile for a machine whose cache holds a few entries."""
+    if config.getoption("--tiny-tiles"):
+        from tiny_tiles import tiny_tiles
+
+        context = tiny_tiles()
+        context.__enter__()
+        config.add_cleanup(lambda: context.__exit__(None, None, None))

@@ -35,11 +35,18 @@ def substitute_type(type: ArrayType, binding: dict[Symbol, Size]) -> ArrayType:
 
 @dataclass(frozen=True)
 class Fused(Op):
-    """A region that runs as one pass over memory: `body` is elementwise work and its reductions."""
+    """A region that runs as one pass over memory: `body` is elementwise work and its reductions.
+
+    With a `tile` it runs part by part: each operand is cut along its axis in `cuts` (negative; None:
+    it is read whole) into parts of `tile` entries, by several threads where `threads`.
+    """
 
     name = "fused"
     body: Function
     dims: tuple[Size, ...] = ()
+    tile: int = 0
+    cuts: tuple[int | None, ...] = ()
+    threads: bool = False
 
     @property
     def effect(self) -> Effect:  # type: ignore[override]

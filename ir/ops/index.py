@@ -214,6 +214,26 @@ class Index(_Indexing):
         op = replace(self, index=tuple([0 if i is AT else i for i in self.index]))
         return view_layouts(op, types[:1], layouts[:1])
 
+    def cut(
+        self, types: Sequence[ArrayType], axes: Sequence[int | None], size: Size
+    ) -> tuple[Op, int] | None:
+        """Follow an axis that the index leaves alone, or takes whole."""
+        axis = axes[0]
+        if axis is None or self.gather or any(a is not None for a in axes[1:]):
+            return None
+        behind, items = 0, [*self.index]
+        at = 0  # the axis of the operand that an item stands for, from the right
+        for k in range(len(items) - 1, -1, -1):
+            item = items[k]
+            at -= item is not None
+            if item is not None and at == axis:
+                if item != Span(0, types[0].shape[axis], 1):
+                    return None
+                items[k] = Span(0, size, 1)
+                return Index(tuple(items)), -behind - 1
+            behind += item is None or isinstance(item, Span)
+        return self, axis + self.axes - behind
+
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         text = self.emitted(emitter, operands[0], operands[1:])
         return f"{operands[0]}[{text}]"

@@ -31,6 +31,10 @@ def product_flops(operands: Sequence[ArrayType], results: Sequence[ArrayType]) -
     return factor * results[0].size * (inner if isinstance(inner, int) else 1)
 
 
+_ONE_THREAD = 1 << 20
+"""Operations up to which OpenBLAS multiplies matrices on one thread."""
+
+
 @dataclass(frozen=True)
 class MatMul(Op):
     """`a @ b`, where the last `left` axes of `a` and `right` axes of `b` are the core (1 or 2).
@@ -85,6 +89,13 @@ class MatMul(Op):
 
     def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
         return product_flops(operands, results)
+
+    def runs_blas_threads(
+        self, operands: Sequence[ArrayType], results: Sequence[ArrayType]
+    ) -> bool:
+        """Whether it is beyond the size where BLAS libraries take one thread."""
+        flops = self.flops(operands, results)
+        return operands[0].dtype.kind in "fc" and flops > _ONE_THREAD and self.left + self.right > 2
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         """Emit `np.dot` for plain contiguous real operands, else `np.matmul`.

@@ -29,6 +29,14 @@ class Reducing(Op):
     axes: tuple[int, ...]
     keepdims: bool
 
+    def cut(
+        self, types: Sequence[ArrayType], axes: Sequence[int | None], size: Size
+    ) -> tuple[Op, int] | None:
+        (axis,) = axes
+        if axis is None or axis in self.axes:
+            return None
+        return self, axis if self.keepdims else axis + sum(a > axis for a in self.axes)
+
     def layouts(
         self, types: Sequence[ArrayType], layouts: Sequence[Layout]
     ) -> tuple[Layout, ...] | None:
@@ -48,6 +56,10 @@ class Reduction(Reducing):
     ufunc: ClassVar[np.ufunc]
     axes: tuple[int, ...]
     keepdims: bool = False
+
+    def rounds(self, dtype: np.dtype) -> bool:
+        """Whether the result depends on the order in which entries are taken."""
+        return dtype.kind in "fc" and self.ufunc not in (np.maximum, np.minimum)
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         (x,) = types

@@ -78,6 +78,13 @@ def _shape_text(emitter: Emitter, shape: Shape) -> str:
     return f"({sizes},)" if shape else "()"
 
 
+def _product(shape: Shape) -> Size:
+    total: Size = 1
+    for size in shape:
+        total = total * size
+    return total
+
+
 def _may_equal(left: Size, right: Size) -> bool:
     """Whether two sizes are, or may turn out to be, equal: NumPy raises where they are not."""
     if left == right:
@@ -99,12 +106,7 @@ class Reshape(View):
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         (x,) = types
         lead = x.shape[: x.ndim - self.rank]
-        before: Size = 1
-        after: Size = 1
-        for size in x.shape[x.ndim - self.rank :]:
-            before = before * size
-        for size in self.shape:
-            after = after * size
+        before, after = _product(x.shape[x.ndim - self.rank :]), _product(self.shape)
         if not _may_equal(before, after):
             raise ShapeError(
                 f"cannot reshape {list(x.shape)} ({before} elements) into {list(self.shape)}"
@@ -115,6 +117,22 @@ class Reshape(View):
         x = np.asarray(operands[0])
         shape: Any = (*x.shape[: x.ndim - self.rank], *self.shape)
         return x.reshape(shape)
+
+    def cut(
+        self, types: Sequence[ArrayType], axes: Sequence[int | None], size: Size
+    ) -> tuple[Op, int] | None:
+        """Follow an axis that has the same extent and the same sizes behind it afterwards."""
+        (x,), (axis,) = types, axes
+        if axis is None or -axis > self.rank:
+            return None if axis is None else (self, axis + self.rank - len(self.shape))
+        behind = _product(x.shape[x.ndim + axis + 1 :])
+        for new in range(-len(self.shape), 0):
+            after = self.shape[len(self.shape) + new :]
+            if after[0] == x.shape[axis] and _product(after[1:]) == behind:
+                shape = [*self.shape]
+                shape[new] = size
+                return Reshape(tuple(shape), self.rank), new
+        return None
 
     def vjp(
         self,
@@ -196,6 +214,16 @@ class Transpose(View):
     ) -> Sequence[Array | Scatter | None]:
         return [np.transpose(cts[0], np.argsort(self._order(operands[0].ndim)).tolist())]
 
+    def cut(
+        self, types: Sequence[ArrayType], axes: Sequence[int | None], size: Size
+    ) -> tuple[Op, int] | None:
+        (axis,) = axes
+        if axis is None:
+            return None
+        if -axis > len(self.axes):
+            return self, axis
+        return self, self.axes.index(axis) - len(self.axes)
+
     @property
     def is_reversal(self) -> bool:
         """Whether it is `.T` of an array of exactly its axes."""
@@ -249,6 +277,18 @@ class BroadcastTo(View):
         *operands: Array,
     ) -> Sequence[Array | Scatter | None]:
         return [cts[0]]  # the driver sums over broadcast axes
+
+    def cut(
+        self, types: Sequence[ArrayType], axes: Sequence[int | None], size: Size
+    ) -> tuple[Op, int] | None:
+        (x,), (axis,) = types, axes
+        if axis is None:
+            return None
+        if -axis > self.rank:
+            return self, axis + self.rank - len(self.shape)
+        shape = [*self.shape]
+        shape[axis] = size
+        return BroadcastTo(tuple(shape), self.rank), axis
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         if lead_axes(emitter, operands[0], self.rank):
