@@ -74,6 +74,9 @@ class Scatter:
 class Emitter(Protocol):
     """What an op may ask of the code generator while it emits NumPy source."""
 
+    exact: bool
+    """Whether the source must give NumPy's bits."""
+
     def bind(self, value: object, hint: str) -> str:
         """Return the name of a constant object in the generated source."""
         ...

@@ -13,6 +13,7 @@ from ..errors import ShapeError
 from ..op import Array, Cost, Emitter, Op, Scatter
 from ..samples import numbers
 from ..types import ArrayType, Layout, Shape
+from .summing import sum_by_product
 
 
 def reduced_shape(shape: Shape, axes: Sequence[int], keepdims: bool) -> Shape:
@@ -95,8 +96,12 @@ class Reduction(Reducing):
         return value if self.keepdims else np.expand_dims(value, self.axes)
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
-        reduce = emitter.bind(self.ufunc.reduce, f"{self.ufunc.__name__}_reduce")
         atom = emitter.atom(operands[0])
+        if self.ufunc is np.add:
+            product = sum_by_product(emitter, atom, operands[0], self.axes, self.keepdims, out)
+            if product is not None:
+                return product
+        reduce = emitter.bind(self.ufunc.reduce, f"{self.ufunc.__name__}_reduce")
         dtype = "None"
         if self.ufunc in (np.add, np.multiply) and (
             atom is None or atom.type.dtype.kind not in "fc"

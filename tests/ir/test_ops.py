@@ -153,6 +153,8 @@ def test_rules_stay_in_the_precision_of_the_operands(name: str) -> None:
 class Names:
     """Binds constants for `eval`."""
 
+    exact = False
+
     def __init__(self) -> None:
         self.scope: dict[str, Any] = {}
 

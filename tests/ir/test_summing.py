@@ -1,0 +1,98 @@
+"""Sums as products with ones: where they are, that they are right, and NumPy's bits if exact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pullback as pb
+
+SHAPES: list[tuple[tuple[int, ...], Any]] = [
+    ((8, 5), 0),
+    ((8, 5), 1),
+    ((8, 5), (0,)),
+    ((4, 3, 5), (0, 1)),
+    ((4, 3, 5), (1, 2)),
+    ((4, 3, 5), 2),
+    ((4, 3, 5), 0),
+    ((2, 3, 4, 5), (2, 3)),
+]
+ELSEWHERE: list[tuple[tuple[int, ...], Any]] = [
+    ((4, 3, 5), 1),
+    ((4, 3, 5), (0, 2)),
+    ((7,), 0),
+    ((1, 5), 0),
+    ((0, 5), 0),
+    ((5, 0), 0),
+    ((3, 5000), 1),
+    ((2**17 + 1, 2), 0),
+]
+
+
+def compiled(shape: tuple[int, ...], axis: Any, keepdims: bool, dtype: Any, exact: bool) -> Any:
+    def f(x: Any) -> Any:
+        doubled = x + x
+        total = np.sum(doubled, axis=axis, keepdims=keepdims)
+        return np.sum(doubled, axis=axis, keepdims=keepdims), total * total
+
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    g = pb.compile(f, exact=exact)
+    return f(x), g(x), g.inspect(x).source
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize(("shape", "axis"), SHAPES)
+def test_a_sum_over_rows_or_columns_is_a_product(
+    shape: tuple[int, ...], axis: Any, keepdims: bool, dtype: Any
+) -> None:
+    expected, found, source = compiled(shape, axis, keepdims, dtype, False)
+    assert "dot(" in source
+    assert "add_reduce" not in source
+    for a, b in zip(expected, found, strict=True):
+        assert (a.dtype, a.shape, a.strides) == (b.dtype, b.shape, b.strides)
+        np.testing.assert_allclose(a, b, rtol=1e-5 if dtype == "f4" else 1e-13, atol=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [*SHAPES, *ELSEWHERE])
+def test_exact_mode_has_the_bits_of_numpy(shape: tuple[int, ...], axis: Any) -> None:
+    expected, found, source = compiled(shape, axis, False, "f8", True)
+    assert "dot(" not in source
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("shape", "axis"), ELSEWHERE)
+def test_other_sums_are_reductions(shape: tuple[int, ...], axis: Any) -> None:
+    expected, found, source = compiled(shape, axis, False, "f8", False)
+    assert "dot(" not in source
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["i8", "i4", "c16", "f2", "?"])
+def test_other_dtypes_keep_their_bits(dtype: str) -> None:
+    expected, found, source = compiled((4, 3), 0, False, dtype, False)
+    assert "dot(" not in source
+    for a, b in zip(expected, found, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def test_sums_of_transposed_and_strided_arrays_are_right() -> None:
+    def f(x: Any) -> Any:
+        return np.sum(x.T, axis=0), np.sum(x[::2], axis=1), np.sum(x[:, ::-1], axis=0)
+
+    x = np.random.default_rng(0).standard_normal((6, 4))
+    for a, b in zip(f(x), pb.compile(f)(x), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-13)
+
+
+def test_inf_and_nan_arrive_and_an_overflow_warns() -> None:
+    x = np.array([[np.inf, 1.0, 2.0], [3.0, np.nan, 4.0]])
+    f = pb.compile(lambda x: np.sum(x, axis=0))
+    np.testing.assert_array_equal(f(x), np.sum(x, axis=0))
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        f(np.full((2, 3), 1.5e308))
