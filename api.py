@@ -34,6 +34,7 @@ from .ir.parser import parse
 from .pullbacks import vjp
 from .runtime.keeper import release
 from .tracer.branches import cond, switch
+from .tracer.checkpoint import checkpoint
 from .tracer.functions.control import stop_gradient
 from .tracer.loops import fori_loop, scan
 from .tracer.tree import register_container
@@ -198,6 +199,7 @@ __all__ = [
     "VerificationError",
     "build",
     "check_grads",
+    "checkpoint",
     "compile",
     "cond",
     "final",

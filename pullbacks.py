@@ -19,6 +19,7 @@ from .ir.ops.dynamic import AsSize, Extent, Match
 from .ir.types import ArrayType
 from .passes.memory import plan_memory
 from .passes.pipeline import AFTER_REVERSE, BEFORE_REVERSE, EXACT_AFTER, EXACT_BEFORE, run
+from .passes.recompute import Recompute
 from .passes.reverse import reverse
 from .runtime.program import Program
 from .tracer.nested import inline_function, trace_apart
@@ -41,8 +42,9 @@ def split(joint: Function, primal: int, seeds: int) -> tuple[Function, Function]
     late: set[Value] = set(joint.params[cut:])
     early_eqns: list[Eqn] = []
     late_eqns: list[Eqn] = []
+    waits = _waiting(joint, primal)
     for eqn in joint.eqns:
-        if any(isinstance(a, Value) and a in late for a in eqn.operands):
+        if eqn in waits or any(isinstance(a, Value) and a in late for a in eqn.operands):
             late_eqns.append(eqn)
             late.update(eqn.results)
         else:
@@ -77,6 +79,26 @@ def split(joint: Function, primal: int, seeds: int) -> tuple[Function, Function]
         dims=[*dims, *[d for d in joint.dims if d not in dims]],
     )
     return forward.replace(result_kinds=kinds), backward
+
+
+def _waiting(joint: Function, primal: int) -> set[Eqn]:
+    """Return the equations that belong to the backward although they read no cotangent.
+
+    What is computed again is not kept by the forward, nor what the adjoint of a checkpoint makes of
+    it; unless the primal results need it, having derivatives in them.
+    """
+    found = {
+        e
+        for e in joint.eqns
+        if e.provenance.derived == "recompute"
+        or (e.provenance.is_adjoint and any(order for _, order in e.provenance.marks))
+    }
+    needed = set(joint.results[:primal])
+    for eqn in reversed(joint.eqns if found else ()):
+        if any(r in needed for r in eqn.results):
+            needed.update(eqn.operands)
+            found.discard(eqn)
+    return found
 
 
 _SIZES = Provenance((), "vjp")
@@ -173,14 +195,18 @@ class VjpFunction:
         return self.arguments.wanted(args, {}, tuple(range(len(args))), False)
 
     def derive(
-        self, traced: Traced, wanted: Wanted, exact: bool = False
+        self, traced: Traced, wanted: Wanted, exact: bool = False, is_nested: bool = False
     ) -> tuple[Function, Function]:
-        """Return the forward and backward functions of a traced function."""
+        """Return the forward and backward functions of a traced function.
+
+        Nested in another trace, it is the outermost that computes values again.
+        """
         before, after = (EXACT_BEFORE, EXACT_AFTER) if exact else (BEFORE_REVERSE, AFTER_REVERSE)
         function = run(traced.function, before, [])
         seeds = list(range(traced.results))
         joint = reverse(function, wanted.positions, seeds=seeds)
-        joint = run(joint, after[:-1], [])
+        last = [p for p in after[:-1] if not (is_nested and isinstance(p, Recompute))]
+        joint = run(joint, last, [])
         return split(joint, len(function.results), traced.results)
 
     def __call__(self, *args: Any) -> Any:
@@ -212,7 +238,7 @@ class VjpFunction:
             name=self.name,
             has_aux=self.has_aux,
         )
-        forward, backward = self.derive(traced, wanted)
+        forward, backward = self.derive(traced, wanted, is_nested=True)
         flat = inline_function(forward, operands)
         total = len(traced.function.results)
         residuals = flat[total:]

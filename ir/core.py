@@ -84,6 +84,9 @@ class Literal:
 Atom = Value | Literal
 
 
+Mark = tuple[int, int]
+
+
 class Provenance:
     """Where an equation comes from.
 
@@ -91,9 +94,11 @@ class Provenance:
     `primal`, `vjp` (the adjoint of the primal at those frames), `jvp`, `recompute`, or the name of
     the pass; `merged` are the provenances of equal equations that were folded into this one.
     `errors` is how NumPy treats floating-point errors here, where the function itself sets it.
+    `marks` are the checkpoints that the equation lies in, outermost first (`passes.recompute`):
+    the number of each, and how many derivatives were taken since it was passed.
     """
 
-    __slots__ = ("derived", "errors", "frames", "merged")
+    __slots__ = ("derived", "errors", "frames", "marks", "merged")
 
     def __init__(
         self,
@@ -101,8 +106,10 @@ class Provenance:
         derived: str = "primal",
         merged: tuple[Provenance, ...] = (),
         errors: Mapping[str, str] | None = None,
+        marks: tuple[Mark, ...] = (),
     ) -> None:
         self.errors = errors
+        self.marks = marks
         self.frames = frames
         self.derived = derived
         self.merged = merged
@@ -119,13 +126,21 @@ class Provenance:
 
     def as_derived(self, derived: str) -> Provenance:
         """Return the same call sites with another derivation."""
-        return Provenance(self.frames, derived, errors=self.errors)
+        marks = self.marks
+        if marks and derived == "vjp":
+            marks = tuple([(number, order + 1) for number, order in marks])
+        return Provenance(self.frames, derived, errors=self.errors, marks=marks)
+
+    def with_marks(self, marks: tuple[Mark, ...]) -> Provenance:
+        """Return this provenance in other checkpoints."""
+        return Provenance(self.frames, self.derived, self.merged, self.errors, marks)
 
     def merge(self, other: Provenance) -> Provenance:
         """Return this provenance with another equation's origin added."""
         if other is self or len(self.merged) >= 8:
             return self
-        return Provenance(self.frames, self.derived, (*self.merged, other), self.errors)
+        merged = (*self.merged, other)
+        return Provenance(self.frames, self.derived, merged, self.errors, self.marks)
 
 
 UNKNOWN = Provenance()

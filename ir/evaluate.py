@@ -160,7 +160,7 @@ class _Interpreter:
             return atom.value if isinstance(atom, Literal) else scope[atom]
 
         for eqn in function.eqns:
-            quiet = np.errstate(all="ignore") if eqn.provenance.is_adjoint else None
+            quiet = np.errstate(all="ignore") if eqn.provenance.derived != "primal" else None
             with quiet or contextlib.nullcontext():
                 results = self.equation(eqn, [read(a) for a in eqn.operands], sizes)
             _bind(eqn, results, sizes)

@@ -5,7 +5,7 @@ Each value that the adjoint equations read is one of:
 * free: the index, captured values;
 * a version of an array that is restored (`restore`), or a part of it: a value that was written into
   such an array is read back from there;
-* a result of a loop that runs again (`Loop.recompute`);
+* a result of a loop that runs again (`Loop.recompute`), or of what lies in a `checkpoint`;
 * computed again: views, copies, constants, index arithmetic, and cheap elementwise work on what is
   there anyway. The cost is that of `Op.cost` for one element, summed up over what is computed
   again for the value, and at most `AGAIN_COST`: four additions, or one division. Values are decided
@@ -30,6 +30,7 @@ from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.ops.shape import Copy
 from ..ir.types import is_tape
 from .footprints import Access, Level, Tracker, is_untouched
+from .recompute import can_run_again
 from .restore import Chain, chain_of, runs_again
 
 AGAIN_COST = int(Cost.DIVISION)
@@ -157,7 +158,7 @@ class Residuals:
             return
         if eqn in self.again:
             return
-        if self._is_free_work(eqn) or runs_again(eqn):
+        if self._is_free_work(eqn) or runs_again(eqn) or _is_in_checkpoint(eqn):
             self._compute_again(eqn)
         elif atom in self.written and self._reads_back(atom):
             self.read_back[atom] = self.written[atom]
@@ -413,6 +414,11 @@ class Residuals:
                 self._known_sizes(symbols_of(value.type))
                 for position in positions:
                     self.need(position)
+
+
+def _is_in_checkpoint(eqn: Eqn) -> bool:
+    """Whether the user has marked a value as one to compute again; branches stay as they are."""
+    return bool(eqn.provenance.marks) and not eqn.op.regions and can_run_again(eqn)
 
 
 def _is_same(eqn: Eqn) -> bool:

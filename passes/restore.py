@@ -44,6 +44,7 @@ from ..ir.ops.control import Loop
 from ..ir.ops.index import IndexAdd, IndexUpdate
 from ..ir.ops.shape import Copy, Reshape
 from .footprints import Tracker, is_untouched
+from .recompute import can_run_again
 
 
 @dataclass
@@ -103,7 +104,9 @@ def origin_of(branch: Function, result: Atom) -> int | None:
 
 def runs_again(eqn: Eqn) -> bool:
     """Whether an equation is a loop that the reversed loop around it runs again."""
-    return isinstance(eqn.op, Loop) and eqn.op.recompute
+    if not isinstance(eqn.op, Loop):
+        return False
+    return eqn.op.recompute or (bool(eqn.provenance.marks) and can_run_again(eqn))
 
 
 def nested_links(region: Function, arrays: Mapping[int, tuple[Value, Atom]]) -> set[Eqn]:

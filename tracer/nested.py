@@ -78,7 +78,12 @@ def inline_function(function: Function, operands: Sequence[Any]) -> tuple[Any, .
     """Write a function into the trace under way; return its results as traced arrays."""
     outer = require(function.name)
     atoms = [o if isinstance(o, Value | Literal) else lift(o, outer)[0] for o in operands]
+    start = len(outer.builder.eqns)
     flat = outer.builder.inline(function, atoms)
+    if outer.marks:
+        for eqn in outer.builder.eqns[start:]:
+            inner = eqn.provenance
+            eqn.provenance = inner.with_marks((*outer.marks, *inner.marks))
     return tuple([wrap(a, k, outer) for a, k in zip(flat, function.result_kinds, strict=True)])
 
 

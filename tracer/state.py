@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ir.builder import Builder
-from ..ir.core import Atom, Literal, Provenance, Value
+from ..ir.core import Atom, Literal, Mark, Provenance, Value
 from ..ir.errors import EscapedError
 from ..ir.location import Location, excerpt
 from .report import located, restated
@@ -51,10 +51,11 @@ class Trace:
 
     `root` is the outermost trace, which owns the hidden inputs; `fixed`, when set, is the
     provenance of everything emitted (a gradient rule belongs to the primal equation it came from).
-    `region` is the innermost loop body or branch under way inside of it, if any.
+    `region` is the innermost loop body or branch under way inside of it, if any. `marks` are the
+    checkpoints under way that were entered in this very trace.
     """
 
-    __slots__ = ("active", "builder", "fixed", "inputs", "parent", "region", "root")
+    __slots__ = ("active", "builder", "fixed", "inputs", "marks", "parent", "region", "root")
 
     def __init__(self, builder: Builder, parent: Trace | None, inputs: Any = None) -> None:
         self.builder = builder
@@ -64,6 +65,7 @@ class Trace:
         self.fixed: Provenance | None = None
         self.active = True
         self.region: Region | None = None
+        self.marks: tuple[Mark, ...] = ()
 
     def __enter__(self) -> Trace:
         _threads.stack.append(self)
@@ -136,7 +138,8 @@ def locate(trace: Trace) -> Provenance:
     if trace.fixed is not None:
         return trace.fixed
     errors = trace.root.inputs.errors
-    return Provenance(current_stack(ENTRY[0] if ENTRY else None), errors=errors or None)
+    frames = current_stack(ENTRY[0] if ENTRY else None)
+    return Provenance(frames, errors=errors or None, marks=trace.marks)
 
 
 def constant(value: Any, dtype: np.dtype) -> Literal:

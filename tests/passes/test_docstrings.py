@@ -22,8 +22,17 @@ from pullback.passes.fuse import Fuse
 from pullback.passes.loops import Hoist
 from pullback.passes.memory import plan_memory
 from pullback.passes.merge import Merge
+from pullback.passes.recompute import Recompute
 from pullback.passes.reverse import reverse
 from pullback.passes.simplify import Simplify
+
+
+def in_checkpoint(f: Function, count: int) -> Function:
+    """Mark so many equations as a checkpoint, and the others as its adjoint."""
+    for k, eqn in enumerate(f.eqns):
+        eqn.provenance = eqn.provenance.with_marks(((0, int(k >= count)),))
+    return f
+
 
 BLOCK = re.compile(r"^(?:Before|After)[^\n]*::\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 PASSES: dict[str, Callable[[Function], Function]] = {
@@ -38,6 +47,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "batch": Batch(),
     "merge": Merge(),
     "accumulate": Accumulate(),
+    "recompute": lambda f: Recompute()(in_checkpoint(f, 3)),
 }
 
 

@@ -1,0 +1,197 @@
+"""Values of a forward part that are computed again just before a backward part reads them.
+
+A function that the user has marked with `checkpoint` keeps its inputs alone: of the values made
+inside, what its adjoint reads is computed again. While tracing, each call of such a function gets a
+number, and its equations a mark in their provenance: that number, and how many derivatives were
+taken since. Reverse mode and the rewrites carry marks along. This pass comes after them all, so
+that nothing merges the copies with what they are copies of.
+
+An equation reads a copy where it has the mark of the value's maker, at a higher derivative. What a
+copy reads is copied too if it lies in the same checkpoint, in the order of the originals and as
+late as can be: with a chain of checkpoints, one is computed again at a time. Draws and effects,
+memory that is new at each evaluation, and sizes that an equation binds are kept.
+
+Before, where the first three equations lie in a checkpoint, and the others are their adjoint::
+
+    def f(x: f64[3]) -> (f64, f64[3]):
+        a  : f64[3] = sin(x)
+        b  : f64[3] = exp(a)
+        s  : f64    = sum(b, axes=(-1,))
+        c  : f64[3] = cos(x)
+        dx : f64[3] = b * c
+        return s, dx
+
+After::
+
+    def f(x: f64[3]) -> (f64, f64[3]):
+        a  : f64[3] = sin(x)
+        b  : f64[3] = exp(a)
+        s  : f64    = sum(b, axes=(-1,))
+        c  : f64[3] = cos(x)
+        a2 : f64[3] = sin(x)
+        b2 : f64[3] = exp(a2)
+        dx : f64[3] = b2 * c
+        return s, dx
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..ir.core import Atom, Eqn, Function, Mark, Value
+from ..ir.op import Effect
+from .dce import Dce
+
+
+class Again(NamedTuple):
+    """What an equation reads copies of; they are shared by the equations of equal `key`."""
+
+    key: int
+    values: Container[Value]
+
+
+def can_run_again(eqn: Eqn) -> bool:
+    """Whether an equation can be computed twice: no effect, no new object, no size bound."""
+    op = eqn.op
+    return op.effect is not Effect.ORDERED and not op.makes_new and not op.binds
+
+
+def recompute(function: Function, again: Callable[[Eqn], Again | None]) -> Function:
+    """Return the function in which some equations read copies of values.
+
+    `again(eqn)` says which, None for an equation that reads the values themselves. Copies are made
+    just before the first equation that reads them, in the order of the originals.
+    """
+    makers = {r: e for e in function.eqns for r in e.results}
+    place = {e: k for k, e in enumerate(function.eqns)}
+    copies: dict[int, dict[Atom, Atom]] = {}
+    out: list[Eqn] = []
+    for eqn in function.eqns:
+        chosen = again(eqn)
+        if chosen is None:
+            out.append(eqn)
+            continue
+        known = copies.setdefault(chosen.key, {})
+        wanted = _closure(eqn.operands, chosen.values, known, makers)
+        out += [_copy(maker, known) for maker in sorted(wanted, key=place.__getitem__)]
+        operands = tuple([known.get(a, a) for a in eqn.operands])
+        out.append(Eqn(eqn.op, operands, eqn.results, eqn.provenance))
+    return function.replace(eqns=out, result_kinds=function.result_kinds)
+
+
+def _closure(
+    atoms: Iterable[Atom],
+    values: Container[Value],
+    known: dict[Atom, Atom],
+    makers: dict[Value, Eqn],
+) -> set[Eqn]:
+    """Return the equations to copy, so that copies of all that is wanted are there."""
+    found: set[Eqn] = set()
+    stack = list(atoms)
+    while stack:
+        atom = stack.pop()
+        if not isinstance(atom, Value) or atom in known or atom not in values:
+            continue
+        maker = makers[atom]
+        if maker not in found:
+            found.add(maker)
+            stack += maker.operands
+    return found
+
+
+def _copy(eqn: Eqn, known: dict[Atom, Atom]) -> Eqn:
+    """Return an equation with results of its own, which `known` gets."""
+    operands = tuple([known.get(a, a) for a in eqn.operands])
+    results = tuple([_fresh(r, known) for r in eqn.results])
+    # A value belongs to one region, too.
+    op = eqn.op.with_regions([_renewed(r) for r in eqn.op.regions]) if eqn.op.regions else eqn.op
+    return Eqn(op, operands, results, eqn.provenance.as_derived("recompute"))
+
+
+def _fresh(value: Value, known: dict[Atom, Atom]) -> Value:
+    made = known[value] = Value(value.type, value.hint, value.cotangent_of, value.layout)
+    return made
+
+
+def _renewed(region: Function) -> Function:
+    """Return a region with values of its own."""
+    known: dict[Atom, Atom] = {}
+    params = [_fresh(p, known) for p in region.params]
+    eqns = [_copy(e, known) for e in region.eqns]
+    results = [known.get(r, r) for r in region.results]
+    return region.replace(
+        params=params,
+        eqns=eqns,
+        results=results,
+        param_kinds=region.param_kinds,
+        result_kinds=region.result_kinds,
+    )
+
+
+@dataclass(frozen=True)
+class Recompute:
+    """Compute again what the user's checkpoints do not keep, in regions too."""
+
+    keep_raising: bool = False
+    name = "recompute"
+
+    def __call__(self, function: Function) -> Function:
+        if not _is_marked(function):
+            return function
+        return Dce(self.keep_raising)(self._within(function))
+
+    def _within(self, function: Function) -> Function:
+        eqns = [
+            Eqn(
+                e.op.with_regions([self._within(r) for r in e.op.regions]),
+                e.operands,
+                e.results,
+                e.provenance,
+            )
+            if any(_is_marked(r) for r in e.op.regions)
+            else e
+            for e in function.eqns
+        ]
+        function = function.replace(eqns=eqns)
+        # Of checkpoints in checkpoints the outermost go first: what they compute again is in turn
+        # the forward part of the inner ones.
+        for depth in range(max((len(e.provenance.marks) for e in function.eqns), default=0)):
+            function = _at_depth(function, depth)
+        return function
+
+
+def _at_depth(function: Function, depth: int) -> Function:
+    """Compute again what checkpoints within so many others do not keep."""
+
+    def mark_of(eqn: Eqn) -> tuple[Mark, ...]:
+        return eqn.provenance.marks[depth : depth + 1]
+
+    inside: dict[tuple[int, int], set[Value]] = {}
+    """What may be copied in a checkpoint for an equation at some derivative: all made below."""
+    orders: dict[int, int] = {}
+    for eqn in function.eqns:
+        for number, order in mark_of(eqn):
+            orders[number] = max(orders.get(number, 0), order)
+    for eqn in function.eqns:
+        for number, order in mark_of(eqn):
+            if can_run_again(eqn):
+                for higher in range(order + 1, orders[number] + 1):
+                    inside.setdefault((number, higher), set()).update(eqn.results)
+    keys = {mark: k for k, mark in enumerate(inside)}
+
+    def again(eqn: Eqn) -> Again | None:
+        found = [Again(keys[m], inside[m]) for m in mark_of(eqn) if m in keys]
+        return found[0] if found else None
+
+    return recompute(function, again)
+
+
+def _is_marked(function: Function) -> bool:
+    return any(
+        e.provenance.marks or any(_is_marked(r) for r in e.op.regions) for e in function.eqns
+    )
+
+
+__all__ = ["Again", "Recompute", "can_run_again", "recompute"]
