@@ -60,7 +60,7 @@ class Case:
     torch: Callable[..., Any]
     portable: Callable[..., Any] | None = None
     jax: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
-    family: str = "networks"
+    family: str = FAMILIES[0]
 
     def arguments(self, size: Size, dtype: Any = None, seed: int = 0) -> Arguments:
         """Give the arguments of `loss` at `size`, the same for the same seed."""

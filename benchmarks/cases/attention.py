@@ -177,6 +177,7 @@ def in_torch(torch: Any, params: Any, x: Any, y: Any, heads: int = 4) -> Any:
 CASE = Case(
     name="attention",
     title="attention block with layer norms, squared error",
+    family="networks",
     sizes=(
         Size("4 x 16 x 32, 4 heads", {"batch": 4, "steps": 16, "width": 32}, quick=True),
         Size("8 x 64 x 128, 4 heads", {"batch": 8, "steps": 64, "width": 128}),

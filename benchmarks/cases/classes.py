@@ -56,6 +56,7 @@ def in_jax(jax: Any, params: Any, x: Any, labels: Any) -> Any:
 CASE = Case(
     name="classes",
     title="softmax cross-entropy with many classes",
+    family="elementwise and reductions",
     sizes=(
         Size("64 x 32, 1,000 classes", {"batch": 64, "features": 32, "count": 1000}, quick=True),
         Size("32 x 64, 100,000 classes", {"batch": 32, "features": 64, "count": 100_000}),

@@ -195,6 +195,7 @@ def in_torch(torch: Any, params: Any, images: Any, targets: Any) -> Any:
 CASE = Case(
     name="convnet",
     title="convolution net of LeNet's size, softmax cross-entropy",
+    family="networks",
     sizes=(
         Size("8 x 28 x 28", {"batch": 8}, quick=True),
         Size("64 x 28 x 28", {"batch": 64}),

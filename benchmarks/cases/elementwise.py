@@ -50,6 +50,7 @@ def in_jax(jax: Any, params: Any) -> Any:
 CASE = Case(
     name="elementwise",
     title="tanh, exp, sigmoid, products and a sum",
+    family="elementwise and reductions",
     sizes=(
         Size("2^16", {"count": 2**16}, quick=True),
         Size("2^20", {"count": 2**20}),

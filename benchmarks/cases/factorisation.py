@@ -66,6 +66,7 @@ def in_torch(torch: Any, params: Any, users: Any, items: Any, ratings: Any) -> A
 CASE = Case(
     name="factorisation",
     title="matrix factorisation with biases, squared error",
+    family="statistics and linear algebra",
     sizes=(
         Size(
             "2,000 ratings, 200 x 100, rank 8",

@@ -64,6 +64,7 @@ def in_torch(torch: Any, params: Any, x: Any) -> Any:
 CASE = Case(
     name="gmm",
     title="Gaussian mixture, log-likelihood",
+    family="statistics and linear algebra",
     sizes=(
         Size("500 x 8, 8 components", {"points": 500, "components": 8, "dim": 8}, quick=True),
         Size("5000 x 8, 16 components", {"points": 5000, "components": 16, "dim": 8}),

@@ -44,6 +44,7 @@ def in_torch(torch: Any, params: Any, x: Any, y: Any) -> Any:
 CASE = Case(
     name="logistic",
     title="logistic regression, L2 penalty",
+    family="statistics and linear algebra",
     sizes=(
         Size("1000 x 20", {"points": 1000, "features": 20}, quick=True),
         Size("20000 x 100", {"points": 20000, "features": 100}),

@@ -139,6 +139,7 @@ def in_torch(torch: Any, params: Any, h: Any, c: Any, xs: Any, ys: Any) -> Any:
 CASE = Case(
     name="lstm",
     title="long short-term memory by a Python loop, squared error",
+    family="sequences and dynamics",
     sizes=(
         Size(
             "20 steps, 8 x 16-32",

@@ -67,6 +67,7 @@ def in_torch(torch: Any, params: Any, x: Any, targets: Any) -> Any:
 CASE = Case(
     name="mlp",
     title="multilayer perceptron, softmax cross-entropy",
+    family="networks",
     sizes=(
         Size("1 x 4-8-8-3", {"batch": 1, "widths": (4, 8, 8, 3)}),
         Size("32 x 64-32-32-10", {"batch": 32, "widths": (64, 32, 32, 10)}, quick=True),

@@ -70,6 +70,7 @@ def in_torch(torch: Any, params: Any, x: Any, y: Any) -> Any:
 CASE = Case(
     name="resnet",
     title="deep residual ReLU network, squared error",
+    family="networks",
     sizes=(
         Size("32 x 64, 10 layers", {"batch": 32, "depth": 10, "width": 64}, quick=True),
         Size("32 x 64, 50 layers", {"batch": 32, "depth": 50, "width": 64}),

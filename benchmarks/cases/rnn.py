@@ -109,6 +109,7 @@ def in_torch(torch: Any, params: Any, h0: Any, xs: Any, ys: Any) -> Any:
 CASE = Case(
     name="rnn",
     title="recurrent network by pb.scan, squared error",
+    family="sequences and dynamics",
     sizes=(
         Size(
             "20 steps, 8 x 16-32",

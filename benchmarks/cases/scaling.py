@@ -40,6 +40,7 @@ def in_torch(torch: Any, x: Any) -> Any:
 CASE = Case(
     name="scaling",
     title="Rosenbrock's function, by the number of unknowns",
+    family="elementwise and reductions",
     sizes=tuple(
         Size(f"10^{power}", {"count": 10**power}, quick=power == 4) for power in range(2, 8)
     ),
