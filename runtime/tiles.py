@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,8 +66,12 @@ class Tiles:
         self.registers = tuple(registers)
         self.parts = -(-extent // tile)
         self.scratch: dict[int, tuple[Scratch, Scratch]] = {}
+        self.told: dict[tuple[int, int], object] = {}
+        """Floating-point errors that some part has reported, by line."""
 
     def __call__(self, body: Body) -> None:
+        if self.told:
+            self.told.clear()
         if self.threads and pool.threads() > 1:
 
             def part(at: int, worker: int) -> None:
@@ -104,6 +109,16 @@ class Tiles:
     def _array(self, worker: int, register: Register, start: int) -> np.ndarray:
         buffer = self.arena.buffer(worker)
         return np.ndarray(register.shape, register.dtype, buffer, start)
+
+
+def is_repeated(frame: FrameType, flag: int) -> bool:
+    """Whether an error in the function of a part was reported in another part of this call."""
+    caller = frame.f_back
+    if caller is None or caller.f_code is not Tiles._part.__code__:
+        return False
+    tiles: Tiles = caller.f_locals["self"]
+    mark = object()
+    return tiles.told.setdefault((frame.f_lineno, flag), mark) is not mark
 
 
 def _start(array: Any, axis: int | None, size: int) -> np.ndarray:
