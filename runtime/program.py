@@ -25,6 +25,7 @@ from ..ir.plan import Fresh, Plan
 from .emit import Source, emit
 from .keeper import KEEPER
 from .numbers import MILD
+from .tiles import is_repeated
 
 _numbers = itertools.count()
 
@@ -265,6 +266,8 @@ def report(
     known = program.source.lines.get(frame.f_lineno) if frame is not None else None
     op, provenance = known if known is not None else ("the program", None)
     if provenance is not None and provenance.derived != "primal":
+        return
+    if frame is not None and is_repeated(frame, flag):
         return
     own = None if provenance is None else provenance.errors
     modes = state if own is None else {**state, **own}
