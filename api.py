@@ -31,6 +31,7 @@ from .ir.errors import (
     VerificationError,
 )
 from .ir.parser import parse
+from .profile import profile
 from .pullbacks import vjp
 from .runtime.keeper import release
 from .tracer.branches import cond, switch
@@ -207,6 +208,7 @@ __all__ = [
     "grad",
     "map",
     "parse",
+    "profile",
     "register_container",
     "release",
     "scan",

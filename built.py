@@ -35,6 +35,10 @@ class Built:
         return self.program.source.text
 
     def __call__(self, *arrays: Any) -> tuple[Any, ...]:
+        return self.call(self.program, *arrays)
+
+    def call(self, program: Program, *arrays: Any) -> tuple[Any, ...]:
+        """Run a program of this function on arrays, which are checked."""
         params = self.function.params
         if len(arrays) != len(params):
             raise StructureError(
@@ -46,7 +50,7 @@ class Built:
                 zip(arrays, params, self.function.param_kinds, strict=True)
             )
         ]
-        return self.program(*checked)
+        return program(*checked)
 
 
 def _checked(value: Any, type: ArrayType, name: str, kind: Kind) -> Any:

@@ -1,4 +1,4 @@
-"""The command line: ``pullback demo``, ``inspect``, ``bench`` and ``coverage``.
+"""The command line: ``pullback demo``, ``inspect``, ``profile``, ``bench`` and ``coverage``.
 
 click, rich, Matplotlib and scikit-learn come with an extra. They are imported where they are used,
 and where one is missing the command says which extra to install.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     import click
+
+    from .times import Profile
 
 EXTRAS = ("click", "matplotlib", "rich", "sklearn")
 STAGES = ("forward", "joint", "optimized", "source")
@@ -98,6 +100,31 @@ def commands() -> click.Group:
         """Print what FUNCTION of FILE.py is compiled to."""
         show(target, expression, transform, stage, dot, json)
 
+    @group.command(name="profile")
+    @click.argument("target", metavar="FILE.py:FUNCTION")
+    @click.option(
+        "--args",
+        "expression",
+        metavar="EXPR",
+        required=True,
+        help="A tuple of arguments, or one argument: Python in which the names of FILE,"
+        " np and pb are known, such as '(np.ones(3), 2.0)'.",
+    )
+    @click.option("--transform", type=click.Choice(TRANSFORMS), help="For a plain FUNCTION: grad.")
+    @click.option(
+        "--repeat",
+        type=click.IntRange(1),
+        default=10,
+        show_default=True,
+        help="Runs to take the mean of, after a first one; what they print is printed.",
+    )
+    @click.option("--trace", type=click.Path(path_type=Path), help="Write JSON for Perfetto.")
+    def profile_command(
+        target: str, expression: str, transform: str | None, repeat: int, trace: Path | None
+    ) -> None:
+        """Print where the time of FUNCTION of FILE.py goes, by equation and by line."""
+        timed(target, expression, transform, repeat, trace)
+
     @group.command()
     @click.option("--quick", is_flag=True, help="One small size of each case, short runs.")
     @click.option("--suite", type=click.Choice(SUITES), default="models", show_default=True)
@@ -170,28 +197,64 @@ def show(
     """Print one stage of a function of a file, and write its graph where asked."""
     import click
 
-    import pullback as pb
-
     from .ir import export
 
-    module, function = _load(target)
-    if not hasattr(function, "inspect"):
-        function = getattr(pb, transform or "grad")(function)
-    elif transform is not None:
-        raise click.UsageError(f"{target} is decorated already: leave --transform out.")
-    arguments = _evaluate(expression, {"np": np, "pb": pb, "Spec": pb.Spec} | vars(module))
-    try:
-        inspection = function.inspect(*arguments)
-    except pb.PullbackError as error:
-        raise click.ClickException(str(error)) from error
-    except Exception as error:
-        raise click.ClickException(f"{target} raised {_summary(error)}") from error
+    function, arguments = _called(target, expression, transform)
+    inspection = _run(target, lambda: function.inspect(*arguments))
     click.echo(str(getattr(inspection, stage)))
     # The source is no graph; what it was generated from is.
     graph = inspection.optimized if stage == "source" else getattr(inspection, stage)
     for path, write in ((dot, export.to_dot), (json, export.to_json)):
         if path is not None:
             _write(path, write(graph))
+
+
+def timed(
+    target: str, expression: str, transform: str | None, repeat: int, trace: Path | None
+) -> None:
+    """Print the profile of a function of a file, and write its trace where asked."""
+    import click
+
+    import pullback as pb
+
+    function, arguments = _called(target, expression, transform)
+    if any(isinstance(a, pb.Spec) for a in arguments):
+        raise click.UsageError("A profile runs the function: give arrays in place of Spec.")
+    profiler = pb.profile(function, repeat)
+    _run(target, lambda: profiler.warm(*arguments))
+    found: Profile = _run(target, lambda: profiler(*arguments))
+    found.show()
+    if trace is not None:
+        _write(trace, found.json())
+
+
+def _called(target: str, expression: str, transform: str | None) -> tuple[Any, tuple[Any, ...]]:
+    """Return the transformed function that a command is about, and its arguments."""
+    import click
+
+    import pullback as pb
+
+    module, function = _load(target)
+    if not hasattr(function, "inspect"):
+        function = getattr(pb, transform or "grad")(function)
+    elif transform is not None:
+        raise click.UsageError(f"{target} is decorated already: leave --transform out.")
+    names = {"np": np, "pb": pb, "Spec": pb.Spec} | vars(module)
+    return function, _evaluate(expression, names)
+
+
+def _run(target: str, call: Callable[[], Any]) -> Any:
+    """Return what a call returns; what it raises is the user's."""
+    import click
+
+    import pullback as pb
+
+    try:
+        return call()
+    except pb.PullbackError as error:
+        raise click.ClickException(str(error)) from error
+    except Exception as error:
+        raise click.ClickException(f"{target} raised {_summary(error)}") from error
 
 
 def _load(target: str) -> tuple[Any, Any]:

@@ -84,6 +84,8 @@ class Entry(GuardedEntry):
         kept = range(self.traced.results if options.mode == "grad" else 0, len(self.traced.fresh))
         fresh = {k: f for k, n in enumerate(kept) if (f := self.traced.fresh[n]) is not None}
         self.plan = plan_memory(separate(function, fresh))
+        self._stage("plan", function, started)
+        started = time.perf_counter()
         self.program = Program(self.plan, owned, fresh, owner.options.exact or call.exact)
         self._stage("emit", function, started)
         self.build = _builder(self.traced, wanted, options)

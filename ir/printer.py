@@ -60,6 +60,13 @@ def print_equation(function: Function, eqn: Eqn) -> str:
     return found[0].code(0, 0).strip() if found else repr(eqn)
 
 
+def equation_rows(function: Function) -> dict[Eqn, Row]:
+    """Return the line of every equation of a function and of the regions inside it."""
+    printer = _Printer(True, False, {})
+    rows = printer.rows(function, Names(_named_values(function), _op_names(function)))
+    return {row.eqn: row for row in rows if row.eqn is not None}
+
+
 def constants_of(item: Function | Module) -> dict[str, Any]:
     """Return what the text of a function or module mentions by name; `parse` takes it back."""
     printer = _Printer(True, False, {})
