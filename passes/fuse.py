@@ -35,12 +35,14 @@ from ..ir.machine import Machine, machine
 from ..ir.op import Effect
 from ..ir.ops.control import Fused
 from ..ir.ops.reduce import Reduction
-from .tiling import Candidate, Tiling, choose
+from .tiling import Candidate, Tiling, choose, is_long
 
 PATIENCE = 24
 """How many equations may be moved behind a region."""
 LARGE = 1 << 16
 """Bytes of a value from which a region may be tiled, and equations are moved for it."""
+SMALL = 4
+"""How many times smaller than the widest value of a region is too small to change how it is cut."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def _after_blas(eqn: Eqn, before: bool) -> bool:
     return before and not eqn.op.regions
 
 
-@dataclass
+@dataclass(eq=False)
 class _Axis:
     """A way to cut a region: along an axis of `extent`, which is the `first` one of its seed's."""
 
@@ -142,6 +144,7 @@ class _Region:
         self.axes: list[_Axis] = []
         self.seed: tuple[Size, ...] = ()
         self.is_large = False
+        self.widest = 0
 
     def feeds(self, eqn: Eqn) -> bool:
         return any(isinstance(a, Value) and a in self.made for a in eqn.operands)
@@ -168,7 +171,7 @@ class _Region:
             found = self.along(axis, eqn)
             if found is not None:
                 kept.append((axis, *found))
-        if not kept:
+        if not kept or (self.is_large and self._spoils(eqn, [axis for axis, *_ in kept])):
             return False
         for axis, cut, place in kept:
             axis.cuts.append(cut)
@@ -182,8 +185,17 @@ class _Region:
         self.axes = [axis for axis, *_ in kept]
         self.eqns.append(eqn)
         self.made.add(eqn.result)
-        self.is_large = self.is_large or eqn.result.type.nbytes >= LARGE
+        self.widest = max(self.widest, eqn.result.type.nbytes)
+        self.is_large = self.widest >= LARGE
         return True
+
+    def _spoils(self, eqn: Eqn, kept: Sequence[_Axis]) -> bool:
+        """Whether an equation leaves no axis that is worth cutting, or is small and costs one."""
+        lost = [axis for axis in self.axes if axis not in kept and is_long(axis.extent, axis.first)]
+        if not lost:
+            return False
+        small = SMALL * eqn.result.type.nbytes < self.widest
+        return small or not any(is_long(axis.extent, axis.first) for axis in kept)
 
     def along(
         self, axis: _Axis, eqn: Eqn

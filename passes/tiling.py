@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ..ir.core import Atom, Eqn, Function, Value
-from ..ir.dims import Dim, Symbol
+from ..ir.dims import Dim, Size, Symbol
 from ..ir.machine import Machine
 from ..ir.ops.control import Fused
 from ..ir.ops.reduce import Reduction
@@ -36,6 +36,12 @@ AFTER_BLAS = 4e6
 """Nanoseconds that a region must take to run on threads although BLAS's are still waiting."""
 GAIN = 0.85
 """Parts must promise this much of the time at most."""
+NARROW = 64
+"""Entries of an axis that lies behind others are taken in parts of so many at least.
+
+A row of a part should be a run of memory; with one entry, NumPy would sum the axes in front of it in
+another order.
+"""
 FEW = 8
 """Up to so many parts for each core, every core gets as many."""
 
@@ -67,6 +73,11 @@ class Candidate(Generic[A]):
     position: int
 
 
+def is_long(extent: Size, position: int) -> bool:
+    """Whether an axis with `position` axes in front of it has enough entries for several parts."""
+    return isinstance(extent, int) and extent >= (2 if position == 0 else 2 * NARROW)
+
+
 def choose(
     eqns: Sequence[Eqn],
     outside: int,
@@ -79,9 +90,10 @@ def choose(
     `outside` are the bytes of what it reads from and writes to memory.
     """
     target = machine.l2 // 4
-    fitting = [c for c in candidates if c.row <= target and c.extent * c.row >= 2 * target]
+    wide = [c for c in candidates if is_long(c.extent, c.position)]
+    fitting = [c for c in wide if c.row <= target and c.extent * c.row >= 2 * target]
     if not fitting:
-        fitting = [c for c in candidates if c.extent >= 2 * machine.cores and c.row >= target]
+        fitting = [c for c in wide if c.extent >= 2 * machine.cores and c.row >= target]
     if not fitting:
         return None
     best = min(fitting, key=lambda c: (c.position, c.sums))
@@ -102,7 +114,7 @@ def _rows(candidate: Candidate, target: int, cores: int) -> int:
     parts = max(1, -(-candidate.extent * candidate.row // target))
     if parts < FEW * cores:
         parts = -(-parts // cores) * cores
-    rows = max(1, -(-candidate.extent // parts))
+    rows = max(1 if candidate.position == 0 else NARROW, -(-candidate.extent // parts))
     if rows >= 64:  # whole cache lines, so that no two threads write into one
         rows = -(-rows // 64) * 64
     if rows > 1 and candidate.extent % rows == 1:
@@ -195,4 +207,4 @@ def _resized(type: ArrayType, axis: int | None, size: Symbol) -> ArrayType:
     return type.with_shape(shape)
 
 
-__all__ = ["Candidate", "Part", "Parts", "Tiling", "choose", "parts_of"]
+__all__ = ["Candidate", "Part", "Parts", "Tiling", "choose", "is_long", "parts_of"]

@@ -21,5 +21,6 @@ def tiny_tiles(cores: int = 2) -> Iterator[None]:
         mock.patch.object(tiling, "HAND_OVER", -1e9),
         mock.patch.object(tiling, "AFTER_BLAS", 0.0),
         mock.patch.object(tiling, "FEW", 2),
+        mock.patch.object(tiling, "NARROW", 2),
     ):
         yield
