@@ -2,10 +2,10 @@
 
 Each value with axes lives in a cell. A view lives in its operand's cell. An elementwise result
 takes over the cell of an operand that is read there for the last time; `index_update` and
-`index_add` write into theirs. Other results get a slot, one that is free and has exactly as many
-bytes, or a new one; what leaves with a result is allocated afresh. Temporaries of a loop body use
-slots that are free around the whole loop, and the next value of a carry is computed in the carry's
-own cell where the old value is no longer read.
+`index_add` write into theirs. Other results get a slot that is free while they live (see
+`slots.py`), or a new one; what leaves with a result is allocated afresh. Temporaries of a loop body
+use slots that are free around the whole loop, and the next value of a carry is computed in the
+carry's own cell where the old value is no longer read.
 
 Before::
 
@@ -38,6 +38,7 @@ from .memory_cond import place_cond, updated
 from .memory_recursion import early_targets, place_call, place_pack, place_recursion, release
 from .memory_tiles import place_tiles
 from .protect import FOREVER, protect, shares_memory
+from .slots import Slots
 
 
 def flatten(function: Function) -> Function:
@@ -86,7 +87,7 @@ def plan_memory(function: Function) -> Plan:
     return Plan(
         function,
         planner.cells,
-        tuple(planner.slots),
+        planner.assign_slots(),
         planner.loops,
         planner.copied,
         planner.fresh_bytes,
@@ -143,8 +144,7 @@ def _leaving(eqns: Sequence[Eqn], results: Sequence[Atom]) -> set[Value]:
 class _Planner:
     def __init__(self) -> None:
         self.cells: dict[Value, Cell] = {}
-        self.slots: list[int] = []
-        self.free: dict[int, list[int]] = {}
+        self.slots = Slots()
         self.loops: dict[Value, LoopPlan] = {}
         self.conds: dict[Eqn, CondPlan] = {}
         self.calls: dict[Eqn, CallPlan] = {}
@@ -185,16 +185,20 @@ class _Planner:
     def cell_of(self, atom: Atom) -> Cell | None:
         return self.cells.get(atom) if isinstance(atom, Value) else None
 
-    def take_slot(self, nbytes: int) -> int:
-        free = self.free.get(nbytes)
-        if free:
-            return free.pop()
-        self.slots.append(nbytes)
-        return len(self.slots) - 1
-
     def give_back(self, cell: Cell) -> None:
         if cell.home is Home.SLOT:
-            self.free.setdefault(self.slots[cell.slot], []).append(cell.slot)
+            self.slots.give_back(cell.slot)
+
+    def assign_slots(self) -> tuple[int, ...]:
+        """Give cells slots in place of requests, and return the bytes of each slot."""
+        slots, sizes = self.slots.assigned()
+        cells = {*self.cells.values()}
+        for cond in self.conds.values():
+            cells.update([c for branch in cond.branches for c in branch.cells if c is not None])
+        for cell in cells:
+            if cell.home is Home.SLOT:
+                cell.slot = slots[cell.slot]
+        return tuple(sizes)
 
 
 class _Block:
@@ -235,6 +239,7 @@ class _Block:
 
     def run(self, eqns: Sequence[Eqn]) -> None:
         for self.at, eqn in enumerate(eqns):
+            self.planner.slots.now += 1
             if isinstance(eqn.op, Loop):
                 self.loop(eqn, eqn.op)
             elif isinstance(eqn.op, Fused):
@@ -366,7 +371,7 @@ class _Block:
             self.planner.fresh_bytes += type.nbytes
             self.add(Cell(Home.FRESH, result, self.end(result)), result)
         else:
-            slot = self.planner.take_slot(type.nbytes)
+            slot = self.planner.slots.take(type.nbytes)
             self.add(Cell(Home.SLOT, result, self.end(result), slot), result)
 
     def add(self, cell: Cell, value: Value) -> None:
