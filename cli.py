@@ -6,6 +6,7 @@ and where one is missing the command says which extra to install.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 import traceback
@@ -42,9 +43,10 @@ def _extras_or_advice() -> Generator[None, None, None]:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in EXTRAS:
             raise
+        extra = "bench" if "bench" in sys.argv[1:2] else "demo"
         print(
             f"This command needs {error.name}, which is not installed:\n\n"
-            "    pip install 'pullback[demo]'",
+            f"    pip install 'pullback[{extra}]'",
             file=sys.stderr,
         )
         sys.exit(2)
@@ -53,6 +55,8 @@ def _extras_or_advice() -> Generator[None, None, None]:
 def commands() -> click.Group:
     """Make the group of commands."""
     import click
+
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
     @click.group(context_settings={"help_option_names": ["-h", "--help"]})
     @click.version_option(package_name="pullback")
@@ -130,21 +134,31 @@ def commands() -> click.Group:
     @click.option("--suite", type=click.Choice(SUITES), default="models", show_default=True)
     @click.option("--case", "names", metavar="NAME", multiple=True, help="Only this; repeatable.")
     @click.option("--json", type=click.Path(path_type=Path), help="Write all figures as JSON.")
+    @click.option("--html", type=click.Path(path_type=Path), help="Write a page with plots.")
+    @click.option("--from", "source", type=file, help="Show this JSON instead of measuring.")
+    @click.option("--compare", type=file, nargs=2, help="Print what changed from A to B, two JSON.")
     @click.option("--list", "listing", is_flag=True, help="List the cases and their sizes.")
     def bench(
-        quick: bool, suite: str, names: tuple[str, ...], json: Path | None, listing: bool
+        quick: bool,
+        suite: str,
+        names: tuple[str, ...],
+        json: Path | None,
+        html: Path | None,
+        source: Path | None,
+        compare: tuple[Path, Path] | None,
+        listing: bool,
     ) -> None:
         """Race gradients against other ways to compute them.
 
         The suite `models` races losses against NumPy written by hand, JAX, PyTorch and autograd;
         `loops` scientific programs of loops and branches against plain NumPy and JAX.
         """
-        if suite == "loops":
-            bench_loops(quick, names, json, listing)
+        if compare is not None:
+            compare_files(*compare)
         elif listing:
-            list_cases()
+            list_cases(suite)
         else:
-            race(quick, names, json)
+            race(suite, names, quick, json, html, source)
 
     @group.command()
     @click.option("--module", metavar="NAME", help="Only this module, such as numpy.linalg.")
@@ -321,64 +335,59 @@ def _write(path: Path, text: str) -> None:
         raise click.FileError(str(path), error.strerror) from error
 
 
-def list_cases() -> None:
-    """Print the cases and their sizes."""
+def list_cases(suite: str) -> None:
+    """Print the cases of a suite, and their sizes."""
     import click
 
-    from .benchmarks.cases import CASES
+    from .benchmarks import command
 
-    for case in CASES.values():
-        click.echo(f"{case.name:<10} {case.title}")
-        for size in case.sizes:
-            click.echo(f"{'':<10}   {size.label}{'  (quick)' if size.quick else ''}")
+    for line in command.listing(suite):
+        click.echo(line)
 
 
-def race(quick: bool, names: tuple[str, ...], json: Path | None) -> None:
-    """Run the benchmarks, print a table for each case and size, and keep all where asked."""
+def race(
+    suite: str,
+    names: tuple[str, ...],
+    quick: bool,
+    json: Path | None,
+    html: Path | None,
+    source: Path | None,
+) -> None:
+    """Measure a suite, or read what was measured, and print it; exit with 1 if a case failed."""
     import click
-    from rich.console import Console
 
-    from .benchmarks import harness, report
-    from .benchmarks.cases import CASES
+    from .benchmarks import command, results
 
-    unknown = [name for name in names if name not in CASES]
-    if unknown:
-        raise click.UsageError(f"No case {', '.join(unknown)}. The cases: {', '.join(CASES)}.")
-    chosen = [CASES[name] for name in dict.fromkeys(names or CASES)]
-    console = Console()
-    console.print(report.heading(), markup=False, highlight=False, soft_wrap=True)
-    races: list[list[harness.Measurement]] = []
+    if html is not None:
+        # Before a long run, not after it.
+        importlib.import_module("matplotlib")
     try:
-        for measurements in harness.measure(chosen, quick=quick):
-            races.append(measurements)
-            console.print(report.table(measurements))
-    except harness.DisagreementError as error:
-        raise click.ClickException(str(error)) from error
-    if json is not None:
-        _write(json, report.to_json(races))
+        if source is None:
+            document = command.run(suite, command.chosen(suite, names), quick, json)
+        else:
+            document = command.show(results.read(source))
+    except (command.UnknownCaseError, results.DocumentError) as error:
+        raise click.UsageError(str(error)) from error
+    except OSError as error:
+        raise click.FileError(str(json or source), error.strerror) from error
+    if html is not None:
+        from .benchmarks import page
+
+        _write(html, page.html(document))
+    if any(result.failures for result in document.results):
+        sys.exit(1)
 
 
-def bench_loops(quick: bool, names: tuple[str, ...], json: Path | None, listing: bool) -> None:
-    """Measure the corpus, or list it; exit with 1 at the end if a program failed."""
+def compare_files(before: Path, after: Path) -> None:
+    """Print what changed between two files of figures."""
     import click
 
-    from .benchmarks import loops_report
-    from .benchmarks.corpus import PROGRAMS
+    from .benchmarks import command, results
 
-    if listing:
-        for program in PROGRAMS.values():
-            click.echo(f"{program.name:<22} {program.title}")
-        return
-    unknown = [name for name in names if name not in PROGRAMS]
-    if unknown:
-        raise click.UsageError(
-            f"No program {', '.join(unknown)}. The programs: {', '.join(PROGRAMS)}."
-        )
-    rows = loops_report.run([PROGRAMS[name] for name in dict.fromkeys(names or PROGRAMS)], quick)
-    if json is not None:
-        _write(json, loops_report.to_json(rows, quick))
-    if any(row.error for row in rows):
-        sys.exit(1)
+    try:
+        command.compare(results.read(before), results.read(after))
+    except results.DocumentError as error:
+        raise click.UsageError(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -1,46 +1,98 @@
-"""The contestants: each makes a case into a call that gives the value and the gradient."""
+"""The contestants: each makes a case into a call, of the gradient or of the forward."""
 
 import importlib
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
-from . import memory
-from .case import Arguments, Case, leaves, map_leaves
+import numpy as np
 
-Run = Callable[[], Any]
+from . import child, memory, work
+from .case import Arguments, Case, leaves, map_leaves
+from .timing import Run, Timer, timer_of
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A case made ready: calling `run` gives ``(value, gradient)`` in the contestant's arrays.
+    """A case made ready: calling `run` gives ``(value, gradient)``, or the value of a forward.
 
-    `peak` gives the bytes that a call in steady state needs beyond its arguments, or None where
-    only an allocation trace of the whole contestant can tell (see `memory.traced_peak`).
+    `peak` gives the bytes that a call in steady state needs beyond its arguments and results, or
+    None where only an allocation trace of the whole contestant can tell (`memory.traced_peak`).
+    `timer` times the calls where they are not made in this process. `products` gives the
+    floating-point operations in products of matrices and the like, where a compiler counts them.
     """
 
     run: Run
     note: str = ""
     peak: Callable[[], int] | None = None
+    timer: Timer | None = None
+    products: Callable[[], int] | None = None
+
+    @property
+    def timed(self) -> Timer:
+        """What times the calls."""
+        return self.timer or timer_of(self.run)
+
+
+@contextmanager
+def as_is(args: Arguments) -> Generator[None, None, None]:
+    """Change nothing."""
+    yield
+
+
+@contextmanager
+def jax_precision(args: Arguments) -> Generator[None, None, None]:
+    """Let JAX compute in float64 where the arguments are, and by its defaults elsewhere."""
+    jax: Any = importlib.import_module("jax")
+    before = jax.config.jax_enable_x64
+    is_double = any(np.asarray(leaf).dtype == np.float64 for leaf in leaves(args))
+    jax.config.update("jax_enable_x64", is_double)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_x64", before)
+
+
+def always() -> bool:
+    """Need nothing."""
+    return True
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way to compute a case, and the package that it needs."""
+    """One way to compute a case, and the package that it needs.
+
+    Attributes
+    ----------
+    prepare
+        ``prepare(case, args, way)``; `way` is the note of an earlier one, whose choice is kept.
+    precision
+        The context in which it computes in the dtype of the arguments.
+    is_forward
+        Whether it gives the value alone.
+    is_measured_for_memory
+        Whether its peak is of interest.
+    available
+        What else it needs.
+    """
 
     name: str
     package: str | None
-    prepare: Callable[[Case, Arguments], Prepared]
+    prepare: Callable[..., Prepared]
+    precision: Callable[[Arguments], Any] = as_is
+    is_forward: bool = False
+    is_measured_for_memory: bool = True
+    available: Callable[[], bool] = always
 
     @property
     def is_installed(self) -> bool:
-        """Whether the package that it needs is there."""
-        return self.package is None or find_spec(self.package) is not None
+        """Whether what it needs is there."""
+        return self.available() and (self.package is None or find_spec(self.package) is not None)
 
     @property
     def version(self) -> str:
@@ -58,20 +110,39 @@ def threads() -> int:
     return os.cpu_count() or 1
 
 
-def prepare_pullback(case: Case, args: Arguments) -> Prepared:
-    """Compile the case's plain NumPy function; the first call traces it."""
+def prepare_pullback(case: Case, args: Arguments, way: str = "") -> Prepared:
+    """Compile the gradient of the case's plain NumPy function; the first call traces it."""
     import pullback as pb
 
     step = pb.value_and_grad(case.loss)
-    return Prepared(lambda: step(*args))
+    return Prepared(lambda: step(*args), products=lambda: work.products_of(step.inspect(*args)))
 
 
-def prepare_numpy(case: Case, args: Arguments) -> Prepared:
+def prepare_numpy(case: Case, args: Arguments, way: str = "") -> Prepared:
     """Call the gradient that is written by hand."""
     return Prepared(lambda: case.by_hand(*args))
 
 
-def prepare_autograd(case: Case, args: Arguments) -> Prepared:
+def prepare_kept(case: Case, args: Arguments, way: str = "") -> Prepared:
+    """Call the gradient that is written by hand where malloc keeps the pages that it has."""
+    keeper = child.keeper()
+    return Prepared(partial(keeper.call, case.by_hand, args), timer=keeper.time)
+
+
+def prepare_plain(case: Case, args: Arguments, way: str = "") -> Prepared:
+    """Call the plain NumPy function as it is written."""
+    return Prepared(lambda: case.loss(*args))
+
+
+def prepare_forward(case: Case, args: Arguments, way: str = "") -> Prepared:
+    """Compile the plain NumPy function."""
+    import pullback as pb
+
+    forward = pb.compile(case.loss)
+    return Prepared(lambda: forward(*args))
+
+
+def prepare_autograd(case: Case, args: Arguments, way: str = "") -> Prepared:
     """Differentiate the case over autograd's NumPy."""
     autograd: Any = importlib.import_module("autograd")
     xp: Any = importlib.import_module("autograd.numpy")
@@ -79,17 +150,15 @@ def prepare_autograd(case: Case, args: Arguments) -> Prepared:
     return Prepared(lambda: step(*args))
 
 
-def prepare_jax(case: Case, args: Arguments) -> Prepared:
+def prepare_jax(case: Case, args: Arguments, way: str = "") -> Prepared:
     """Compile the case by jax.jit over inputs on the device, in the way that runs fastest."""
     jax: Any = importlib.import_module("jax")
-    # Without this, jax makes float32 of float64; arrays of float32 stay what they are.
-    jax.config.update("jax_enable_x64", True)
     on_device = jax.device_put(args)
     ways = {"unrolled": case.loss_over(jax.numpy)}
     ways |= {name: partial(function, jax) for name, function in case.jax.items()}
     if len(ways) == 1:
         return _jit(jax, ways["unrolled"], on_device)
-    fastest = min(ways, key=lambda name: _seconds_per_call(_jit(jax, ways[name], on_device).run))
+    fastest = way or min(ways, key=lambda name: timer_of(_jit(jax, ways[name], on_device).run)(20))
     # Made again, so that the first call of the one that races is timed with its compilation.
     return replace(_jit(jax, ways[fastest], on_device), note=fastest)
 
@@ -99,21 +168,12 @@ def _jit(jax: Any, loss: Callable[..., Any], args: Arguments) -> Prepared:
     step = jax.jit(jax.value_and_grad(lambda *a: loss(*a)))  # noqa: PLW0108
 
     def peak() -> int:
-        plan = step.lower(*args).compile().memory_analysis()
-        return int(plan.temp_size_in_bytes + plan.output_size_in_bytes)
+        return int(step.lower(*args).compile().memory_analysis().temp_size_in_bytes)
 
     return Prepared(lambda: jax.block_until_ready(step(*args)), peak=peak)
 
 
-def _seconds_per_call(run: Run, calls: int = 20) -> float:
-    run()
-    start = time.perf_counter()
-    for _ in range(calls):
-        run()
-    return (time.perf_counter() - start) / calls
-
-
-def prepare_torch(case: Case, args: Arguments) -> Prepared:
+def prepare_torch(case: Case, args: Arguments, way: str = "") -> Prepared:
     """Record the case on PyTorch's tape at every call."""
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(threads())
@@ -130,9 +190,22 @@ def prepare_torch(case: Case, args: Arguments) -> Prepared:
 
 PULLBACK = Contestant("pullback", None, prepare_pullback)
 NUMPY = Contestant("by hand", None, prepare_numpy)
+KEPT = Contestant(
+    "by hand, pages kept",
+    None,
+    prepare_kept,
+    is_measured_for_memory=False,
+    available=child.keeps_pages,
+)
+PLAIN = Contestant(
+    "plain forward", None, prepare_plain, is_forward=True, is_measured_for_memory=False
+)
+FORWARD = Contestant(
+    "compiled forward", None, prepare_forward, is_forward=True, is_measured_for_memory=False
+)
 PEERS = (
-    Contestant("jax", "jax", prepare_jax),
+    Contestant("jax", "jax", prepare_jax, precision=jax_precision),
     Contestant("torch", "torch", prepare_torch),
     Contestant("autograd", "autograd", prepare_autograd),
 )
-CONTESTANTS = (PULLBACK, NUMPY, *PEERS)
+CONTESTANTS = (PULLBACK, NUMPY, KEPT, *PEERS, PLAIN, FORWARD)

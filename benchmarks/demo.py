@@ -18,7 +18,7 @@ import pullback as pb
 
 from . import digits
 from .case import with_namespace
-from .report import duration
+from .figures import duration
 
 EXCERPT = 24
 """Lines of the backward program that are shown."""

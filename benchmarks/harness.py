@@ -1,70 +1,44 @@
-"""Runs contestants against each other: interleaved, after a warm-up, checked for agreement.
+"""Runs contestants on a case: checked for agreement, timed in turn, and asked for their memory.
 
-Every round gives each contestant, in a new random order, one slice of calls. What disturbs the
-machine for a while then disturbs all of them. A slice is long enough for the clock to be exact and
-starts with an untimed call, which brings the contestant's data and code back into the caches; a
-pause before it lets the worker threads of the one before stop spinning. A round's time is its mean
-per call; reported are the median of the rounds and their quartiles.
+One that fails, disagrees, or takes too long gets a row that says so, and the others go on.
 """
 
-import gc
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from random import Random
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from . import memory
+from . import child, memory
 from .case import Arguments, Case, Size, leaves
 from .cases import logistic
-from .contestants import CONTESTANTS, Contestant, Prepared, Run
+from .contestants import CONTESTANTS, PULLBACK, Contestant, Prepared
+from .machine import rates
+from .results import Measurement, Result
+from .timing import (
+    Effort,
+    OutOfTimeError,
+    Timer,
+    failure_of,
+    first_call,
+    interleave,
+    time_limit,
+)
+from .work import Rates, Work
 
-TOLERANCE = 1e-3
-"""Largest error, relative to the largest entry of a gradient, that float32 rounding may cause."""
+TOLERANCES = {"float32": 1e-3, "float64": 1e-8}
+"""Largest error, relative to the largest entry of a gradient, that rounding may cause."""
+
+FULL = Effort(rounds=25, slice_seconds=0.03, pause_seconds=0.03)
+QUICK = Effort(rounds=7, slice_seconds=0.01, pause_seconds=0.005, most_seconds=1.0)
+
+SECONDS = 300.0
+"""How long a contestant may take to get ready: an unrolled loop is compiled for minutes."""
 
 
 class DisagreementError(AssertionError):
     """A contestant computes another gradient than the one written by hand."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long to measure: more and longer slices give narrower quartiles."""
-
-    rounds: int
-    slice_seconds: float
-    pause_seconds: float
-
-
-FULL = Effort(rounds=25, slice_seconds=0.03, pause_seconds=0.03)
-QUICK = Effort(rounds=7, slice_seconds=0.01, pause_seconds=0.005)
-
-
-@dataclass
-class Measurement:
-    """What one contestant did on one case at one size; times in seconds, memory in bytes."""
-
-    case: str
-    size: str
-    contestant: str
-    note: str
-    first_call: float
-    error: float
-    peak_bytes: int
-    samples: list[float] = field(default_factory=list[float])
-
-    @property
-    def median(self) -> float:
-        """Median time per call over the rounds."""
-        return float(np.median(self.samples))
-
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        """First and third quartile of the time per call."""
-        low, high = np.quantile(self.samples, (0.25, 0.75))
-        return float(low), float(high)
 
 
 def measure(
@@ -73,56 +47,113 @@ def measure(
     quick: bool = False,
     contestants: Sequence[Contestant] = CONTESTANTS,
     effort: Effort | None = None,
-) -> Iterator[list[Measurement]]:
-    """Measure every case at every size (the quick one alone on demand), a list for each."""
+    imports: bool | None = None,
+) -> Iterator[Result]:
+    """Measure every case at every size (the quick one alone on demand).
+
+    `imports` says whether first gradients are timed in new processes too: all but the quick ones.
+    """
     present = [contestant for contestant in contestants if contestant.is_installed]
     effort = effort or (QUICK if quick else FULL)
-    # Imports and what a package does once are not the first case's to pay.
-    for contestant in present:
-        contestant.prepare(logistic.CASE, logistic.CASE.arguments(logistic.CASE.sizes[0])).run()
+    imports = not quick if imports is None else imports
+    warm_up(present)
     for case in cases:
         for size in case.sizes:
             if size.quick or not quick:
-                yield race(case, size, present, effort)
+                yield race(case, size, present, effort, rates=rates(quick), imports=imports)
+
+
+def warm_up(contestants: Sequence[Contestant]) -> None:
+    """Do what a package does once, imports first, which is not the first case's to pay."""
+    args = logistic.CASE.arguments(logistic.CASE.sizes[0])
+    for contestant in contestants:
+        # What fails here fails in the rows of the cases too, where it is shown.
+        with suppress(Exception):
+            contestant.prepare(logistic.CASE, args).run()
 
 
 def race(
-    case: Case, size: Size, contestants: Sequence[Contestant], effort: Effort
-) -> list[Measurement]:
-    """Measure `contestants` on `case` at `size`.
+    case: Case,
+    size: Size,
+    contestants: Sequence[Contestant],
+    effort: Effort,
+    *,
+    rates: Rates | None = None,
+    imports: bool = False,
+) -> Result:
+    """Measure `contestants` on `case` at `size`; whatever one raises is in its row."""
+    result = Result(case.name, size.label, case.family, {"dtype": size.dtype})
+    try:
+        args = case.arguments(size)
+        expected = case.by_hand(*args)
+        result.facts |= facts_of(args, expected)
+        with ExitStack() as contexts:
+            for contestant in contestants:
+                contexts.enter_context(contestant.precision(args))
+            timers: dict[int, Timer] = {}
+            for contestant in contestants:
+                measurement, prepared = enter(contestant, case, size, args, expected)
+                if prepared is not None:
+                    timers[len(result.measurements)] = prepared.timed
+                result.measurements.append(measurement)
+                if prepared is not None and prepared.products is not None and rates is not None:
+                    work = Work(result.facts["moved_bytes"], prepared.products())
+                    bound, rate = work.bound(rates, size.dtype)
+                    result.facts |= asdict(work) | {"bound_s": bound, "bound_by": rate}
+            samples = interleave(list(timers.values()), effort)
+        for index, found in zip(timers, samples, strict=True):
+            result.measurements[index].samples = found
+        for measurement in result.measurements:
+            if imports and measurement.samples and measurement.contestant in IMPORTED:
+                _time_with_import(measurement, case, args)
+    except Exception as error:
+        result.failure = failure_of(error)
+    return result
 
-    Raises
-    ------
-    DisagreementError
-        If one's value or gradient is not that of the gradient written by hand.
-    """
-    args = case.arguments(size)
-    expected = case.by_hand(*args)
-    runs: list[Run] = []
-    measurements: list[Measurement] = []
-    for contestant in contestants:
-        prepared, first_call, result = _first_call(contestant, case, args)
-        error = disagreement(result, expected)
-        if not error <= TOLERANCE:
-            raise DisagreementError(
-                f"{contestant.name} on {case.name}, {size.label}: its value or gradient is off "
-                f"from the one written by hand by {error:.2g} of the largest entry."
-            )
-        runs.append(prepared.run)
-        measurements.append(
-            Measurement(
-                case=case.name,
-                size=size.label,
-                contestant=contestant.name,
-                note=prepared.note,
-                first_call=first_call,
-                error=error,
-                peak_bytes=_peak_bytes(contestant, prepared, case, args),
-            )
+
+IMPORTED = frozenset({PULLBACK.name, *(c.name for c in CONTESTANTS if c.package)})
+"""The contestants whose first gradient is timed with the import of a package."""
+
+
+def _time_with_import(measurement: Measurement, case: Case, args: Arguments) -> None:
+    try:
+        measurement.first_with_import = child.first_gradient_with_import(
+            measurement.contestant, case, args, measurement.note
         )
-    for measurement, samples in zip(measurements, interleave(runs, effort), strict=True):
-        measurement.samples = samples
-    return measurements
+    except child.ChildError as error:
+        measurement.failure = str(error)
+
+
+def facts_of(args: Arguments, expected: Any) -> dict[str, Any]:
+    """Count parameters, the entries of all inputs, and the bytes of inputs and results."""
+    arrays = [np.asarray(leaf) for leaf in leaves(args)]
+    results = [np.asarray(leaf) for leaf in leaves(expected)]
+    return {
+        "parameters": sum(np.size(leaf) for leaf in leaves(args[0])),
+        "entries": sum(a.size for a in arrays),
+        "moved_bytes": sum(a.nbytes for a in (*arrays, *results)),
+    }
+
+
+def enter(
+    contestant: Contestant, case: Case, size: Size, args: Arguments, expected: Any
+) -> tuple[Measurement, Prepared | None]:
+    """Make a contestant ready, time its first call, check its result, and ask for its memory."""
+    measurement = Measurement(contestant.name)
+    try:
+        with time_limit(SECONDS):
+            ready, prepared = first_call(lambda: contestant.prepare(case, args))
+            called, result = first_call(prepared.run)
+            # jax tries its variants while it prepares, which no user waits for.
+            measurement.first_call = called if prepared.note else ready + called
+            measurement.note = prepared.note
+            measurement.error = check(contestant, result, expected, size.dtype)
+            if contestant.is_measured_for_memory:
+                measurement.peak_bytes = _peak_bytes(contestant, prepared, case, args)
+    except (Exception, OutOfTimeError) as error:
+        # Without what was measured before it failed, which would enter the means.
+        return Measurement(contestant.name, failure=failure_of(error)), None
+    return measurement, prepared
 
 
 def _peak_bytes(contestant: Contestant, prepared: Prepared, case: Case, args: Arguments) -> int:
@@ -130,6 +161,28 @@ def _peak_bytes(contestant: Contestant, prepared: Prepared, case: Case, args: Ar
         return prepared.peak()
     # Made again under the trace, which then sees what is allocated once and kept.
     return memory.traced_peak(lambda: contestant.prepare(case, args).run)
+
+
+def check(contestant: Contestant, result: Any, expected: Any, dtype: str) -> float:
+    """Give the error of a result.
+
+    Raises
+    ------
+    DisagreementError
+        If it is larger than rounding explains, or if the result is of another dtype.
+    """
+    if contestant.is_forward:
+        expected = expected[0]
+    error = disagreement(result, expected)
+    if not error <= TOLERANCES[dtype]:
+        raise DisagreementError(
+            f"its value or gradient is off from the one written by hand by {error:.2g} "
+            "of the largest entry"
+        )
+    found = {np.asarray(leaf).dtype.name for leaf in leaves(result)}
+    if found != {dtype}:
+        raise DisagreementError(f"its results are {' and '.join(sorted(found))}, not {dtype}")
+    return error
 
 
 def disagreement(result: Any, expected: Any) -> float:
@@ -143,48 +196,3 @@ def disagreement(result: Any, expected: Any) -> float:
         # A NaN would lose every comparison; here it wins.
         worst = float(np.maximum(worst, np.max(np.abs(got - want)) / scale))
     return worst
-
-
-def _first_call(contestant: Contestant, case: Case, args: Arguments) -> tuple[Prepared, float, Any]:
-    start = time.perf_counter()
-    prepared = contestant.prepare(case, args)
-    ready = time.perf_counter()
-    result = prepared.run()
-    end = time.perf_counter()
-    # jax tries its variants while it prepares, which no user waits for.
-    return prepared, end - (ready if prepared.note else start), result
-
-
-def interleave(runs: Sequence[Run], effort: Effort, seed: int = 0) -> list[list[float]]:
-    """Time `runs` in rounds of random order; gives each one's seconds per call, by round."""
-    calls = [_calls_per_slice(run, effort.slice_seconds) for run in runs]
-    samples: list[list[float]] = [[] for _ in runs]
-    order = list(range(len(runs)))
-    random = Random(seed)
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(effort.rounds):
-            random.shuffle(order)
-            for i in order:
-                time.sleep(effort.pause_seconds)
-                samples[i].append(_seconds_per_call(runs[i], calls[i]))
-    finally:
-        if collecting:
-            gc.enable()
-    return samples
-
-
-def _calls_per_slice(run: Run, seconds: float) -> int:
-    for _ in range(3):
-        run()
-    return max(1, round(seconds / _seconds_per_call(run, 3)))
-
-
-def _seconds_per_call(run: Run, calls: int) -> float:
-    run()
-    start = time.perf_counter()
-    for _ in range(calls):
-        run()
-    return (time.perf_counter() - start) / calls

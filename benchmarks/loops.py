@@ -7,26 +7,31 @@ so, and the others go on.
 
 import ast
 import inspect
-import signal
 import textwrap
-import threading
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from importlib.util import find_spec
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
 import pullback as pb
 
-from . import memory
-from .contestants import Run
+from . import child, memory
 from .corpus.program import Arguments, Program, results_of, slope_along
-from .harness import Effort, interleave
+from .results import KEPT, Measurement, Result
+from .timing import (
+    Effort,
+    OutOfTimeError,
+    Run,
+    Timer,
+    failure_of,
+    first_call,
+    interleave,
+    time_limit,
+    timer_of,
+)
 
 FULL = Effort(rounds=7, slice_seconds=0.03, pause_seconds=0.005)
 QUICK = Effort(rounds=5, slice_seconds=0.002, pause_seconds=0.0)
@@ -38,48 +43,19 @@ TOLERANCE = 1e-3
 """How far a gradient may be from the slope by differences, at a size where those are rough."""
 
 
-class OutOfTimeError(BaseException):
-    """A program took too long; no handler of ordinary errors, in a tracer say, holds it up."""
-
-
-@dataclass
-class Row:
-    """What was measured of one program: times in seconds, memory in bytes.
-
-    `compile` is the first call of the gradient (or of the compiled function, where there is no
-    gradient) less a later one; `jax_compile` is JAX's likewise.
-    """
-
-    name: str
-    family: str
-    body: str
-    lines: int
-    error: str = ""
-    compile: float | None = None
-    jax_compile: float | None = None
-    peak_bytes: int | None = None
-    samples: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
-
-    def seconds(self, contestant: str) -> float | None:
-        """Median time per call of a contestant, if it ran."""
-        found = self.samples.get(contestant)
-        return float(np.median(found)) if found else None
-
-    def ratio(self, over: str, under: str) -> float | None:
-        """How many times as long as `under` the contestant `over` takes, if both ran."""
-        above, below = self.seconds(over), self.seconds(under)
-        return None if above is None or below is None else above / below
-
-
 def measure(
     programs: Sequence[Program], *, quick: bool = False, effort: Effort | None = None
-) -> Iterator[Row]:
-    """Measure every program at its large size, or at its small one on demand."""
+) -> Iterator[Result]:
+    """Measure every program at its large size, or at its small one on demand.
+
+    The gradient's `first_call` is the first one less a later one, likewise JAX's; so is that of the
+    compiled function, where there is no gradient.
+    """
     effort = effort or (QUICK if quick else FULL)
     # What a package does once is not the first program's to pay.
     warm_up()
     for program in programs:
-        yield row_of(
+        yield result_of(
             program, program.sizes[not quick], effort, SECONDS["quick" if quick else "full"]
         )
 
@@ -96,25 +72,29 @@ def warm_up() -> None:
     pb.grad(total)(np.ones(12))
 
 
-def row_of(program: Program, size: Any, effort: Effort, seconds: float) -> Row:
-    """Measure one program; whatever it raises is in the row."""
-    row = _empty(program)
+def result_of(program: Program, size: Any, effort: Effort, seconds: float) -> Result:
+    """Measure one program; whatever it raises is in the result."""
+    result = _empty(program)
     try:
         with time_limit(seconds):
-            _fill(row, program, size, effort)
+            _fill(result, program, size, effort)
     except (Exception, OutOfTimeError) as error:
         # Without what was measured before it failed, which would enter the means.
-        row = _empty(program)
-        text = str(error).strip().partition("\n")[0]
-        row.error = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return row
+        result = _empty(program)
+        result.failure = failure_of(error)
+    return result
 
 
-def _empty(program: Program) -> Row:
-    return Row(program.name, family_of(program), program.body, lines_of(program.function))
+def _empty(program: Program) -> Result:
+    facts = {
+        "dtype": "float64",
+        "body": program.body,
+        "lines": lines_of(program.function),
+    }
+    return Result(program.name, "", family_of(program), facts)
 
 
-def _fill(row: Row, program: Program, size: Any, effort: Effort) -> None:
+def _fill(result: Result, program: Program, size: Any, effort: Effort) -> None:
     args = program.arguments(size)
     runs: dict[str, Run] = {"plain": lambda: program.function(*args)}
     first = 0.0
@@ -132,16 +112,29 @@ def _fill(row: Row, program: Program, size: Any, effort: Effort) -> None:
     runs["forward"] = lambda: compiled(*args)
     forward_first, results = first_call(runs["forward"])
     check_results(results, program.function(*args))
+    firsts = {"gradient" if program.differentiable else "forward": first or forward_first}
     with twin_precision(program):
         if has_twin(program):
-            row.jax_compile = _add_twin(runs, program, args)
-        samples = interleave(list(runs.values()), effort)
-    row.samples = dict(zip(runs, samples, strict=True))
-    measured = "gradient" if program.differentiable else "forward"
-    row.compile = max((first or forward_first) - (row.seconds(measured) or 0.0), 0.0)
-    row.peak_bytes = memory.traced_peak(lambda: fresh(program, args))
-    if row.jax_compile is not None:
-        row.jax_compile = max(row.jax_compile - (row.seconds("jax gradient") or 0.0), 0.0)
+            firsts["jax gradient"] = _add_twin(runs, program, args)
+        timers: dict[str, Timer] = {name: timer_of(run) for name, run in runs.items()}
+        kept = Measurement("plain" + KEPT)
+        if child.keeps_pages():
+            try:
+                check_results(child.keeper().call(program.function, args), program.function(*args))
+                timers[kept.contestant] = child.keeper().time
+            except child.ChildError as error:
+                kept.failure = str(error)
+                result.measurements.append(kept)
+        samples = interleave(list(timers.values()), effort)
+    for name, found in zip(timers, samples, strict=True):
+        measurement = Measurement(name, samples=found)
+        if name in firsts:
+            measurement.first_call = max(firsts[name] - measurement.median, 0.0)
+        result.measurements.append(measurement)
+    peak = memory.traced_peak(lambda: fresh(program, args))
+    measured = result.of("gradient") or result.of("forward")
+    assert measured is not None
+    measured.peak_bytes = peak
 
 
 def fresh(program: Program, args: Arguments) -> Run:
@@ -152,13 +145,6 @@ def fresh(program: Program, args: Arguments) -> Run:
     weights = program.weights(args)
     gradient = pb.grad(program.loss(), argnums=program.loss_argnums)
     return lambda: gradient(weights, *args)
-
-
-def first_call(run: Run) -> tuple[float, Any]:
-    """Time a call, and give its result too."""
-    start = time.perf_counter()
-    result = run()
-    return time.perf_counter() - start, result
 
 
 def check_results(got: Any, want: Any) -> None:
@@ -189,28 +175,6 @@ def check_slope(
         found = sum(float(np.sum(g * d)) for g, d in zip(slopes, direction, strict=True))
         if not abs(found - expected) <= TOLERANCE * max(abs(expected), 1e-3):
             raise AssertionError(f"the gradient gives a slope of {found:.6g}, not {expected:.6g}")
-
-
-@contextmanager
-def time_limit(seconds: float) -> Generator[None, None, None]:
-    """Raise `OutOfTimeError` inside after some time; without limit where alarms do not exist."""
-    if (
-        not hasattr(signal, "setitimer")
-        or threading.current_thread() is not threading.main_thread()
-    ):
-        yield
-        return
-
-    def ring(number: int, frame: FrameType | None) -> None:
-        raise OutOfTimeError(f"not done in {seconds:.0f} s")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 # What a program is

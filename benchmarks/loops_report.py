@@ -1,170 +1,120 @@
-"""What `loops` measured, as tables by family, geometric means, and JSON to keep."""
+"""What `loops` measured, as tables by family and geometric means."""
 
-import json
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from .corpus.program import Program
-from .loops import Row, measure
-from .report import duration, environment, size_in_bytes
+from .figures import duration, frame, optional, size_in_bytes
+from .machine import machine_lines, missing
+from .results import RATIOS, Document, Result, geometric_mean, known
 
-WIDTH = 136
+WIDTH = 144
 """Columns of the table: wider than most terminals, and than rich takes a file to be."""
-
-RATIOS = {
-    "compiled against plain": ("plain", "forward"),
-    "gradient to compiled forward": ("gradient", "forward"),
-    "gradient to plain forward": ("gradient", "plain"),
-    "forward against JAX": ("jax forward", "forward"),
-    "gradient against JAX": ("jax gradient", "gradient"),
-}
-"""What is compared: how many times as long as the second the first takes."""
 
 GROUPS = {"array bodies": ("array",), "scalar bodies": ("scalar",), "all": ("array", "scalar")}
 
 
-def run(programs: Sequence[Program], quick: bool) -> list[Row]:
-    """Measure programs and print each family's table when it is done, then the means."""
-    from rich.console import Console
-
-    console = Console(width=max(Console().width, WIDTH))
-    console.print(heading(quick), markup=False, highlight=False)
-    rows: list[Row] = []
-    for family, part in groupby(measure(programs, quick=quick), key=lambda row: row.family):
-        found = list(part)
-        rows += found
-        console.print(table(family, found))
-        for row in found:
-            if row.error:
-                console.print(f"  {row.name}: {row.error}", style="red", markup=False)
-    console.print(means_table(rows))
-    failed = [row.name for row in rows if row.error]
-    if failed:
-        console.print(f"{len(failed)} of {len(rows)} failed: {', '.join(failed)}", style="red")
-    return rows
-
-
-def heading(quick: bool) -> str:
+def heading(facts: dict[str, Any]) -> str:
     """Say where and how it is measured."""
-    facts = environment()
-    jax = facts["peers"].get("jax")
-    sizes = "small" if quick else "large"
-    return (
-        f"{facts['processor']}, {facts['threads']} threads, float64, {sizes} sizes; "
-        f"Python {facts['python']}, NumPy {facts['numpy']}, "
-        + (f"jax {jax}" if jax else "jax is not installed, so left out")
-        + "\nTimes are medians per call. compile: the first gradient less a later one. "
-        "plain/, /fwd, /plain: ratios to the compiled forward,\nof the gradient to it and to plain "
-        "NumPy. JAX: how many times as long its forward and gradient take."
+    explained = (
+        f"float64, {'small' if facts['quick'] else 'large'} sizes. Times are medians per call. "
+        "compile: the first gradient less a later one. "
+        "kept: plain, where malloc keeps its pages.\n"
+        "plain/, /fwd, /plain: ratios to the compiled forward, of the gradient to it and to plain "
+        "NumPy. JAX: how many times as long\nits forward and gradient take. "
+        "memory: the peak of a gradient beyond arguments and results."
     )
+    return "\n".join([*machine_lines(facts), *filter(None, [missing()]), explained])
 
 
-def table(family: str, rows: Sequence[Row]) -> Any:
+def table(family: str, results: Sequence[Result]) -> Any:
     """Make a rich table of one family."""
-    result = _empty(family)
-    result.add_column("", no_wrap=True)
-    for name in ("lines", "compile", "plain", "compiled", "plain/", "gradient", "/fwd", "/plain"):
-        result.add_column(name, justify="right", no_wrap=True)
-    for name in ("JAX fwd", "JAX grad", "JAX compile", "memory"):
-        result.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
+    found = frame(
+        family,
+        *("lines", "compile", "plain", "kept", "compiled", "plain/", "gradient", "/fwd", "/plain"),
+        *("JAX fwd", "JAX grad", "JAX compile", "memory"),
+    )
+    for result in results:
         cells = [
-            _optional(duration, row.compile),
-            *(_optional(duration, row.seconds(name)) for name in ("plain", "forward")),
-            _ratio(row, "compiled against plain"),
-            _optional(duration, row.seconds("gradient")),
-            *(_ratio(row, f"gradient to {what} forward") for what in ("compiled", "plain")),
-            *(_ratio(row, f"{what} against JAX") for what in ("forward", "gradient")),
-            _optional(duration, row.jax_compile),
-            _optional(size_in_bytes, row.peak_bytes),
+            optional(duration, compile_seconds(result)),
+            *(_seconds(result, name) for name in ("plain", "plain, pages kept", "forward")),
+            _ratio(result, "compiled against plain"),
+            _seconds(result, "gradient"),
+            *(_ratio(result, f"gradient to {what} forward") for what in ("compiled", "plain")),
+            *(_ratio(result, f"{what} against JAX") for what in ("forward", "gradient")),
+            optional(duration, jax_compile_seconds(result)),
+            optional(size_in_bytes, peak_bytes(result)),
         ]
-        if row.error:
+        if result.failure:
             cells = ["[red]failed[/]", *[""] * (len(cells) - 1)]
-        result.add_row(row.name, str(row.lines), *cells)
-    return result
+        found.add_row(result.case, str(result.facts["lines"]), *cells)
+    return found
 
 
-def means_table(rows: Sequence[Row]) -> Any:
+def compile_seconds(result: Result) -> float | None:
+    """Give the seconds that the gradient (or, without one, the forward) was compiled in."""
+    found = result.of("gradient") or result.of("forward")
+    return None if found is None else found.first_call
+
+
+def jax_compile_seconds(result: Result) -> float | None:
+    """Give the seconds that JAX compiled its gradient in."""
+    found = result.of("jax gradient")
+    return None if found is None else found.first_call
+
+
+def peak_bytes(result: Result) -> int | None:
+    """Give the bytes that the gradient (or, without one, the forward) needs at once."""
+    found = result.of("gradient") or result.of("forward")
+    return None if found is None else found.peak_bytes
+
+
+def means_table(results: Sequence[Result]) -> Any:
     """Make a rich table of the geometric means of the ratios, by group, and the worst of each."""
-    result = _empty("geometric means (median; least to most)")
-    result.add_column("", no_wrap=True)
-    for group in GROUPS:
-        result.add_column(group, justify="right", no_wrap=True)
-    for what, contestants in RATIOS.items():
+    found = frame("geometric means (median; least to most)", *GROUPS)
+
+    def row(what: str, value: Any) -> None:
         cells = [
-            _summary([row.ratio(*contestants) for row in rows if row.body in bodies])
+            _summary(known(value(r) for r in results if r.facts["body"] in bodies))
             for bodies in GROUPS.values()
         ]
-        result.add_row(what, *cells)
-    sooner = [
-        _summary([_sooner(row) for row in rows if row.body in bodies]) for bodies in GROUPS.values()
-    ]
-    result.add_row("compile against JAX", *sooner)
-    return result
+        found.add_row(what, *cells)
+
+    for what, pair in RATIOS["loops"].items():
+        row(what, lambda result, pair=pair: result.ratio(*pair))
+    row("compile against JAX", _sooner)
+    return found
 
 
-def geometric_mean(values: Sequence[float]) -> float:
-    """Mean of ratios: that of the inverse ratios is its inverse."""
-    return float(np.exp(np.mean(np.log(values))))
+def lines(document: Document) -> list[str]:
+    """Say what failed."""
+    failed = [result.case for result in document.results if result.failures]
+    if not failed:
+        return []
+    return [f"{len(failed)} of {len(document.results)} failed: {', '.join(failed)}"]
 
 
-def to_json(rows: Iterable[Row], quick: bool) -> str:
-    """Write every row with the environment that it was measured in."""
-    results = [
-        {
-            "program": row.name,
-            "family": row.family,
-            "body": row.body,
-            "lines": row.lines,
-            "error": row.error,
-            "compile_s": row.compile,
-            "jax_compile_s": row.jax_compile,
-            "peak_bytes": row.peak_bytes,
-            "median_s": {name: row.seconds(name) for name in row.samples},
-            "ratios": {what: row.ratio(*of) for what, of in RATIOS.items()},
-            "samples_s": row.samples,
-        }
-        for row in rows
-    ]
-    facts = environment() | {"dtype": "float64", "quick": quick}
-    return json.dumps({"environment": facts, "results": results}, indent=2) + "\n"
+def _seconds(result: Result, contestant: str) -> str:
+    found = result.of(contestant)
+    return "" if found is None else duration(found.median)
 
 
-def _empty(title: str) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
+def _ratio(result: Result, what: str) -> str:
+    return optional(lambda r: f"{r:.2f}", result.ratio(*RATIOS["loops"][what]))
 
 
-def _optional(write: Any, value: Any) -> str:
-    return "" if value is None else str(write(value))
-
-
-def _ratio(row: Row, what: str) -> str:
-    return _optional(lambda r: f"{r:.2f}", row.ratio(*RATIOS[what]))
-
-
-def _sooner(row: Row) -> float | None:
-    if row.compile is None or row.jax_compile is None:
+def _sooner(result: Result) -> float | None:
+    ours, theirs = compile_seconds(result), jax_compile_seconds(result)
+    if ours is None or theirs is None:
         return None
     # A first call may take no longer than a later one by the clock.
-    return row.jax_compile / max(row.compile, 1e-6)
+    return theirs / max(ours, 1e-6)
 
 
-def _summary(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
+def _summary(values: Iterable[float]) -> str:
+    found = list(values)
+    if not found:
         return ""
-    middle, low, high = np.median(known), min(known), max(known)
-    return f"{geometric_mean(known):.2f} ({middle:.2f}; {low:.2f} to {high:.3g})"
+    middle, low, high = np.median(found), min(found), max(found)
+    return f"{geometric_mean(found):.2f} ({middle:.2f}; {low:.2f} to {high:.3g})"

@@ -2,12 +2,12 @@
 
 The resident size of a process moves by megabytes for reasons of its own (caches of the allocator,
 thread stacks, compilers), which is more than most cases need. So each contestant is asked in its
-own way, always for the same thing: the bytes of array storage, beyond the arguments, that are live
-at once in a call in steady state, the result and any workspace kept between calls included.
+own way, always for the same thing: the bytes of array storage, beyond the arguments and the
+results, that are live at once in a call in steady state, with any workspace kept between calls.
 
 * NumPy reports each allocation of array data to tracemalloc: pullback, autograd, NumPy by hand.
   The Python objects that live during the call (an autograd tape) are counted with them.
-* XLA plans a program's memory and tells: temporaries and outputs.
+* XLA plans a program's memory and tells: its temporaries.
 * PyTorch's profiler records each allocation and release of its CPU allocator.
 """
 
@@ -20,9 +20,19 @@ from typing import Any
 
 import numpy as np
 
+from .case import leaves
+
+
+def bytes_of(tree: Any) -> int:
+    """Bytes of the arrays (NumPy's, JAX's or PyTorch's) in nested tuples, each counted once."""
+    return sum({id(leaf): int(getattr(leaf, "nbytes", 0)) for leaf in leaves(tree)}.values())
+
 
 def traced_peak(make: Callable[[], Callable[[], Any]]) -> int:
-    """Bytes that a call of ``make()`` needs, by NumPy's reports to tracemalloc."""
+    """Bytes that a call of ``make()`` needs beyond its result, by NumPy's reports to tracemalloc.
+
+    Memory of earlier results that is kept for later ones is counted once, and is the result's.
+    """
     gc.collect()
     tracemalloc.start()
     try:
@@ -35,10 +45,9 @@ def traced_peak(make: Callable[[], Callable[[], Any]]) -> int:
         tracemalloc.reset_peak()
         result = run()
         _, peak = tracemalloc.get_traced_memory()
-        del result
     finally:
         tracemalloc.stop()
-    return kept + peak - before
+    return max(kept + peak - before - bytes_of(result), 0)
 
 
 def _array_bytes() -> int:
@@ -49,7 +58,7 @@ def _array_bytes() -> int:
 
 
 def torch_peak(torch: Any, run: Callable[[], Any]) -> int:
-    """Bytes that a call of `run` needs, by the profiler's record of each allocation."""
+    """Bytes that a call of `run` needs beyond its result, by the profiler's record."""
     run()
     activities = [torch.profiler.ProfilerActivity.CPU]
     with (
@@ -57,13 +66,12 @@ def torch_peak(torch: Any, run: Callable[[], Any]) -> int:
         torch.profiler.profile(activities=activities, profile_memory=True) as profile,
     ):
         result = run()
-    del result
     live = peak = 0
     events = profile.profiler.kineto_results.events()
     for event in sorted((e for e in events if e.name() == "[memory]"), key=lambda e: e.start_ns()):
         live += event.nbytes()
         peak = max(peak, live)
-    return peak
+    return max(peak - bytes_of(result), 0)
 
 
 @contextlib.contextmanager

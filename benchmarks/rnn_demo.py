@@ -15,7 +15,7 @@ from rich.table import Table
 import pullback as pb
 
 from . import rnn
-from .report import duration
+from .figures import duration
 
 RATE = 0.003
 MOST = 1.0

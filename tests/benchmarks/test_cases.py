@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import pullback as pb
-from pullback.benchmarks.case import Case, Size, leaves, map_leaves, with_namespace
+from pullback.benchmarks.case import FAMILIES, Case, Size, leaves, map_leaves, with_namespace
 from pullback.benchmarks.cases import CASES
 from pullback.benchmarks.contestants import PEERS
-from pullback.benchmarks.harness import TOLERANCE, disagreement
+from pullback.benchmarks.harness import TOLERANCES, disagreement
 
 RUNS = [(case, size) for case in CASES.values() for size in case.sizes]
 QUICK_RUNS = [(case, size) for case, size in RUNS if size.quick]
@@ -23,6 +23,10 @@ def named(runs: list[tuple[Case, Size]]) -> pytest.MarkDecorator:
 
 def test_each_case_has_one_quick_size() -> None:
     assert [case.name for case, _ in QUICK_RUNS] == list(CASES)
+
+
+def test_each_family_has_cases() -> None:
+    assert {case.family for case in CASES.values()} == set(FAMILIES)
 
 
 @named(RUNS)
@@ -67,8 +71,10 @@ def test_arguments_have_the_size_s_dtype_and_follow_the_seed(case: Case, size: S
 def test_a_peer_computes_the_hand_written_gradient(case: Case, size: Size, peer) -> None:
     pytest.importorskip(peer.package)
     args = case.arguments(size)
-    result = peer.prepare(case, args).run()
-    assert disagreement(result, case.by_hand(*args)) < TOLERANCE
+    with peer.precision(args):
+        result = peer.prepare(case, args).run()
+    assert disagreement(result, case.by_hand(*args)) < TOLERANCES[size.dtype]
+    assert {np.asarray(leaf).dtype for leaf in leaves(result)} == {np.dtype(size.dtype)}
 
 
 @named(RUNS)

@@ -1,0 +1,180 @@
+"""What all cases together say: means against each contestant, the worst, and what misses a mark."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .contestants import PULLBACK
+from .figures import duration, frame, size_in_bytes
+from .results import RATIOS, Document, Result, geometric_mean, known
+
+PEERS = {
+    name: pair for name, pair in RATIOS["models"].items() if not name.startswith("gradient to ")
+}
+"""The ratios to other gradients: how many times as long as pullback's they take."""
+
+LARGE = 10_000
+"""Entries of its inputs from which on a case's gradient should cost a few forwards."""
+
+MOST = 3.5
+"""Forwards that a gradient of a large case should cost at most."""
+
+SOON, SOONER = 0.015, 8.0
+"""Seconds of a first gradient, or how many times sooner than JAX's: one of both should hold."""
+
+MORE_MEMORY, MORE_BYTES = 1.1, 4 * 2**20
+"""A call should need at most so many times JAX's memory, or so many bytes more."""
+
+
+def tables(document: Document) -> list[Any]:
+    """Make the rich tables of the summary."""
+    return [peers_table(document.results), families_table(document.results)]
+
+
+def peers_table(results: Sequence[Result]) -> Any:
+    """Make a table of the ratios to each contestant over all cases."""
+    found = frame(
+        "pullback against each, over all cases and sizes",
+        *("rows", "geometric mean", "of cases", "median", "under 1", "under 0.7", "worst"),
+    )
+    for name, pair in PEERS.items():
+        ratios = {r.label: ratio for r in results if (ratio := r.ratio(*pair)) is not None}
+        if not ratios:
+            continue
+        values = list(ratios.values())
+        worst = min(ratios, key=lambda label: ratios[label])
+        found.add_row(
+            name,
+            str(len(values)),
+            f"{geometric_mean(values):.2f}x",
+            f"{geometric_mean(_of_cases(results, pair)):.2f}x",
+            f"{np.median(values):.2f}x",
+            str(sum(v < 1 for v in values)),
+            str(sum(v < 0.7 for v in values)),
+            f"{ratios[worst]:.2f}x {worst}",
+        )
+    return found
+
+
+def _of_cases(results: Sequence[Result], pair: tuple[str, str]) -> list[float]:
+    """Give the mean over the sizes of each case: one with many sizes then weighs no more."""
+    by_case: dict[str, list[float]] = {}
+    for result in results:
+        ratio = result.ratio(*pair)
+        if ratio is not None:
+            by_case.setdefault(result.case, []).append(ratio)
+    return [geometric_mean(values) for values in by_case.values()]
+
+
+def families_table(results: Sequence[Result]) -> Any:
+    """Make a table of the geometric means by family."""
+    present = [name for name, pair in PEERS.items() if any(known(r.ratio(*pair) for r in results))]
+    found = frame("geometric means by family", "rows", *present)
+    for family in dict.fromkeys(result.family for result in results):
+        part = [result for result in results if result.family == family]
+        cells: list[str] = []
+        for name in present:
+            values = known(result.ratio(*PEERS[name]) for result in part)
+            cells.append(f"{geometric_mean(values):.2f}x" if values else "")
+        found.add_row(family, str(len(part)), *cells)
+    return found
+
+
+def lines(document: Document) -> list[str]:
+    """Say which cases are behind a contestant, or miss another mark, and what failed."""
+    results = document.results
+    found = [
+        _named(f"Slower than {name}", results, partial(_behind, pair))
+        for name, pair in PEERS.items()
+        if any(known(r.ratio(*pair) for r in results))
+    ]
+    found += [_first_gradients(results), _costs(results), _memory(results), _failed(results)]
+    return [line for line in found if line]
+
+
+def _behind(pair: tuple[str, str], result: Result) -> str:
+    ratio = result.ratio(*pair)
+    return f"{ratio:.2f}x" if ratio is not None and ratio < 1 else ""
+
+
+def _named(title: str, results: Iterable[Result], missed: Callable[[Result], str]) -> str:
+    names = [f"{r.label} ({text})" for r in results if (text := missed(r))]
+    return f"{title}: {', '.join(names) or 'none'}."
+
+
+def _first_gradients(results: Sequence[Result]) -> str:
+    """Compare first gradients with JAX's, imports excluded."""
+
+    def ours(result: Result) -> float | None:
+        found = result.of(PULLBACK.name)
+        return None if found is None else found.first_call
+
+    def sooner(result: Result) -> float | None:
+        jax, first = result.of("jax"), ours(result)
+        if jax is None or jax.first_call is None or first is None:
+            return None
+        return jax.first_call / first
+
+    def missed(result: Result) -> str:
+        first, ratio = ours(result), sooner(result)
+        if first is None or first < SOON or (ratio is not None and ratio >= SOONER):
+            return ""
+        return duration(first) + ("" if ratio is None else f", {ratio:.2g}x sooner than JAX")
+
+    ratios, firsts = known(map(sooner, results)), known(map(ours, results))
+    if not firsts:
+        return ""
+    title = f"First gradient: {duration(float(np.median(firsts)))} by the median"
+    if ratios:
+        title += f", {geometric_mean(ratios):.2g}x sooner than JAX by the geometric mean"
+    return _named(
+        f"{title}; neither under {duration(SOON)} nor {SOONER:g}x sooner", results, missed
+    )
+
+
+def _costs(results: Sequence[Result]) -> str:
+    """Say what gradients of large cases cost in forwards."""
+    large = [r for r in results if r.facts.get("entries", 0) > LARGE]
+    pair = RATIOS["models"]["gradient to plain forward"]
+    costs = known(r.ratio(*pair) for r in large)
+    if not costs:
+        return ""
+
+    def missed(result: Result) -> str:
+        cost = result.ratio(*pair)
+        return f"{cost:.2f}x" if cost is not None and cost > MOST else ""
+
+    return _named(
+        f"Gradient to plain forward, inputs over 10^4 entries: {geometric_mean(costs):.2f}x by the "
+        f"geometric mean, at most {max(costs):.2f}x; over {MOST}",
+        large,
+        missed,
+    )
+
+
+def _memory(results: Sequence[Result]) -> str:
+    """Name the cases that need more memory than JAX."""
+    compared = [r for r in results if _peak(r, PULLBACK.name) is not None]
+    compared = [r for r in compared if _peak(r, "jax") is not None]
+    if not compared:
+        return ""
+
+    def missed(result: Result) -> str:
+        ours, theirs = _peak(result, PULLBACK.name) or 0, _peak(result, "jax") or 0
+        if ours <= max(MORE_MEMORY * theirs, theirs + MORE_BYTES):
+            return ""
+        return f"{size_in_bytes(ours)} against {size_in_bytes(theirs)}"
+
+    return _named("More memory than JAX's by over 10 % and 4 MiB", compared, missed)
+
+
+def _peak(result: Result, contestant: str) -> int | None:
+    found = result.of(contestant)
+    return None if found is None else found.peak_bytes
+
+
+def _failed(results: Sequence[Result]) -> str:
+    failed = [f"{r.label} ({', '.join(r.failures)})" for r in results if r.failures]
+    return f"Failed: {', '.join(failed)}." if failed else ""
