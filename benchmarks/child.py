@@ -12,6 +12,7 @@ import pickle
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import cache, partial
 from typing import IO, Any
 
@@ -79,6 +80,11 @@ class Keeper:
             # Killed for want of memory, say: the next case gets a new one.
             keeper.cache_clear()
             raise ChildError("the other process ended") from error
+        except BaseException:
+            # Interrupted: an answer under way would be taken for the next one.
+            keeper.cache_clear()
+            self._process.kill()
+            raise
         if not is_done:
             raise ChildError(answer)
         return answer
@@ -87,7 +93,9 @@ class Keeper:
         """End the process."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                # What it no longer reads cannot be written.
+                with suppress(BrokenPipeError):
+                    pipe.close()
         self._process.wait()
 
 

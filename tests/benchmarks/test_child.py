@@ -5,6 +5,7 @@ import io
 import operator
 import os
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from pullback.benchmarks import child
 from pullback.benchmarks.cases import CASES
 from pullback.benchmarks.child import ChildError, Keeper
+from pullback.benchmarks.timing import OutOfTimeError, time_limit
 
 CASE = CASES["logistic"]
 
@@ -54,6 +56,17 @@ def test_a_keeper_keeps_its_environment_its_arguments_and_its_answers() -> None:
         keeper.close()
     with pytest.raises(ChildError, match="ended"):
         keeper.call(abs, (1,))
+
+
+def test_an_interrupted_keeper_is_replaced() -> None:
+    first = child.keeper()
+    with pytest.raises(OutOfTimeError), time_limit(0.2):
+        first.call(time.sleep, (30,))
+    second = child.keeper()
+    assert second is not first
+    assert second.call(abs, (-3,)) == 3
+    with pytest.raises(ChildError, match="ended"):
+        first.call(abs, (-3,))
 
 
 def test_a_first_gradient_is_timed_in_a_new_process() -> None:
