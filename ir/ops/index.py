@@ -181,6 +181,11 @@ class Index(_Indexing):
         """Whether the result shares the operand's memory."""
         return not self.gather
 
+    def takes_all(self, shape: Shape) -> bool:
+        """Whether the index adds axes alone."""
+        sizes = iter(shape[len(shape) - self.axes :])
+        return all(item is None or item == Span(0, next(sizes), 1) for item in self.index)
+
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         x, *positions = types
         if self.gather != self.is_gather(positions):
@@ -199,9 +204,8 @@ class Index(_Indexing):
         *operands: Array,
     ) -> Sequence[Array | Scatter | None]:
         ct, op = cts[0], IndexAdd(self.index)
-        if not operands[0].shape:
-            # New axes alone; a scalar has no memory that could be added to in place.
-            return [np.reshape(ct, ())]
+        if self.takes_all(operands[0].shape):
+            return [np.reshape(ct, operands[0].shape)]
         part = Scatter(lambda running: apply(op, running, ct, *operands[1:]))
         return [part, *[None] * (len(operands) - 1)]
 
