@@ -23,12 +23,12 @@ def span(low: float, high: float) -> str:
     return f"{low / length:.3g}-{high / length:.3g} {name}"
 
 
-def size_in_bytes(count: int) -> str:
+def size_in_bytes(count: float) -> str:
     """Write a size in the unit that suits it."""
     for unit, scale in (("MiB", 2**20), ("KiB", 2**10)):
         if count >= scale:
             return f"{count / scale:.3g} {unit}"
-    return f"{count} B"
+    return f"{count:.0f} B"
 
 
 def share(fraction: float) -> str:

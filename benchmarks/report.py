@@ -46,7 +46,7 @@ def _cells(result: Result, m: Measurement) -> list[str]:
         optional(duration, m.first_call),
         optional(duration, m.first_with_import),
         optional(size_in_bytes, m.peak_bytes),
-        _nearness(result, m),
+        (nearness(result) or "") if m.contestant == PULLBACK.name else "",
         optional(lambda error: f"{error:.0e}", m.error),
     ]
 
@@ -62,8 +62,9 @@ def _compared(result: Result, m: Measurement) -> str:
     return ""
 
 
-def _nearness(result: Result, m: Measurement) -> str:
-    bound = result.facts.get("bound_s")
-    if bound is None or m.contestant != PULLBACK.name:
-        return ""
-    return f"{share(bound / m.median)} {result.facts['bound_by']}"
+def nearness(result: Result) -> str | None:
+    """Say which part of its time a call of pullback must take, and by which rate."""
+    ours, bound = result.of(PULLBACK.name), result.facts.get("bound_s")
+    if ours is None or bound is None:
+        return None
+    return f"{share(bound / ours.median)} {result.facts['bound_by']}"

@@ -1,0 +1,280 @@
+"""A page of results that stands alone: plots and tables, no scripts, nothing to load."""
+
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from typing import Any
+
+from . import loops_report, plots, summary
+from .contestants import PULLBACK
+from .figures import duration, optional, size_in_bytes
+from .machine import machine_lines
+from .page_style import STYLE
+from .plots import CONTESTANTS
+from .report import nearness
+from .results import COSTS, RATIOS, Document, Result, geometric_mean, known
+
+RACERS = tuple(name for name in ("pullback", *summary.PEERS))
+
+TITLES = {
+    "models": "Gradients of plain NumPy, raced",
+    "loops": "Loops of plain NumPy, compiled and differentiated",
+}
+
+
+def html(document: Document) -> str:
+    """Give the page of a document."""
+    title = TITLES[document.suite]
+    sections = loop_sections if document.suite == "loops" else model_sections
+    body = "\n".join(
+        (
+            f"<header><h1>{title}</h1>{_machine(document)}</header>",
+            tiles(document),
+            *sections(document),
+        )
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>pullback: {title}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def model_sections(document: Document) -> Iterable[str]:
+    """Give the sections on the race of models."""
+    results = [result for result in document.results if result.of(PULLBACK.name)]
+    if results:
+        yield section(
+            "Against each contestant",
+            "How many times as long as pullback each takes for value and gradient: to the right of "
+            "1x pullback is faster. Medians of interleaved rounds; the thin line spans the "
+            "quotients of the quartiles. The axes are logarithmic.",
+            plots.bars("ratios", results, _present(results, summary.PEERS)),
+        )
+        yield scaling_section(results)
+        yield costs_section(results)
+        yield firsts_section(results)
+        yield section(
+            "Peak memory of a call",
+            "Bytes that are alive at once beyond the inputs and the results, in steady state.",
+            legend(["pullback", "by hand", "jax", "torch", "autograd"])
+            + plots.dots(
+                "memory",
+                results,
+                {"beyond inputs and results": _peak},
+                ("pullback", "by hand", "jax", "torch", "autograd"),
+                size_in_bytes,
+            ),
+        )
+    items = "".join(f"<li>{escape(line)}</li>" for line in summary.lines(document))
+    yield f"<section><h2>What misses a mark</h2><ul>{items}</ul></section>"
+    yield section("All figures", "Medians per call.", models_table(document.results))
+
+
+def scaling_section(results: Sequence[Result]) -> str:
+    """Draw the cases that come in at least three sizes of one dtype."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(f"{result.case}, {result.facts['dtype']}", []).append(result)
+    groups = {title: group for title, group in groups.items() if len(group) >= 3}
+    if not groups:
+        return ""
+    return section(
+        "Over the size of the inputs",
+        "Time per call of value and gradient. Both axes are logarithmic.",
+        legend(RACERS) + plots.curves("scaling", groups, RACERS),
+    )
+
+
+def costs_section(results: Sequence[Result]) -> str:
+    """Draw what gradients cost over the number of parameters."""
+    forwards = {
+        f"over the {kind} forward": RATIOS["models"][f"gradient to {kind} forward"]
+        for kind in ("plain", "compiled")
+    }
+    return section(
+        "What a gradient costs",
+        "Time of value and gradient over the time of the value alone, by the number of parameters: "
+        "reverse mode stays flat. Lines join the sizes of one case; hollow points have inputs of "
+        f"at most {summary.LARGE:,} entries; the dotted line is at {summary.MOST}.",
+        plots.costs("costs", results, forwards, summary.MOST),
+    )
+
+
+def firsts_section(results: Sequence[Result]) -> str:
+    """Draw the first gradients, with imports where they were timed."""
+
+    def first(result: Result, contestant: str) -> float | None:
+        found = result.of(contestant)
+        return None if found is None else found.first_call
+
+    def imported(result: Result, contestant: str) -> float | None:
+        found = result.of(contestant)
+        return None if found is None else found.first_with_import
+
+    who = ("pullback", "jax", "torch", "autograd")
+    panels: dict[str, Callable[[Result, str], float | None]] = {"packages imported": first}
+    if any(imported(result, name) for result in results for name in who):
+        panels["in a new process, with the import"] = imported
+    return section(
+        "The first gradient",
+        "From the function to its first gradient, tracing and compiling included.",
+        legend(who) + plots.dots("firsts", results, panels, who, duration),
+    )
+
+
+def loop_sections(document: Document) -> Iterable[str]:
+    """Give the sections on the suite of loops."""
+    results = [result for result in document.results if result.of("forward")]
+    if results:
+        ratios = _present(results, document.ratios)
+        speeds = {what: pair for what, pair in ratios.items() if what not in COSTS}
+        shown = {what: pair for what, pair in ratios.items() if what in COSTS}
+        yield section(
+            "How much faster",
+            "Compiled loops against plain NumPy, as it is and where malloc keeps its pages, and "
+            "forward and gradient against JAX's twins: to the right of 1x pullback is faster.",
+            plots.bars("ratios", results, speeds),
+        )
+        if shown:
+            yield section(
+                "What a gradient costs",
+                "Time of a gradient over the time of the value alone.",
+                plots.bars("costs", results, shown),
+            )
+        yield section(
+            "Compiling",
+            "The first gradient less a later one.",
+            legend(["gradient", "jax gradient"])
+            + plots.dots(
+                "firsts",
+                results,
+                {"first gradient": _first},
+                ("gradient", "jax gradient"),
+                duration,
+            ),
+        )
+    failed = [f"{r.case}: {what}" for r in document.results for what in r.failures.values()]
+    if failed:
+        items = "".join(f"<li>{escape(line)}</li>" for line in failed)
+        yield f"<section><h2>What failed</h2><ul>{items}</ul></section>"
+    yield section("All figures", "Medians per call.", loops_table(document.results))
+
+
+def _first(result: Result, contestant: str) -> float | None:
+    found = result.of(contestant)
+    return None if found is None else found.first_call
+
+
+def _peak(result: Result, contestant: str) -> float | None:
+    found = result.of(contestant)
+    # On a logarithmic axis nothing is drawn as one byte.
+    return None if found is None or found.peak_bytes is None else max(found.peak_bytes, 1)
+
+
+def _present(results: Sequence[Result], ratios: Any) -> dict[str, tuple[str, str]]:
+    return {what: pair for what, pair in ratios.items() if known(r.ratio(*pair) for r in results)}
+
+
+# Parts
+
+
+def section(title: str, text: str, content: str) -> str:
+    """Give a section with a heading, a sentence or two, and a plot or table."""
+    return (
+        f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p>"
+        f'<div class="wide">{content}</div></section>'
+    )
+
+
+def legend(contestants: Iterable[str]) -> str:
+    """Name the colors."""
+    items = "".join(
+        f'<span><i style="background: var(--{CONTESTANTS[name]})"></i>{escape(name)}</span>'
+        for name in contestants
+    )
+    return f'<p class="legend">{items}</p>'
+
+
+def tiles(document: Document) -> str:
+    """Give the geometric mean of each ratio in large figures."""
+    found: list[str] = []
+    for what, pair in document.ratios.items():
+        ratios = {r.label: v for r in document.results if (v := r.ratio(*pair)) is not None}
+        if not ratios:
+            continue
+        is_cost = what in COSTS
+        worst = (max if is_cost else min)(ratios, key=lambda label: ratios[label])
+        mean = geometric_mean(list(ratios.values()))
+        title = what if is_cost or " against " in what else f"against {what}"
+        behind = f"{sum(value < 1 for value in ratios.values())} of {len(ratios)} under 1x; "
+        extreme = f"{'most' if is_cost else behind + 'least'} {ratios[worst]:.2f}x: {worst}"
+        found.append(
+            f"<div><span>{escape(title)}</span><b>{mean:.2f}<small>x</small></b>"
+            f"<em>{escape(extreme)}</em></div>"
+        )
+    return f'<div class="tiles">{"".join(found)}</div>'
+
+
+def _machine(document: Document) -> str:
+    quick = ["A quick run: small sizes, few rounds."] if document.environment["quick"] else []
+    lines = [*machine_lines(document.environment), *quick]
+    return "<p>" + "<br>".join(map(escape, lines)) + "</p>"
+
+
+def table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """Give a table whose first two columns are text; a row's kind is its class."""
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    body = "".join(
+        f'<tr class="{kind}">' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+        for kind, cells in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def models_table(results: Sequence[Result]) -> str:
+    """Give the table of the race."""
+    timed = [name for name in CONTESTANTS if any(result.of(name) for result in results)]
+
+    def cells(result: Result) -> Iterable[str]:
+        ours, jax = result.of(PULLBACK.name), result.of("jax")
+        yield result.case
+        yield result.size
+        for name in timed:
+            found = result.of(name)
+            yield (
+                "failed"
+                if name in result.failures
+                else optional(lambda m: duration(m.median), found)
+            )
+        for measured in (ours, jax):
+            yield optional(duration, measured and measured.first_call)
+        for measured in (ours, jax):
+            yield optional(size_in_bytes, measured and measured.peak_bytes)
+        yield optional(lambda text: text, nearness(result))
+
+    return table(
+        ["case", "size", *timed, "first", "JAX's first", "memory", "JAX's memory", "bound"],
+        [("", list(cells(result))) for result in results],
+    )
+
+
+def loops_table(results: Sequence[Result]) -> str:
+    """Give the table of the suite of loops."""
+    timed = [name for name in CONTESTANTS if any(result.of(name) for result in results)]
+
+    def cells(result: Result) -> list[str]:
+        return [
+            result.case,
+            result.family,
+            str(result.facts["lines"]),
+            *(optional(lambda m: duration(m.median), result.of(name)) for name in timed),
+            optional(duration, loops_report.compile_seconds(result)),
+            optional(size_in_bytes, loops_report.peak_bytes(result)),
+        ]
+
+    return table(
+        ["program", "family", "lines", *timed, "compile", "memory"],
+        [("failed" if result.failure else "", cells(result)) for result in results],
+    )
