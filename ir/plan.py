@@ -117,9 +117,10 @@ class CallPlan:
 class TilePlan:
     """How a tiled region runs: `body` computes a part, whose size is the symbol `size`.
 
-    The operands' `extent` entries are cut into parts. For each result there is the axis along which
-    it is cut, or the reduction of which a part makes a partial result. `registers` are the arrays of
-    a part that hold what does not leave it, each the cell of the values that it holds in turn.
+    The operands' `extent` entries are cut into parts. For each result there is the axis along
+    which it is cut, or the reduction of which a part makes a partial result. `registers` are the
+    arrays of a part that hold what does not leave it: the cell of the values that each holds in
+    turn, and its type.
     """
 
     body: Function

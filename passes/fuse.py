@@ -197,9 +197,7 @@ class _Region:
         small = SMALL * eqn.result.type.nbytes < self.widest
         return small or not any(is_long(axis.extent, axis.first) for axis in kept)
 
-    def along(
-        self, axis: _Axis, eqn: Eqn
-    ) -> tuple[tuple[int | None, ...], int | None] | None:
+    def along(self, axis: _Axis, eqn: Eqn) -> tuple[tuple[int | None, ...], int | None] | None:
         """Return the axes at which operands and result are cut; None: the result is a partial sum.
 
         Nothing is returned where parts of the operands do not make a part of the result.
@@ -223,9 +221,7 @@ class _Region:
         else:
             cut = tuple(
                 [
-                    place
-                    if len(t) >= -place and t[place] == axis.extent
-                    else None
+                    place if len(t) >= -place and t[place] == axis.extent else None
                     for t in [a.type.shape for a in eqn.operands]
                 ]
             )

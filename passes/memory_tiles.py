@@ -141,7 +141,7 @@ class _Registers:
             return
         allowed = eqn.op.takes_over
         if eqn.op.is_elementwise:
-            for at, a in enumerate(eqn.operands):
+            for a in eqn.operands:
                 cell = self.cells.get(a) if isinstance(a, Value) else None
                 if cell is None or cell not in self.number or cell.owner is not a:
                     continue

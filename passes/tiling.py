@@ -2,8 +2,8 @@
 
 A part is small enough for its scratch to stay in the second-level cache, and large enough that
 Python's cost for each call is small beside the work, also where two threads take turns at the
-interpreter: measured on arrays of 2**20 and 2**23 entries, parts of 128 to 512 KiB are fastest on one
-thread and on two; parts of 32 KiB are half as fast on one, and slower on two than on one.
+interpreter: measured on arrays of 2**20 and 2**23 entries, parts of 128 to 512 KiB are fastest on
+one thread and on two; of 32 KiB they are slower on two threads than on one.
 
 The model estimates the time of a region run whole and run in parts. Its constants are nanoseconds
 on one machine; only their ratios matter.
@@ -39,8 +39,8 @@ GAIN = 0.85
 NARROW = 64
 """Entries of an axis that lies behind others are taken in parts of so many at least.
 
-A row of a part should be a run of memory; with one entry, NumPy would sum the axes in front of it in
-another order.
+A row of a part should be a run of memory; with one entry, NumPy would sum the axes in front of it
+in another order.
 """
 FEW = 8
 """Up to so many parts for each core, every core gets as many."""

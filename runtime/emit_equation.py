@@ -22,6 +22,7 @@ from .arithmetic import FLOAT, INT, KINDS, LARGEST
 from .elements import element, is_within
 from .merging import numbers_of
 from .numbers import arithmetic, is_number, reads_element, takes_python_floats
+from .planes import in_planes
 
 if TYPE_CHECKING:
     from .emit import Writer
@@ -318,7 +319,8 @@ def _compute(writer: Writer, eqn: Eqn, result: Value, operands: list[str]) -> No
             writer.line(f"{name} = {op.emit(writer, operands, None)}", eqn.provenance, op.name)
             return
         writer.line(f"{name} = {memory}")
-    writer.line(op.emit(writer, operands, name), eqn.provenance, op.name)
+    if not in_planes(writer, eqn, operands, name):
+        writer.line(op.emit(writer, operands, name), eqn.provenance, op.name)
 
 
 def _gather(writer: Writer, eqn: Eqn, name: str, cell: Any, numbers: Sequence[Atom]) -> None:

@@ -74,14 +74,14 @@ def _tiles(writer: Writer, op: Fused, plan: TilePlan, registers: list[Register])
     """Make the object that runs the parts, with the workspace."""
     if "arena" not in writer.static:
         writer.taken.add("arena")
-        writer.setup.insert(0, f"arena = {writer.bind(Arena, 'Arena')}({writer.plan.scratch_bytes})")
+        writer.setup.insert(
+            0, f"arena = {writer.bind(Arena, 'Arena')}({writer.plan.scratch_bytes})"
+        )
         writer.static["arena"] = None
     name = writer.fresh("tiles")
     make = writer.bind(Tiles, "Tiles")
     arrays = writer.bind(tuple(registers), "registers")
-    writer.setup.append(
-        f"{name} = {make}(arena, {plan.extent}, {op.tile}, {op.threads}, {arrays})"
-    )
+    writer.setup.append(f"{name} = {make}(arena, {plan.extent}, {op.tile}, {op.threads}, {arrays})")
     writer.static[name] = None
     return name
 
@@ -101,9 +101,7 @@ def _operands(writer: Writer, eqn: Eqn) -> list[str]:
     return texts
 
 
-def _enter(
-    writer: Writer, op: Fused, plan: TilePlan, whole: list[str], lo: str, hi: str
-) -> None:
+def _enter(writer: Writer, op: Fused, plan: TilePlan, whole: list[str], lo: str, hi: str) -> None:
     """Name the parts of the operands, and the size of a part where something asks for it."""
     writer.dims[plan.size] = f"({hi} - {lo})"
     for param, axis, text in zip(plan.body.params, op.cuts, whole, strict=True):

@@ -37,8 +37,8 @@ def substitute_type(type: ArrayType, binding: dict[Symbol, Size]) -> ArrayType:
 class Fused(Op):
     """A region that runs as one pass over memory: `body` is elementwise work and its reductions.
 
-    With a `tile` it runs part by part: each operand is cut along its axis in `cuts` (negative; None:
-    it is read whole) into parts of `tile` entries, by several threads where `threads`.
+    With a `tile` it runs part by part: each operand is cut along its axis in `cuts` (negative;
+    None: it is read whole) into parts of `tile` entries, by several threads where `threads`.
     """
 
     name = "fused"

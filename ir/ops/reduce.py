@@ -13,7 +13,7 @@ from ..errors import ShapeError
 from ..op import Array, Cost, Emitter, Op, Scatter
 from ..samples import numbers
 from ..types import ArrayType, Layout, Shape
-from .summing import sum_by_product
+from .summing import short_rows, sum_by_product
 
 
 def reduced_shape(shape: Shape, axes: Sequence[int], keepdims: bool) -> Shape:
@@ -101,6 +101,9 @@ class Reduction(Reducing):
             product = sum_by_product(emitter, atom, operands[0], self.axes, self.keepdims, out)
             if product is not None:
                 return product
+        short = short_rows(emitter, self.ufunc, atom, operands[0], self.axes, self.keepdims, out)
+        if short is not None:
+            return short
         reduce = emitter.bind(self.ufunc.reduce, f"{self.ufunc.__name__}_reduce")
         dtype = "None"
         if self.ufunc in (np.add, np.multiply) and (

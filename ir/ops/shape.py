@@ -281,7 +281,7 @@ class BroadcastTo(View):
     def cut(
         self, types: Sequence[ArrayType], axes: Sequence[int | None], size: Size
     ) -> tuple[Op, int] | None:
-        (x,), (axis,) = types, axes
+        (axis,) = axes
         if axis is None:
             return None
         if -axis > self.rank:

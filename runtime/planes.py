@@ -1,0 +1,74 @@
+"""Elementwise work on arrays whose last axis is short, entry by entry of that axis.
+
+NumPy's inner loop runs along the last axis unless it can be merged with the one before, which a
+broadcast operand prevents. With 3 entries nearly all the time is spent between the loops: for
+arrays of shape (100, 100, 3) a product with one of (100, 100, 1) takes 74 µs, and 19 as three
+products of planes; the difference of (1, 100, 3) and (100, 1, 3) takes 315 and 55. The bits are the
+same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..ir.core import Eqn
+from ..ir.dims import bounds
+from ..ir.op import Elementwise
+from ..ir.types import ArrayType
+
+if TYPE_CHECKING:
+    from .emit import Writer
+
+WIDEST = 4
+"""Entries of the last axis up to which planes are faster; with 8 they are slower."""
+LEAST = 2000
+"""Entries of a plane from which they are."""
+
+
+def in_planes(writer: Writer, eqn: Eqn, operands: Sequence[str], out: str) -> bool:
+    """Write an elementwise equation plane by plane, where that is faster."""
+    op, type = eqn.op, eqn.results[0].type
+    if not isinstance(op, Elementwise) or not _is_worth_it(type, eqn):
+        return False
+    length = type.shape[-1]
+    assert isinstance(length, int)
+    for k in range(length):
+        parts = [_plane(a.type, text, k) for a, text in zip(eqn.operands, operands, strict=True)]
+        writer.line(op.emit(writer, parts, f"{out}[..., {k}]"), eqn.provenance, op.name)
+    return True
+
+
+def _is_worth_it(type: ArrayType, eqn: Eqn) -> bool:
+    if type.ndim < 2 or not isinstance(type.shape[-1], int) or not 1 < type.shape[-1] <= WIDEST:
+        return False
+    if not any(_splits(a.type, type) for a in eqn.operands):
+        return False
+    if any(v.layout is not None for v in (*eqn.operands, *eqn.results)):
+        return False
+    entries = 1
+    for size in type.shape[:-1]:
+        greatest = bounds(size)[1]
+        if greatest is None:
+            return False
+        entries *= greatest
+    return entries >= LEAST
+
+
+def _splits(operand: ArrayType, result: ArrayType) -> bool:
+    """Whether an operand keeps the last axis from being merged with the one before."""
+    last, before = (_is_full(operand, result, axis) for axis in (-1, -2))
+    return last != before
+
+
+def _is_full(operand: ArrayType, result: ArrayType, axis: int) -> bool:
+    return operand.ndim >= -axis and operand.shape[axis] == result.shape[axis]
+
+
+def _plane(type: ArrayType, text: str, k: int) -> str:
+    if not type.shape:
+        return text
+    return f"{text}[..., {k if type.shape[-1] != 1 else 0}]"
+
+
+__all__ = ["in_planes"]
