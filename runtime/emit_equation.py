@@ -313,7 +313,7 @@ def _compute(writer: Writer, eqn: Eqn, result: Value, operands: list[str]) -> No
         return
     if cell.home is Home.STACK:
         writer.row(cell.stack, name)
-    elif cell.home is not Home.SLOT and not _exists(writer, eqn, cell):
+    elif cell.home is not Home.SLOT and not exists(writer, eqn, cell):
         memory = writer.lent(result, result.layout)
         if memory is None:
             writer.line(f"{name} = {op.emit(writer, operands, None)}", eqn.provenance, op.name)
@@ -342,11 +342,11 @@ def _gather(writer: Writer, eqn: Eqn, name: str, cell: Any, numbers: Sequence[At
     writer.line(f"{name} = {array}({parts}, {dtype})", eqn.provenance, eqn.op.name)
 
 
-def _exists(writer: Writer, eqn: Eqn, cell: Any) -> bool:
+def exists(writer: Writer, eqn: Eqn, cell: Any) -> bool:
     """Whether the memory of a FRESH or NUMPY cell is there: a carry's, or taken over."""
     if cell.pinned:
         return True
     return any(isinstance(a, Value) and writer.plan.cells.get(a) is cell for a in eqn.operands)
 
 
-__all__ = ["emit_equation"]
+__all__ = ["emit_equation", "exists"]

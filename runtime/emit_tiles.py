@@ -12,6 +12,7 @@ from ..ir.ops.control import Fused
 from ..ir.ops.reduce import Reduction
 from ..ir.plan import Home, TilePlan
 from ..ir.types import ArrayType
+from .emit_equation import exists
 from .frames import Frames
 from .tiles import Arena, Register, Tiles
 
@@ -142,14 +143,13 @@ def _memory(writer: Writer, eqn: Eqn, result: Value) -> None:
     name = writer.name(result)
     if cell.home is Home.STACK:
         writer.row(cell.stack, name)
-    elif cell.home is not Home.SLOT and not cell.pinned:
-        if not any(isinstance(a, Value) and writer.plan.cells.get(a) is cell for a in eqn.operands):
-            memory = writer.lent(result, None)
-            if memory is None:
-                shape = ", ".join(map(str, result.type.shape))
-                dtype = writer.bind(result.type.dtype, str(result.type.dtype))
-                memory = f"empty(({shape},), {dtype})"
-            writer.line(f"{name} = {memory}")
+    elif cell.home is not Home.SLOT and not exists(writer, eqn, cell):
+        memory = writer.lent(result, None)
+        if memory is None:
+            shape = ", ".join(map(str, result.type.shape))
+            dtype = writer.bind(result.type.dtype, str(result.type.dtype))
+            memory = f"empty(({shape},), {dtype})"
+        writer.line(f"{name} = {memory}")
 
 
 def _combine(

@@ -98,18 +98,19 @@ class Pool:
             self.jobs.get()()
 
 
-_pool = Pool()
-_threads: int | None = None
+class _Settings:
+    pool = Pool()
+    threads: int | None = None
 
 
 def run(part: Part, parts: int) -> None:
     """Compute all parts of a region, by as many threads as are set."""
-    _pool.run(part, parts, threads())
+    _Settings.pool.run(part, parts, threads())
 
 
 def threads() -> int:
     """Return how many threads share a region, the caller's included."""
-    return machine().cores if _threads is None else _threads
+    return _Settings.threads or machine().cores
 
 
 def set_threads(n: int | None) -> None:
@@ -129,17 +130,15 @@ def set_threads(n: int | None) -> None:
     TypeError
         If it is no integer.
     """
-    global _threads
     if n is not None and (isinstance(n, bool) or not hasattr(n, "__index__")):
         raise TypeError(f"set_threads takes an int or None, not {n!r}")
     if n is not None and n < 1:
         raise ValueError(f"set_threads takes at least 1 thread, not {n}")
-    _threads = None if n is None else int(n)
+    _Settings.threads = None if n is None else int(n)
 
 
 def _after_fork() -> None:
-    global _pool
-    _pool = Pool()
+    _Settings.pool = Pool()
 
 
 if hasattr(os, "register_at_fork"):

@@ -16,7 +16,7 @@ def tiny_tiles(cores: int = 2) -> Iterator[None]:
     small = Machine(cores, l2=256, l3=256)
     with (
         mock.patch.object(fuse, "LARGE", 1),
-        mock.patch.object(fuse, "machine", lambda: small),
+        mock.patch.object(fuse, "machine", return_value=small),
         mock.patch.object(tiling, "GAIN", float("inf")),
         mock.patch.object(tiling, "HAND_OVER", -1e9),
         mock.patch.object(tiling, "AFTER_BLAS", 0.0),

@@ -1,4 +1,4 @@
-"""Tiled regions: the results of whole ones, whoever computes them, and errors as if they were whole."""
+"""Tiled regions: the results of whole ones, whoever computes them, and errors alike."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_a_warning_is_given_once_with_the_line_of_the_user() -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             tiled(x)
-    assert ["invalid value encountered in log"] == [str(w.message) for w in caught]
+    assert [str(w.message) for w in caught] == ["invalid value encountered in log"]
     assert caught[0].filename == __file__
 
 
