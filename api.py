@@ -126,16 +126,18 @@ def grad(
     static_argnums, static_argnames, exact
         As for `compile`.
     memory
-        How many bytes loops may keep for the gradient: an int, or text such as "64MB" (of 2²⁰
-        bytes). Loops that would keep more save their state now and then and run again in between;
-        `inspect(...).kept` says which. Nested in another derivative, it is for its own loops.
+        How many bytes the program may need at its peak, results included, arguments not: an int, or
+        text such as "64MB" (of 2²⁰ bytes). What does not fit is computed again when the gradient
+        comes to it, the cheapest first; `inspect(...).kept` says what, and why. Where there are
+        loops, it is for what they keep: they save their state now and then and run again in
+        between. Nested in another derivative, it is for its own loops.
 
     Raises
     ------
     DifferentiationError
         At a call, where the output is no real scalar or an argument is not floating point.
     BudgetError
-        At a call, where the loops need more than `memory`; it names the least.
+        At a call, where more than `memory` is needed; it names the least.
 
     Notes
     -----

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from math import isfinite
 from pathlib import Path
 
-from .ir.errors import ArgumentError
+from .ir.core import Function, Value
+from .ir.errors import ArgumentError, BudgetError
+from .ir.location import Location
 from .passes.checkpoint import Kept
+from .passes.fit import Choice, Least, fit
+from .passes.memory import plan_memory
+from .passes.pipeline import Pass, run
+from .passes.residual_rows import Residual
+from .passes.straight_line import unmarked
 
 _UNITS = {"": 1, "b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
 
@@ -34,11 +41,54 @@ def bytes_of(memory: int | str | None) -> int | None:
     )
 
 
-class KeptTable:
-    """What loops keep for the gradient; `rows` hold the numbers, and it prints as a table."""
+def fitted(joint: Function, late: Sequence[Pass], budget: int) -> tuple[Function, dict[Value, str]]:
+    """Return a joint function whose planned peak is within a budget, and why values are kept.
 
-    def __init__(self, rows: Sequence[Kept]) -> None:
+    Parameters
+    ----------
+    joint
+        With the mark of `straight_line.marked`, before the passes `late`.
+
+    Raises
+    ------
+    BudgetError
+        Where that cannot be met; it names the least that can. A program of loops stays as it is
+        then: the budget is for what they keep.
+    """
+    function, forward = unmarked(joint)
+
+    def peak(candidate: Function) -> int:
+        return plan_memory(run(candidate, late, [])).peak_bytes
+
+    try:
+        choice = fit(function, forward, budget, peak)
+    except Least as found:
+        if any(e.op.regions for e in function.eqns):
+            return function, {}
+        name = function.name.removesuffix("_grad")
+        raise BudgetError(
+            f"memory={budget:,} bytes is too little for {name}: it needs at least "
+            f"{found.least:,} bytes at its peak, results included.\n  That is the least that was "
+            "found with values kept here and there and what is between them computed again."
+        ) from None
+    return choice.function, _reasons(choice)
+
+
+def _reasons(choice: Choice) -> dict[Value, str]:
+    if not choice.dropped:
+        return {}
+    return dict.fromkeys(choice.borders, "a segment starts from it")
+
+
+class KeptTable:
+    """What is kept for the gradient, and what is computed again; it prints as tables.
+
+    `rows` hold the numbers of loops under a budget, `residuals` those of the rest of the program.
+    """
+
+    def __init__(self, rows: Sequence[Kept], residuals: Sequence[Residual] = ()) -> None:
         self.rows = tuple(rows)
+        self.residuals = tuple(residuals)
 
     @property
     def peak(self) -> float:
@@ -46,30 +96,65 @@ class KeptTable:
         return sum(r.kept for r in self.rows if not r.depth)
 
     def __str__(self) -> str:
-        if not self.rows:
-            return "no loop keeps anything, or there is no memory= budget"
+        texts = []
+        if self.rows:
+            texts.append(self._loops())
+        if self.residuals:
+            texts.append(self._line())
+        return "\n\n".join(texts) or "nothing is kept for the gradient"
+
+    def _loops(self) -> str:
         head = ("loop", "trips", "a state", "a step", "saved", "keeps", "of", "runs again")
-        cells = [head, *[_cells(r) for r in self.rows]]
-        widths = [max(len(row[k]) for row in cells) for k in range(len(head))]
-        lines = [
-            "  ".join(
-                text.ljust(width) if k in (0, 4) else text.rjust(width)
-                for k, (text, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in cells
-        ]
+        lines = _aligned([head, *[_cells(r) for r in self.rows]], left=(0, 4))
         return "\n".join([*lines, f"predicted peak: {_size(self.peak)}"])
+
+    def _line(self) -> str:
+        head = ("value", "made at", "", "times", "bytes", "about", "why")
+        lines = _aligned([head, *map(_residual, self.residuals)], left=(0, 1, 2, 6))
+        saved = sum(r.nbytes for r in self.residuals if r.is_saved)
+        time = sum(r.seconds for r in self.residuals)
+        return "\n".join([*lines, f"saved: {_size(saved)}; computed again: about {_time(time)}"])
+
+
+def _aligned(rows: Sequence[tuple[str, ...]], left: Container[int]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            text.ljust(width) if k in left else text.rjust(width)
+            for k, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _residual(row: Residual) -> tuple[str, ...]:
+    return (
+        row.op,
+        _place(row.location),
+        "saved" if row.is_saved else "computed again",
+        f"{row.count:,}",
+        _size(row.nbytes),
+        "" if row.is_saved else _time(row.seconds),
+        row.why,
+    )
+
+
+def _place(location: Location | None) -> str:
+    return "" if location is None else f"{Path(location.file).name}:{location.line}"
+
+
+def _time(seconds: float) -> str:
+    return f"{1e3 * seconds:.3g} ms" if seconds > 1e-3 else f"{1e6 * seconds:.3g} µs"
 
 
 def _cells(row: Kept) -> tuple[str, ...]:
-    place = "" if row.location is None else f"{Path(row.location.file).name}:{row.location.line}"
     saved = "everything"
     if row.lengths:
         saved = f"a state in {row.lengths[-1]}: " + " × ".join(map(str, row.lengths))
         saved += f" + {row.rest}" if row.rest else ""
         saved += f", {row.rows - 1} at a time" if row.rows else ""
     return (
-        "  " * row.depth + place,
+        "  " * row.depth + _place(row.location),
         "?" if row.trips is None else f"{row.trips:,}",
         _size(row.state) if row.lengths else "",
         _size(row.step) if row.lengths else "",
@@ -90,4 +175,4 @@ def _size(count: float) -> str:
     return f"{count:.4g} GB"
 
 
-__all__ = ["KeptTable", "bytes_of"]
+__all__ = ["KeptTable", "bytes_of", "fitted"]

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .arguments import Argnums, Arguments, Wanted
-from .budget import KeptTable
+from .budget import KeptTable, fitted
 from .entries import CacheInfo, Call, GuardedEntry, Programs, uncollected
 from .explain import Explanation, explained
 from .inspection import Inspection
-from .ir.core import Function
+from .ir.core import Function, Value
 from .ir.dims import Symbol
 from .ir.errors import DifferentiationError, UnsupportedError
 from .passes.batch import Batch
@@ -28,13 +28,16 @@ from .passes.pipeline import (
     BEFORE_REVERSE,
     EXACT_AFTER,
     EXACT_BEFORE,
+    Pass,
     Stage,
     record,
     run,
 )
+from .passes.recompute import Recompute
 from .passes.reverse import reverse
 from .passes.rewind import rewind
 from .passes.separate import separate
+from .passes.straight_line import marked
 from .runtime.program import Program
 from .tracer.nested import inline_call, inline_function, trace_apart
 from .tracer.report import located
@@ -60,12 +63,13 @@ class Options(NamedTuple):
 class Entry(GuardedEntry):
     """One compiled program with what a call needs around it."""
 
-    __slots__ = ("build", "kept", "plan", "program", "stages")
+    __slots__ = ("build", "kept", "plan", "program", "reasons", "stages")
 
     def __init__(self, owner: Compiled, call: Call) -> None:
         options, arguments = owner.options, owner.arguments
         self.stages: list[Stage] = []
         self.kept: list[Kept] = []
+        self.reasons: dict[Value, str] = {}
         wanted = None
         if options.mode != "compile":
             wanted = arguments.wanted(call.args, call.kwargs, options.argnums, options.allow_int)
@@ -114,24 +118,36 @@ class Entry(GuardedEntry):
         keep = list(range(len(function.results)))
         if options.mode == "grad":
             keep = keep[self.traced.results :]
-        joint = reverse(function, wanted.positions, keep=keep)
+        whole = function if options.memory is None else marked(function)
+        joint = reverse(whole, wanted.positions, keep=keep)
         self._stage("reverse", joint, started, function)
         if rows:
             started, before_it = time.perf_counter(), joint
             joint = rewind(joint, rows)
             self._stage("rewind", joint, started, before_it)
         owned = frozenset(range(len(keep), len(joint.results)))
-        result = run(joint, after, self.stages, "joint ")
-        if options.memory is not None and any(isinstance(p, Batch) for p in after):
+        if options.memory is None:
+            return run(joint, after, self.stages, "joint "), owned
+        return self._within(joint, after, options.memory), owned
+
+    def _within(self, joint: Function, after: Sequence[Pass], memory: int) -> Function:
+        """Run the passes so that what is kept is within a budget."""
+        place = next(k for k, p in enumerate(after) if isinstance(p, Recompute))
+        early, late = after[:place], after[place:]
+        result = run(joint, early, self.stages, "joint ")
+        if any(isinstance(p, Batch) for p in early) and any(e.op.regions for e in joint.eqns):
             # Products taken out of loops are stacks too.
             stages: list[Stage] = []
-            plain = [p for p in after if not isinstance(p, Batch)]
+            plain = [p for p in early if not isinstance(p, Batch)]
             smaller = run(joint, plain, stages, "smaller ")
-            more = plan_memory(result).peak_bytes - plan_memory(smaller).peak_bytes
-            if KeptTable(self.kept).peak + more > options.memory:
+            peaks = [plan_memory(run(f, late, [])).peak_bytes for f in (result, smaller)]
+            if KeptTable(self.kept).peak + peaks[0] - peaks[1] > memory:
                 self.stages += stages
-                return smaller, owned
-        return result, owned
+                result = smaller
+        started, before = time.perf_counter(), result
+        result, self.reasons = fitted(result, late, memory)
+        self._stage("fit", result, started, before)
+        return run(result, late, self.stages, "joint ")
 
     def _stage(
         self, name: str, function: Function, started: float, before: Function | None = None
@@ -314,7 +330,14 @@ class Compiled:
         leaves, objects, _ = self.arguments.scan(args, kwargs)
         with uncollected():
             entry = Entry(self, Call(args, kwargs, leaves, [*objects, args, kwargs]))
-        return Inspection(entry.stages, entry.program.source.text, entry.plan, entry.kept)
+        return Inspection(
+            entry.stages,
+            entry.program.source.text,
+            entry.plan,
+            entry.kept,
+            self.options.memory,
+            entry.reasons,
+        )
 
     def explain(self, *args: Any, **kwargs: Any) -> Explanation:
         """Return what becomes of each loop and branch for these arguments, and why.

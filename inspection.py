@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from .budget import KeptTable
-from .ir.core import Function
+from .ir.core import Function, Value
 from .ir.plan import Plan
 from .passes.checkpoint import Kept
 from .passes.pipeline import Stage
+from .passes.residual_rows import residuals
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,25 @@ def cost_of(function: Function) -> Cost:
 class Inspection:
     """The stages of one compilation; prints the optimised program.
 
-    `kept` is the table of what loops keep for the gradient under a `memory=` budget.
+    `kept` is the table of what is kept for the gradient and what is computed again, with the
+    choices of a `memory=` budget.
     """
 
     def __init__(
-        self, stages: Sequence[Stage], source: str, plan: Plan, kept: Sequence[Kept] = ()
+        self,
+        stages: Sequence[Stage],
+        source: str,
+        plan: Plan,
+        kept: Sequence[Kept] = (),
+        budget: int | None = None,
+        reasons: Mapping[Value, str] = MappingProxyType({}),
     ) -> None:
         self.stages = tuple(stages)
         self.source = source
         self.plan = plan
-        self.kept = KeptTable(kept)
+        joint = self._stage("joint recompute")
+        rows = [] if joint is None else residuals(joint, budget, reasons)
+        self.kept = KeptTable(kept, rows)
 
     def _stage(self, name: str) -> Function | None:
         found = [s.function for s in self.stages if s.name == name]

@@ -44,12 +44,21 @@ from ..ir.core import Atom, Eqn, Function, Mark, Value
 from ..ir.op import Effect
 from .dce import Dce
 
+LINE = -1
+"""The number of a whole function under a budget, which is no checkpoint (`straight_line`)."""
+
 
 class Again(NamedTuple):
     """What an equation reads copies of; they are shared by the equations of equal `key`."""
 
     key: int
     values: Container[Value]
+
+
+def is_in_checkpoint(eqn: Eqn) -> bool:
+    """Whether the user has marked an equation as one to compute again."""
+    marks = eqn.provenance.marks
+    return bool(marks) and marks[-1][0] != LINE and can_run_again(eqn)
 
 
 def can_run_again(eqn: Eqn) -> bool:
@@ -194,4 +203,4 @@ def _is_marked(function: Function) -> bool:
     )
 
 
-__all__ = ["Again", "Recompute", "can_run_again", "recompute"]
+__all__ = ["LINE", "Again", "Recompute", "can_run_again", "is_in_checkpoint", "recompute"]

@@ -30,7 +30,7 @@ from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.ops.shape import Copy
 from ..ir.types import is_tape
 from .footprints import Access, Level, Tracker, is_untouched
-from .recompute import can_run_again
+from .recompute import is_in_checkpoint
 from .restore import Chain, chain_of, runs_again
 
 AGAIN_COST = int(Cost.DIVISION)
@@ -158,7 +158,8 @@ class Residuals:
             return
         if eqn in self.again:
             return
-        if self._is_free_work(eqn) or runs_again(eqn) or _is_in_checkpoint(eqn):
+        is_marked = is_in_checkpoint(eqn) and not eqn.op.regions
+        if self._is_free_work(eqn) or runs_again(eqn) or is_marked:
             self._compute_again(eqn)
         elif atom in self.written and self._reads_back(atom):
             self.read_back[atom] = self.written[atom]
@@ -414,11 +415,6 @@ class Residuals:
                 self._known_sizes(symbols_of(value.type))
                 for position in positions:
                     self.need(position)
-
-
-def _is_in_checkpoint(eqn: Eqn) -> bool:
-    """Whether the user has marked a value as one to compute again; branches stay as they are."""
-    return bool(eqn.provenance.marks) and not eqn.op.regions and can_run_again(eqn)
 
 
 def _is_same(eqn: Eqn) -> bool:

@@ -44,7 +44,7 @@ from ..ir.ops.control import Loop
 from ..ir.ops.index import IndexAdd, IndexUpdate
 from ..ir.ops.shape import Copy, Reshape
 from .footprints import Tracker, is_untouched
-from .recompute import can_run_again
+from .recompute import is_in_checkpoint
 
 
 @dataclass
@@ -106,7 +106,7 @@ def runs_again(eqn: Eqn) -> bool:
     """Whether an equation is a loop that the reversed loop around it runs again."""
     if not isinstance(eqn.op, Loop):
         return False
-    return eqn.op.recompute or (bool(eqn.provenance.marks) and can_run_again(eqn))
+    return eqn.op.recompute or is_in_checkpoint(eqn)
 
 
 def nested_links(region: Function, arrays: Mapping[int, tuple[Value, Atom]]) -> set[Eqn]:
