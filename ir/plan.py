@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from .core import Eqn, Function, Value
 from .dims import Symbol
+from .machine import machine
+from .ops.control import Fused
 from .ops.reduce import Reduction
 from .types import ArrayType
 
@@ -157,13 +159,40 @@ class Plan:
 
     @property
     def workspace_bytes(self) -> int:
-        """Bytes kept between calls."""
-        return sum(self.slots)
+        """Bytes kept between calls, but for the scratch memory of threads."""
+        return sum(self.slots) + self.partial_bytes
+
+    @property
+    def partial_bytes(self) -> int:
+        """Bytes of what the parts of tiled regions reduce to."""
+        return sum(
+            -(-plan.extent // eqn.op.tile) * eqn.results[k].type.nbytes
+            for eqn, plan in self.tiles.items()
+            for k, reduction in enumerate(plan.reductions)
+            if reduction is not None and isinstance(eqn.op, Fused)
+        )
+
+    @property
+    def transient_bytes(self) -> int:
+        """Predicted bytes that a call allocates and holds at once: results and NumPy's own."""
+        from .peak import transient_peak  # which reads plans
+
+        return transient_peak(self)
+
+    def peak(self, threads: int) -> int:
+        """Return the predicted bytes of a call on some threads beyond its arguments."""
+        parts = [
+            -(-plan.extent // eqn.op.tile)
+            for eqn, plan in self.tiles.items()
+            if isinstance(eqn.op, Fused) and eqn.op.threads
+        ]
+        scratch = min(threads, max(parts, default=1)) * self.scratch_bytes
+        return self.workspace_bytes + scratch + self.transient_bytes
 
     @property
     def peak_bytes(self) -> int:
-        """Predicted bytes of a call beyond its arguments: workspace, results, NumPy's own."""
-        return self.workspace_bytes + self.fresh_bytes + self.numpy_bytes
+        """Predicted bytes of a call beyond its arguments, at its peak, with all cores at work."""
+        return self.peak(machine().cores)
 
     def __str__(self) -> str:
         members: dict[int, list[str]] = {}
@@ -172,8 +201,9 @@ class Plan:
                 members.setdefault(cell.slot, []).append(f"{value.hint or '·'}: {value.type}")
         lines = [
             (
-                f"workspace {self.workspace_bytes:,} bytes in {len(self.slots)} slots; results "
-                f"{self.fresh_bytes:,}; NumPy's own {self.numpy_bytes:,}; peak {self.peak_bytes:,}"
+                f"workspace {self.workspace_bytes:,} bytes in {len(self.slots)} slots; scratch of "
+                f"each thread {self.scratch_bytes:,}; results {self.fresh_bytes:,}; NumPy's own "
+                f"{self.numpy_bytes:,}; peak {self.peak_bytes:,}"
             )
         ]
         for number, nbytes in enumerate(self.slots):

@@ -34,6 +34,7 @@ from .emit_results import Results
 from .emit_tape import emit_tape
 from .emit_tiles import emit_tiles
 from .frames import Frame, Frames, Line
+from .lifetimes import forgotten
 from .merging import merge
 from .numbers import is_number, python_numbers
 from .recycle import WORTH, Shelf
@@ -156,6 +157,8 @@ class Writer:
         self.read = _read(plan.function)
         self.frames = Frames()
         self.shelves: dict[int, Shelf] = {}
+        self.passing: set[str] = set()
+        """Variables with copies that a statement or two need."""
 
     # -- names -------------------------------------------------------------------------------------
 
@@ -410,7 +413,8 @@ class Writer:
             lines.append(f"    ({static},) = ws")
         mapping: dict[int, tuple[str, Provenance]] = {}
         last = None
-        for text, provenance, op in self.body:
+        passing = self._passing()
+        for text, provenance, op in forgotten(self.body, passing) if passing else self.body:
             if provenance is not None:
                 mapping[len(lines) + 1] = (op, provenance)
                 location = provenance.location
@@ -426,6 +430,20 @@ class Writer:
         text = "\n".join(lines) + "\n"
         shelves = tuple(self.shelves.values())
         return Source(text, self.constants, mapping, self.has_numbers, shelves)
+
+    def _passing(self) -> set[str]:
+        """Return the variables that may keep memory which is not that of the workspace."""
+        names = set(self.passing)
+        of_results = Results(self)
+        sizes: dict[Any, int] = {}
+        for value, cell in self.plan.cells.items():
+            sizes[cell] = max(sizes.get(cell, 0), value.type.nbytes)
+        for value, cell in self.plan.cells.items():
+            if sizes[cell] < WORTH or cell.pinned or value not in self.names:
+                continue
+            if cell.home in (Home.FRESH, Home.NUMPY) or of_results.is_copied(value):
+                names.add(self.names[value])
+        return names.difference(self.static)
 
     def block(self, eqns: Sequence[Eqn], results: Sequence[Atom] | None = None) -> None:
         """Write the equations of a function or region, which returns `results`."""

@@ -133,6 +133,7 @@ def _arrays(writer: Writer, eqn: Eqn, branch: Function, plan: BranchPlan) -> Non
         text = writer.operand(value)
         if isinstance(value, Value) and writer.plan.cells.get(value) in taken:
             text, source = writer.fresh("t"), text
+            writer.passing.add(text)
             writer.line(f"{text} = {source}.copy()")
         pairs.append((writer.name(eqn.results[k]), text))
     for name, text in pairs:

@@ -62,7 +62,8 @@ def emit_loop(writer: Writer, eqn: Eqn, op: Loop) -> None:
         writer.line(f"{frame.counter} = 0")
     writer.line(span.header(index, frame), eqn.provenance, op.name)
     writer.body += lines or [("    " * (writer.indent + 1) + "pass", None, "")]
-    put_back(writer, renamed)
+    read = {writer.name(carried[k]) for k in swapped if eqn.results[k] in writer.read}
+    put_back(writer, renamed, read)
     _leave(writer, eqn, op, frame, counting, carried)
     if listed:
         _stack_lists(writer, eqn, op)
@@ -329,6 +330,7 @@ def _moves(writer: Writer, op: Loop, moves: frozenset[int], swapped: frozenset[i
         text = writer.operand(value)
         if cell is not None and cell in carried:
             text = writer.fresh("t")
+            writer.passing.add(text)
             writer.line(f"{text} = {writer.operand(value)}.copy()")
         temporaries.append((name, text))
     for name, text in temporaries:

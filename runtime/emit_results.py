@@ -50,7 +50,7 @@ class Results:
         fresh = self.writer.fresh_results.get(k)
         owner = None if fresh is None else fresh.owner
         base = self.base(result)
-        memory = base if self._is_copied(base) else result if cell is None else cell
+        memory = base if self.is_copied(base) else result if cell is None else cell
         # Memory belongs to the first result that leaves with it; equal expressions are one value.
         if (memory in seen and (k in self.writer.owned or (fresh and seen[memory] != owner))) or (
             fresh and seen.get(result, owner) != owner
@@ -95,21 +95,21 @@ class Results:
     def _is_of_caller(self, value: Atom) -> bool:
         """Whether a value is a parameter or a view of one, or is computed in such memory."""
         base = self.base(value)
-        if not isinstance(base, Value) or self._is_copied(base):
+        if not isinstance(base, Value) or self.is_copied(base):
             return False
         cell = self.writer.plan.cells.get(base)
         return base not in self.writer.producers or (cell is not None and cell.home is Home.CALLER)
 
     def base(self, value: Atom) -> Atom:
         """Return the value in whose memory another lies."""
-        while isinstance(value, Value) and not self._is_copied(value):
+        while isinstance(value, Value) and not self.is_copied(value):
             eqn = self.writer.producers.get(value)
             if eqn is None or not eqn.op.is_view:
                 break
             value = eqn.operands[0]
         return value
 
-    def _is_copied(self, value: Atom) -> bool:
+    def is_copied(self, value: Atom) -> bool:
         """Whether a value is a reshape that takes a copy."""
         eqn = self.writer.producers.get(value) if isinstance(value, Value) else None
         if eqn is None or not isinstance(eqn.op, Reshape):
@@ -120,7 +120,7 @@ class Results:
     def _is_broadcast(self, value: Atom) -> bool:
         while isinstance(value, Value):
             eqn = self.writer.producers.get(value)
-            if eqn is None or not eqn.op.is_view or self._is_copied(value):
+            if eqn is None or not eqn.op.is_view or self.is_copied(value):
                 return False
             if isinstance(eqn.op, BroadcastTo):
                 return True

@@ -1,12 +1,12 @@
 """Carries that change places: names are bound anew, where arrays would be copied.
 
 `u, v = v, u` at the end of an iteration exchanges the memory of two carries. After the loop each
-carry must be where the plan has it; if it is not, the contents are exchanged once.
+carry must be where the plan has it; if it is not, the contents that are read are exchanged once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING
 
 from ..ir.core import Value
@@ -40,18 +40,25 @@ def exchanged(writer: Writer, op: Loop, moves: frozenset[int]) -> frozenset[int]
         source = kept
 
 
-def put_back(writer: Writer, renamed: Mapping[str, str]) -> None:
-    """Write what brings carries back to their memory; `renamed` has the name of each one's own."""
+def put_back(writer: Writer, renamed: Mapping[str, str], read: Set[str]) -> None:
+    """Write what brings carries back to their memory; `renamed` has the name of each one's own.
+
+    Only the content of those that are `read` afterwards is brought back.
+    """
     if not renamed:
         return
     names = list(renamed)
+    first, *others = [n for n in names if n in read] or names[:1]
     tests = " or ".join(f"{name} is not {renamed[name]}" for name in names[1:])
-    copies = [writer.fresh("t") for _ in names]
+    copies = [writer.fresh("t") for _ in names[:1] + others]
+    writer.passing.update(copies[1:])
     writer.line(f"if {tests}:")
     writer.indent += 1
-    writer.line(f"{', '.join(copies)} = {', '.join(f'{n}.copy()' for n in names)}")
+    for name, text in zip(others, copies[1:], strict=True):
+        writer.line(f"{text} = {name}.copy()")
+    writer.line(f"{copies[0]} = {first}")
     writer.line(f"{', '.join(names)} = {', '.join(renamed.values())}")
-    for name, text in zip(names, copies, strict=True):
+    for name, text in zip([first, *others], copies, strict=True):
         writer.line(f"copyto({name}, {text})")
     writer.indent -= 1
     for name in names:

@@ -58,7 +58,8 @@ def where_into(condition: Array, left: Array, right: Array, out: np.ndarray) -> 
     mask = np.asarray(condition).astype(bits)
     np.negative(mask, mask)
     other = np.asarray(right).view(bits)
-    np.bitwise_and(mask, np.bitwise_xor(chosen, other), mask)
+    room = None if np.may_share_memory(out, right) else out.view(bits)
+    np.bitwise_and(mask, np.bitwise_xor(chosen, other, room), mask)
     np.bitwise_xor(mask, other, out.view(bits))
     return out
 
@@ -98,6 +99,11 @@ class Where(_Elementwise):
         if out is None:
             return f"{emitter.bind(np.where, 'where')}({', '.join(operands)})"
         return f"{emitter.bind(where_into, 'where_into')}({', '.join(operands)}, {out})"
+
+    def extra_bytes(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
+        """Count the mask of bits, or what `np.where` makes."""
+        (result,) = results
+        return result.nbytes if result.size > MASKED_COPY_LIMIT else 0
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
