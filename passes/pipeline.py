@@ -31,7 +31,7 @@ Pass = Callable[[Function], Function]
 
 BEFORE_REVERSE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce())
 AFTER_REVERSE: tuple[Pass, ...] = (
-    Simplify(),
+    Simplify(Class.STABLE),
     Hoist(),
     Batch(),
     Dce(),

@@ -203,7 +203,11 @@ def fit(ct: Any, type: ArrayType) -> Any:
             if axes:
                 from ..ir.ops.reduce import Sum
 
-                ct = emit_reshape(reduction(Sum, ct, tuple(axes), False), _kept(ct, axes, extra))
+                if extra:
+                    kept = _kept(ct, axes, extra)
+                    ct = emit_reshape(reduction(Sum, ct, tuple(axes), False), kept)
+                else:
+                    ct = reduction(Sum, ct, tuple(axes), True)
             if ct.shape != type.shape:
                 ct = broadcast_to(ct, type.shape)
     return cast(ct, type.dtype)

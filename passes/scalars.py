@@ -1,0 +1,98 @@
+"""Work on small operands before large ones, and only once.
+
+Products of scalars, or of a scalar and a row, are formed before they meet the matrix; the sum of a
+broadcast value is a multiple of it; `b * a` is `a * b`.
+
+Before::
+
+    def f(x: f64[100, 3], r: f64[3], s: f64) -> f64[100, 3]:
+        a : f64[100, 3] = r * x
+        b : f64[100, 3] = s * a
+        return b
+
+After::
+
+    def f(x: f64[100, 3], r: f64[3], s: f64) -> f64[100, 3]:
+        a : f64[3] = s * r
+        b : f64[100, 3] = a * x
+        return b
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..ir.builder import Builder
+from ..ir.core import Atom, Eqn, Literal, Value
+from ..ir.op import Op, broadcast
+from ..ir.ops.elementwise import add, divide, multiply
+from ..ir.ops.reduce import Sum, reduced_shape
+from ..ir.ops.shape import BroadcastTo, Reshape
+
+
+def merged(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom, ...] | None:
+    """Return the results of the same sum or product with its operands swapped, if it is there."""
+    if (op is add or op is multiply) and operands[0] != operands[1]:
+        known = builder.find((op, operands[::-1]))
+        if known is not None:
+            return known.results
+    return None
+
+
+def combined(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom, ...] | None:
+    """Return s * (r * x) as (s * r) * x, and (r * x) / s as (r / s) * x, s and r being small."""
+    if op is multiply:
+        for small, large in (operands, operands[::-1]):
+            found = _into(builder, op, small, large)
+            if found is not None:
+                return found
+    elif op is divide:
+        return _into(builder, op, operands[1], operands[0])
+    return None
+
+
+def _into(builder: Builder, op: Op, small: Atom, large: Atom) -> tuple[Atom, ...] | None:
+    producer = builder.producers.get(large) if isinstance(large, Value) else None
+    if producer is None or producer.op is not multiply or isinstance(small, Literal):
+        return None
+    for factor, rest in (producer.operands, producer.operands[::-1]):
+        if rest.type != large.type or not _is_smaller(small, factor, large):
+            continue
+        pair = (small, factor) if op is multiply else (factor, small)
+        return builder.emit(multiply, (builder.one(op, *pair), rest))
+    return None
+
+
+def _is_smaller(a: Atom, b: Atom, whole: Atom) -> bool:
+    """Whether a and b broadcast to at most half of an array."""
+    shapes = (a.type.shape, b.type.shape, whole.type.shape)
+    if not all(isinstance(d, int) for shape in shapes for d in shape):
+        return not a.type.shape and not b.type.shape and bool(whole.type.shape)
+    together: int = math.prod(broadcast(shapes[:2]))  # type: ignore[arg-type]
+    return 0 < 2 * together <= math.prod(shapes[2])
+
+
+def sum_of_constant(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None:
+    """Return n * v for the sum of a value that was broadcast along all n elements of the axes."""
+    producer: Eqn | None = builder.producers.get(x) if isinstance(x, Value) else None
+    if producer is None or not isinstance(producer.op, BroadcastTo) or x.type.dtype.kind != "f":
+        return None
+    (source,) = producer.operands
+    sizes = [x.type.shape[a] for a in op.axes]
+    if not all(isinstance(n, int) for n in sizes) or x.type.dtype.itemsize == 2:
+        return None
+    own = [a for a in op.axes if -a <= source.type.ndim]
+    if any(source.type.shape[a] != 1 for a in own):
+        return None
+    (type,) = op.infer(x.type)
+    count = Literal(x.type.dtype.type(math.prod(sizes)))
+    scaled = builder.one(multiply, count, source)
+    shape = reduced_shape(source.type.shape, own, op.keepdims)
+    if shape != scaled.type.shape:
+        scaled = builder.one(Reshape(shape, scaled.type.ndim), scaled)
+    if scaled.type != type:
+        scaled = builder.one(BroadcastTo(type.shape, len(shape)), scaled)
+    return (scaled,)
+
+
+__all__ = ["combined", "merged", "sum_of_constant"]
