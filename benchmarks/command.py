@@ -57,11 +57,11 @@ def run(suite: str, cases: Sequence[Any], quick: bool, path: Path | None) -> Doc
     def keep(result: Result) -> Result:
         document.results.append(result)
         if path is not None:
-            _write(path, document)
+            write(path, document)
         return result
 
     if path is not None:
-        _write(path, document)
+        write(path, document)
     found = (
         loops.measure(cases, quick=quick)
         if suite == "loops"
@@ -124,7 +124,7 @@ def _print_failures(console: Any, results: Sequence[Result]) -> None:
             console.print(f"  {name}: {what}", style="red", markup=False, soft_wrap=True)
 
 
-def _write(path: Path, document: Document) -> None:
+def write(path: Path, document: Document) -> None:
     """Write a document over the one of the case before, whole or not at all."""
     part = path.with_name(path.name + ".part")
     part.write_text(document.to_json(), encoding="utf-8")

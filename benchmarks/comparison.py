@@ -13,7 +13,8 @@ from .figures import duration, frame
 from .machine import machine_lines
 from .results import COSTS, Document, DocumentError, Result, geometric_mean
 
-WIDTH = 108
+WIDTH = 150
+"""Columns of the table of changes: names of cases are long."""
 
 SUBJECTS = {"models": ("pullback",), "loops": ("forward", "gradient")}
 """The contestants whose own times are compared too."""
@@ -92,7 +93,7 @@ def _changes(document: Document, old: Result, new: Result) -> Iterator[Change]:
 def tables(before: Document, after: Document) -> list[Any]:
     """Make a table of the changes that quartiles confirm, and one of all means."""
     found = changes(before, after)
-    news = frame("what changed", "figure", "before", "after", "", "quartiles before", "after")
+    news = frame("what changed", "figure", "before", "after", "became", "quartiles before", "after")
     for change in found:
         if change.is_significant:
             color = "green" if change.factor > 1 else "red"

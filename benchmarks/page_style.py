@@ -54,6 +54,7 @@ section ul { padding-left: 1.2rem; }
 table { border-collapse: collapse; font-size: 0.8125rem; white-space: nowrap; }
 table { font-variant-numeric: tabular-nums; min-width: 100%; }
 th { color: var(--quiet); font-weight: 500; border-bottom: 1px solid var(--line); }
+th { white-space: normal; max-width: 6rem; vertical-align: bottom; line-height: 1.3; }
 th, td { padding: 0.3rem 0.75rem 0.3rem 0; text-align: right; }
 th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
 tbody tr:hover { background: var(--card); }

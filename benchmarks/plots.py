@@ -219,9 +219,11 @@ def _bar(
 
 
 def _ratio_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
-    ladder = [0.01, 0.1, 0.25, 0.5, 1, 2, 4, 10, 100, 1000]
-    if high / low > 30:
+    ladder = [0.01, 0.03, 0.1, 0.25, 0.5, 1, 2, 4, 10]
+    if high / low > 60:
         ladder = [0.01, 0.1, 1, 10, 100, 1000, 10_000]
+    elif high / low > 6:
+        ladder = [0.015, 0.06, 0.25, 1, 4, 16]
     ticks = [float(tick) for tick in ladder if low <= tick <= high]
     return ticks, [f"{tick:g}x" for tick in ticks]
 

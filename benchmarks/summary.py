@@ -96,12 +96,12 @@ def lines(document: Document) -> list[str]:
 
 def _behind(pair: tuple[str, str], result: Result) -> str:
     ratio = result.ratio(*pair)
-    return f"{ratio:.2f}x" if ratio is not None and ratio < 1 else ""
+    return f"{ratio:.3g}x" if ratio is not None and ratio < 1 else ""
 
 
 def _named(title: str, results: Iterable[Result], missed: Callable[[Result], str]) -> str:
     names = [f"{r.label} ({text})" for r in results if (text := missed(r))]
-    return f"{title}: {', '.join(names) or 'none'}."
+    return f"{title}: {'; '.join(names) or 'none'}."
 
 
 def _first_gradients(results: Sequence[Result]) -> str:
@@ -177,4 +177,4 @@ def _peak(result: Result, contestant: str) -> int | None:
 
 def _failed(results: Sequence[Result]) -> str:
     failed = [f"{r.label} ({', '.join(r.failures)})" for r in results if r.failures]
-    return f"Failed: {', '.join(failed)}." if failed else ""
+    return f"Failed: {'; '.join(failed)}." if failed else ""

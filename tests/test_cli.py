@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import benchmark_runs as runs
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -195,10 +196,71 @@ def test_bench_exits_with_one_where_a_program_failed(monkeypatch: pytest.MonkeyP
     assert "triangular_solve: TypeError" in result.output
 
 
+def test_bench_goes_on_after_a_failure_and_exits_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = CASES["logistic"]
+    wrong = dataclasses.replace(case, torch=None, portable=lambda xp, *args: 0.0, jax={})
+    wrong = dataclasses.replace(wrong, loss=lambda params, x, y: np.sum(params[0] * 2))
+    monkeypatch.setitem(CASES, "logistic", wrong)
+    result = run("bench", "--quick", "--case", "logistic")
+    assert result.exit_code == 1
+    assert "logistic, pullback: DisagreementError: its value or gradient is off" in result.output
+    assert "Failed: logistic: 1000 x 20 (pullback; " not in result.output
+    assert "Failed: logistic: 1000 x 20 (pullback, " in result.output
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    path = tmp_path / "kept.json"
+    times = {"plain": 1.0, "forward": 0.5, "gradient": 1.0}
+    path.write_text(runs.document("loops", runs.loop("adi", **times)).to_json())
+    return path
+
+
+def test_bench_shows_a_file_and_makes_its_page(kept: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    page = tmp_path / "page.html"
+    result = run("bench", "--from", kept, "--html", page)
+    assert result.exit_code == 0, result.output
+    assert "relaxation" in result.output
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_bench_compares_two_files(kept: Path) -> None:
+    result = run("bench", "--compare", kept, kept)
+    assert result.exit_code == 0, result.output
+    assert "geometric means over the cases that both have" in result.output
+
+
+def test_bench_refuses_files_that_it_did_not_write(kept: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+    for arguments in (("--compare", kept, other), ("--from", other)):
+        result = run("bench", *arguments)
+        assert result.exit_code == 2
+        assert "was not written by" in result.output
+
+
 def test_bench_refuses_a_program_that_it_does_not_have() -> None:
     result = run("bench", "--suite", "loops", "--case", "mlp")
     assert result.exit_code == 2
     assert "No program mlp. The programs: cholesky," in result.output
+
+
+@pytest.mark.parametrize("package", ["rich", "matplotlib"])
+def test_what_bench_lacks_is_named_before_anything_is_measured(package: str) -> None:
+    script = (
+        f"import sys; sys.path[:] = {sys.path!r}; sys.modules[{package!r}] = None\n"
+        "sys.argv = ['pullback', 'bench', '--quick', '--html', 'page.html']\n"
+        "from pullback.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"needs {package}" in done.stderr
+    assert "pip install 'pullback[bench]'" in done.stderr
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize("package", ["click", "rich", "sklearn"])
