@@ -23,8 +23,10 @@ their own: short rows are reduced entry by entry (6,553 rows of 10: a maximum ta
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +42,8 @@ MOST_ONES = 2**17
 
 SHORT = 16
 """Entries of a row up to which `np.maximum` of two entries at a time is faster; 4 for sums."""
+NARROW = 32
+"""Entries behind the last reduced axis beyond which NumPy's inner loop is long enough."""
 
 
 def short_rows(
@@ -52,10 +56,14 @@ def short_rows(
     out: str | None,
 ) -> str | None:
     """Return source for a reduction of many short rows, None where NumPy's own is as good."""
-    if emitter.exact or atom is None or tuple(axes) != (-1,) or atom.layout is not None:
+    if emitter.exact or atom is None or atom.layout is not None:
         return None
+    if atom.type.dtype.char not in "fd":
+        return None
+    if tuple(axes) != (-1,):
+        return _apart(emitter, ufunc, atom, operand, axes, keepdims, out)
     *lead, length = atom.type.shape
-    if not lead or not isinstance(length, int) or atom.type.dtype.char not in "fd":
+    if not lead or not isinstance(length, int):
         return None
     greatest = [bounds(size)[1] for size in lead]
     rows = prod([n or 0 for n in greatest])
@@ -69,6 +77,51 @@ def short_rows(
         return None
     function = emitter.bind(sum_rows, "sum_rows")
     return f"{function}({operand}, {keepdims}, {out})"
+
+
+def _apart(
+    emitter: Emitter,
+    ufunc: np.ufunc,
+    atom: Atom,
+    operand: str,
+    axes: Sequence[int],
+    keepdims: bool,
+    out: str | None,
+) -> str | None:
+    """Return source for a reduction of a few entries that lie apart, many times."""
+    shape, ndim = atom.type.shape, atom.type.ndim
+    counts = [shape[a] for a in axes]
+    kept = [shape[a] for a in range(-ndim, 0) if a not in axes]
+    greatest = [bounds(size)[1] or 0 for size in kept]
+    behind = prod(greatest[len(greatest) + axes[-1] + 1 :])
+    entries = prod([n if isinstance(n, int) else SHORT + 1 for n in counts])
+    if ufunc not in (np.add, np.maximum, np.minimum) or not 2 <= entries <= SHORT:
+        return None
+    if behind > NARROW or prod(greatest) < 20 * entries or len(axes) == ndim:
+        return None
+    function = emitter.bind(functools.partial(slice_by_slice, ufunc, tuple(axes)), "slice_by_slice")
+    return f"{function}({operand}, {keepdims}, {out})"
+
+
+def slice_by_slice(
+    ufunc: np.ufunc, axes: Sequence[int], x: np.ndarray, keepdims: bool, out: np.ndarray | None
+) -> np.ndarray:
+    """Reduce negative `axes` of `x`, all results at a time."""
+    kept = tuple([1 if a in axes else n for a, n in zip(range(-x.ndim, 0), x.shape, strict=True)])
+    bare = tuple([n for a, n in zip(range(-x.ndim, 0), x.shape, strict=True) if a not in axes])
+    if out is None:
+        out = np.empty(kept if keepdims else bare, x.dtype)
+    first: Any = tuple([0 if keepdims and a in axes else slice(None) for a in range(-x.ndim, 0)])
+    target = out[first] if keepdims else out
+    slices = []
+    for at in itertools.product(*[range(x.shape[a]) for a in axes]):
+        place = dict(zip(axes, at, strict=True))
+        index: Any = tuple([place.get(a, slice(None)) for a in range(-x.ndim, 0)])
+        slices.append(x[index])
+    ufunc(*slices[:2], out=target)
+    for part in slices[2:]:
+        ufunc(target, part, out=target)
+    return out
 
 
 def entry_by_entry(

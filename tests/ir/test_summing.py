@@ -96,3 +96,34 @@ def test_inf_and_nan_arrive_and_an_overflow_warns() -> None:
     np.testing.assert_array_equal(f(x), np.sum(x, axis=0))
     with pytest.warns(RuntimeWarning, match="overflow"):
         f(np.full((2, 3), 1.5e308))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("name", ["sum", "max", "min"])
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((5, 8, 2, 9, 2, 3), (2, 4)),
+        ((9, 7, 2, 5, 2), (2, 4)),
+        ((40, 3, 5), 1),
+        ((40, 2, 2, 4), (1, 2)),
+        ((30, 1, 3, 4), (1, 2)),
+        ((2, 60, 3, 2), (0, 2)),
+    ],
+)
+def test_entries_that_lie_apart_are_reduced_all_results_at_a_time(
+    shape: tuple[int, ...], axes: Any, keepdims: bool, name: str, dtype: str
+) -> None:
+    def f(x: Any) -> Any:
+        found = getattr(np, name)(x + x, axis=axes, keepdims=keepdims)
+        return found, found * found
+
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    x[0, ..., 0] = np.nan
+    g = pb.compile(f)
+    assert "slice_by_slice(" in g.inspect(x).source
+    assert "slice_by_slice(" not in pb.compile(f, exact=True).inspect(x).source
+    for a, b in zip(f(x), g(x), strict=True):
+        assert (a.dtype, a.shape, a.strides) == (b.dtype, b.shape, b.strides)
+        np.testing.assert_allclose(a, b, rtol=1e-5 if dtype == "f4" else 1e-13, atol=1e-5)
