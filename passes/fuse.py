@@ -253,12 +253,10 @@ class _Region:
         outs = [e.result for e in self.eqns if counts.get(e.result, 0) > inside.get(e.result, 0)]
         if not outs:
             return self.eqns
+        outs, views = self._without_views(outs)
         tiling = self._tiling(outs, machine, after_blas) if self.is_large else None
         if tiling is None and len(self.eqns) < smallest:
-            return self.eqns
-        if tiling is None:
-            return [self._region(outs, None)]
-        outs, views = self._without_views(outs)
+            return [*self.eqns, *views]
         return [self._region(outs, tiling), *views]
 
     def _without_views(self, outs: Sequence[Value]) -> tuple[list[Value], list[Eqn]]:
@@ -290,7 +288,7 @@ class _Region:
         self, outs: Sequence[Value], machine: Machine, after_blas: bool
     ) -> Tiling[_Axis] | None:
         types = [t.type for e in self.eqns for t in (*e.operands, *e.results)]
-        if not all(t.is_static for t in types):
+        if not all(t.is_static and 0 not in t.shape for t in types):
             return None
         if any(e.result.layout is not None for e in self.eqns):
             return None

@@ -51,8 +51,10 @@ def emit_tiles(writer: Writer, eqn: Eqn, op: Fused) -> None:
     for (cell, _), name in zip(plan.registers, names, strict=True):
         writer.cells[cell] = name
     _enter(writer, op, plan, whole, lo, hi)
-    _results(writer, eqn, plan, partial, lo, hi, at)
+    late = _results(writer, eqn, plan, partial, lo, hi, at)
     writer.block(plan.body.eqns)
+    for k, part in late:
+        writer.line(f"copyto({part}, {writer.operand(plan.body.results[k])})", eqn.provenance)
     for k, name in partial.items():
         inner = plan.body.results[k]
         if not inner.type.shape:
@@ -116,21 +118,29 @@ def _enter(writer: Writer, op: Fused, plan: TilePlan, whole: list[str], lo: str,
 
 def _results(
     writer: Writer, eqn: Eqn, plan: TilePlan, partial: dict[int, str], lo: str, hi: str, at: str
-) -> None:
-    """Name the parts of the results' memory."""
+) -> list[tuple[int, str]]:
+    """Name the parts of the results' memory, and return those that are written at the end.
+
+    The ops that compute these have no `out`.
+    """
+    makers = {r: e for e in plan.body.eqns for r in e.results}
+    late: list[tuple[int, str]] = []
     for k, (result, inner) in enumerate(zip(eqn.results, plan.body.results, strict=True)):
         assert isinstance(inner, Value)
         if not result.type.shape:
             continue
         axis = plan.axes[k]
+        if axis is None:
+            part = f"{partial[k]}[{at}]"
+        else:
+            part = f"{writer.name(result)}[{_slice(result.type, axis, lo, hi)}]"
+        if not makers[inner].op.has_out:
+            late.append((k, part))
+            continue
         name = writer.names[inner] = writer.fresh(writer.hint(result))
         writer.cells[writer.plan.cells[inner]] = name
-        if k in partial:
-            writer.line(f"{name} = {partial[k]}[{at}]")
-        else:
-            assert axis is not None
-            part = _slice(result.type, axis, lo, hi)
-            writer.line(f"{name} = {writer.name(result)}[{part}]")
+        writer.line(f"{name} = {part}")
+    return late
 
 
 def _slice(type: ArrayType, axis: int, lo: str, hi: str) -> str:

@@ -11,7 +11,7 @@ from typing import TypeGuard
 
 from pullback.ir.core import Atom, Eqn, Function, Value
 from pullback.ir.ops.cond import Cond
-from pullback.ir.ops.control import Loop
+from pullback.ir.ops.control import Fused, Loop
 from pullback.ir.plan import BranchPlan, Cell, Home, Plan
 
 
@@ -77,6 +77,9 @@ class Checker:
                 self.loop(eqn, eqn.op)
             elif isinstance(eqn.op, Cond):
                 self.cond(eqn, eqn.op)
+            elif isinstance(eqn.op, Fused):
+                self.equation(eqn)
+                self.tile(eqn)
             else:
                 self.equation(eqn)
 
@@ -104,8 +107,12 @@ class Checker:
                 continue
             if self.key(self.root[operand]) != key or position == op.updates:
                 continue
+            if isinstance(op, Fused):
+                ok = self.part_by_part(eqn, op, position, result)
+            else:
+                ok = op.is_elementwise
             ok = (
-                op.is_elementwise
+                ok
                 and operand is self.root[operand]
                 and operand.type == result.type
                 and operand.layout == result.layout
@@ -113,6 +120,33 @@ class Checker:
             )
             if not ok:
                 raise BrokenPlan(f"{op.name} writes over operand {position} while it reads it")
+
+    # -- tiles ----------------------------------------------------------------------------------
+
+    def part_by_part(self, eqn: Eqn, op: Fused, position: int, result: Value) -> bool:
+        """Whether each part of an operand has been read when that part of a result is written."""
+        place = eqn.results.index(result)
+        param, inner = op.body.params[position], op.body.results[place]
+        (made,) = [k for k, e in enumerate(op.body.eqns) if inner in e.results]
+        aliases = {param}
+        for k, e in enumerate(op.body.eqns):
+            if aliases.isdisjoint(a for a in e.operands if isinstance(a, Value)):
+                continue
+            if k > made or (k == made and not e.op.is_elementwise):
+                return False
+            if e.op.is_view:
+                aliases.update(e.results)
+        return op.cuts[position] == self.plan.tiles[eqn].axes[place]
+
+    def tile(self, eqn: Eqn) -> None:
+        """The values of a part, in registers."""
+        plan = self.plan.tiles[eqn]
+        for param in plan.body.params:
+            if param.type.shape:
+                self.write(param)
+        self.block(plan.body.eqns)
+        for result in plan.body.results:
+            self.read(result, "the end of a part")
 
     # -- loops ----------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Regions: one shape, nothing that reads a reduction of its own, and the same results."""
+"""Regions: parts of the operands make parts of the results, and these are the same."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_tiles import tiny_tiles
 
-from pullback.ir.core import Function, Value, walk
+from pullback.ir.core import Function, walk
 from pullback.ir.evaluate import evaluate
 from pullback.ir.ops.control import Fused
 from pullback.ir.parser import parse_function
 from pullback.ir.verify import verify
 from pullback.passes.fuse import Fuse
 from pullback.passes.memory import flatten
+from pullback.passes.tiling import parts_of
 
 SOFTMAX = """
 def f(x: f64[4, 5], w: f64[5]) -> (f64[4, 5], f64):
@@ -83,25 +85,52 @@ def test_fused_and_flattened_again_the_function_is_the_same(text: str, smallest:
         verify(form)
         for a, b in zip(evaluate(form, *arrays), expected, strict=True):
             assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
-    assert len(list(walk(flatten(fused)))) == len(list(walk(function)))
+    assert len(list(walk(flatten(fused)))) >= len(list(walk(function)))
+
+
+def cut(array: Any, axis: int | None, part: slice) -> Any:
+    if axis is None:
+        return array
+    return array[(*[slice(None)] * (np.ndim(array) + axis), part)]
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_region_has_one_shape_and_reads_no_reduction_of_its_own(text: str) -> None:
-    found = regions(Fuse()(parse_function(text)))
-    assert found
-    for region in found:
-        assert len(region.eqns) >= 2
-        reduced: set[Value] = set()
-        shapes = set()
-        for eqn in region.eqns:
-            assert not reduced.intersection(a for a in eqn.operands if isinstance(a, Value))
-            if eqn.op.is_reduction:
-                reduced.update(eqn.results)
-                shapes.add(eqn.operands[0].type.shape)
+@pytest.mark.parametrize("exact", [False, True])
+def test_parts_of_operands_make_parts_of_results(text: str, exact: bool) -> None:
+    function = parse_function(text)
+    with tiny_tiles():
+        fused = Fuse(exact=exact)(function)
+    verify(fused)
+    arrays = arguments(function)
+    for a, b in zip(evaluate(fused, *arrays), evaluate(function, *arrays), strict=True):
+        np.testing.assert_array_equal(a, b)
+    tiled = [e.op for e in walk(fused) if isinstance(e.op, Fused) and e.op.tile]
+    assert tiled or text in (SHAPES, LOOP)
+    for op in tiled:
+        assert parse_function(str(fused)) is not None
+        operands = arguments(op.body)
+        whole = evaluate(op.body, *operands)
+        parts = parts_of(op)
+        found: list[list[Any]] = []
+        for lo in range(0, parts.extent, op.tile):
+            part = slice(lo, min(lo + op.tile, parts.extent))
+            given = [cut(a, axis, part) for a, axis in zip(operands, op.cuts, strict=True)]
+            found.append(evaluate(parts.body, *given))
+        for k, result in enumerate(parts.results):
+            pieces = [f[k] for f in found]
+            if result.reduction is None:
+                joined = np.concatenate(pieces, axis=result.axis)
             else:
-                shapes.add(eqn.result.type.shape)
-        assert len(shapes) == 1
+                joined = result.reduction.ufunc.reduce(np.array(pieces), axis=0)
+                assert not (exact and result.reduction.rounds(joined.dtype))
+            np.testing.assert_allclose(joined, whole[k], rtol=1e-12)
+
+
+def test_a_reduction_may_be_read_if_another_axis_is_cut() -> None:
+    (region,) = regions(Fuse()(parse_function(SOFTMAX)))
+    assert [eqn.op.name for eqn in region.eqns] == [
+        *("subtract", "exp", "sum", "divide", "multiply", "sum")
+    ]
 
 
 def test_views_that_a_region_does_not_feed_move_before_it() -> None:
@@ -112,7 +141,20 @@ def test_views_that_a_region_does_not_feed_move_before_it() -> None:
 def test_what_is_read_later_leaves_the_region() -> None:
     fused = Fuse()(parse_function(SOFTMAX))
     written = [[r.hint for r in e.results] for e in fused.eqns if isinstance(e.op, Fused)]
-    assert written == [["e", "s"], ["q", "t"]]
+    assert written == [["q", "t"]]
+
+
+def test_views_of_what_a_region_makes_follow_it() -> None:
+    function = parse_function("""
+def f(x: f64[4]) -> (f64[4, 1], f64[4, 1]):
+    a = tanh(x)
+    v = a[:, None]
+    b = exp(v)
+    return v, b
+""")
+    fused = Fuse()(function)
+    verify(fused)
+    assert [eqn.op.name for eqn in fused.eqns] == ["fused", "index"]
 
 
 def test_bodies_of_loops_are_fused() -> None:
