@@ -29,12 +29,15 @@ from .lapack import (
     Lapack,
     MatrixShapeError,
     check_square,
+    conjugated,
+    dual,
     half_lower,
     matrix,
     order,
     real_dtype,
     transposed,
 )
+from .lower_inverse import LOWER_INVERSE
 
 
 @dataclass(frozen=True)
@@ -67,22 +70,19 @@ class Cholesky(Lapack):
         results: tuple[Array, ...],
         *operands: Array,
     ) -> Sequence[Array | Scatter | None]:
-        """Solve with the factor from both sides.
+        """Multiply by the inverse factor from both sides.
 
         I. Murray, "Differentiation of the Cholesky decomposition" (2016), equation 8: with P the
-        lower triangle of l^H ct, its diagonal halved, s = l^-H P l^-1. LU of a triangular matrix
-        needs no pivoting and has no fill, so the general solve is as accurate as a triangular one.
+        lower triangle of l^H ct, its diagonal halved, s = l^-H P l^-1.
         """
-        factor, ct = results[0], np.conjugate(cts[0])
+        factor, ct = results[0], conjugated(cts[0])
         if self.upper:
-            factor, ct = np.conjugate(transposed(factor)), np.conjugate(transposed(ct))
-        dual = np.conjugate(transposed(factor))
-        half = apply(SOLVE, dual, half_lower(np.matmul(dual, ct)))
-        s = np.conjugate(transposed(apply(SOLVE, dual, np.conjugate(transposed(half)))))
-        into = half_lower(s + np.conjugate(transposed(s)))
-        if self.upper:
-            into = np.conjugate(transposed(into))
-        return [np.conjugate(into)]
+            factor, ct = dual(factor), dual(ct)
+        inverse = apply(LOWER_INVERSE, factor)
+        half = half_lower(np.matmul(dual(factor), ct))
+        s = np.matmul(np.matmul(dual(inverse), half), inverse)
+        into = half_lower(s + dual(s))
+        return [conjugated(dual(into) if self.upper else into)]
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
