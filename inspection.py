@@ -72,7 +72,7 @@ class Inspection:
         self.stages = tuple(stages)
         self.source = source
         self.plan = plan
-        joint = self._stage("joint recompute")
+        joint = self._stage("joint rematerialize") or self._stage("joint recompute")
         rows = [] if joint is None else residuals(joint, budget, reasons)
         self.kept = KeptTable(kept, rows)
 

@@ -20,6 +20,7 @@ from .ir.types import ArrayType
 from .passes.memory import plan_memory
 from .passes.pipeline import AFTER_REVERSE, BEFORE_REVERSE, EXACT_AFTER, EXACT_BEFORE, run
 from .passes.recompute import Recompute
+from .passes.rematerialize import Rematerialize
 from .passes.reverse import reverse
 from .runtime.program import Program
 from .tracer.nested import inline_function, trace_apart
@@ -205,7 +206,9 @@ class VjpFunction:
         function = run(traced.function, before, [])
         seeds = list(range(traced.results))
         joint = reverse(function, wanted.positions, seeds=seeds)
-        last = [p for p in after[:-1] if not (is_nested and isinstance(p, Recompute))]
+        last = [
+            p for p in after[:-1] if not (is_nested and isinstance(p, Recompute | Rematerialize))
+        ]
         joint = run(joint, last, [])
         return split(joint, len(function.results), traced.results)
 

@@ -24,6 +24,7 @@ from .fuse import Fuse
 from .loops import Hoist
 from .merge import Merge
 from .recompute import Recompute
+from .rematerialize import Rematerialize
 from .rewrite import Class
 from .simplify import Simplify
 
@@ -37,6 +38,7 @@ AFTER_REVERSE: tuple[Pass, ...] = (
     Dce(),
     Merge(),
     Recompute(),
+    Rematerialize(),
     Fuse(),
 )
 EXACT_BEFORE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce(keep_raising=True))
@@ -46,6 +48,7 @@ EXACT_AFTER: tuple[Pass, ...] = (
     Dce(keep_raising=True),
     Merge(),
     Recompute(keep_raising=True),
+    Rematerialize(),
     Fuse(exact=True),
 )
 

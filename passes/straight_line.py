@@ -105,6 +105,10 @@ class Line:
                     last[base] = k
         return last
 
+    def last_read(self, value: Value) -> int:
+        """Return the last equation of the forward part that reads a value, or makes it."""
+        return self._last.get(value, self.place[value])
+
     def crossing_at(self, place: int) -> list[Value]:
         """Return the values made before an equation and read by it or by later forward ones."""
         return [v for v, last in self._last.items() if self.place[v] < place <= last]

@@ -23,6 +23,7 @@ from pullback.passes.loops import Hoist
 from pullback.passes.memory import plan_memory
 from pullback.passes.merge import Merge
 from pullback.passes.recompute import Recompute
+from pullback.passes.rematerialize import Rematerialize
 from pullback.passes.reverse import reverse
 from pullback.passes.simplify import Simplify
 
@@ -31,6 +32,13 @@ def in_checkpoint(f: Function, count: int) -> Function:
     """Mark so many equations as a checkpoint, and the others as its adjoint."""
     for k, eqn in enumerate(f.eqns):
         eqn.provenance = eqn.provenance.with_marks(((0, int(k >= count)),))
+    return f
+
+
+def with_adjoint(f: Function, count: int) -> Function:
+    """Take the equations after so many for adjoint ones."""
+    for eqn in f.eqns[count:]:
+        eqn.provenance = eqn.provenance.as_derived("vjp")
     return f
 
 
@@ -48,6 +56,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "merge": Merge(),
     "accumulate": Accumulate(),
     "recompute": lambda f: Recompute()(in_checkpoint(f, 3)),
+    "rematerialize": lambda f: Rematerialize()(with_adjoint(f, 3)),
 }
 
 
