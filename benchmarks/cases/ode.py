@@ -53,7 +53,7 @@ def by_hand(params: Any, y0: Any, data: Any) -> tuple[Any, Any]:
     ends = np.empty_like(data)
     y = y0
     for i in range(steps):
-        ks = []
+        ks: list[Any] = []
         for j, reach in enumerate((0, 0.5 * STEP, 0.5 * STEP, STEP)):
             points[i, j] = y + reach * ks[-1] if ks else y
             hidden[i, j] = np.tanh(points[i, j] @ w1 + b1)
