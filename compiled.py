@@ -281,7 +281,7 @@ class Compiled:
         self.options = options
         self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
         self.arguments = Arguments(function, static_argnums, static_argnames)
-        self.programs = Programs(self.name, self.arguments, lambda call: Entry(self, call))
+        self.programs = Programs(self.name, self.arguments, self._entry)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -298,6 +298,12 @@ class Compiled:
         call = Call(args, kwargs, leaves, [*objects, args, kwargs])
         entry, flat = programs.run(key, call, found)
         return entry.build(flat)
+
+    def _entry(self, call: Call) -> Entry:
+        """Compile, and keep what calls need; `inspect` keeps the stages."""
+        entry = Entry(self, call)
+        entry.stages.clear()
+        return entry
 
     def _inline(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Write this function into the trace under way."""

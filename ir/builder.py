@@ -26,7 +26,9 @@ class Builder:
     replacement for an equation before it is emitted. `bound` are the dims that its equations bind.
     """
 
-    __slots__ = ("_memo", "bound", "eqns", "params", "peephole", "producers", "provenance")
+    __slots__ = (
+        *("_memo", "_types", "bound", "eqns", "params", "peephole", "producers", "provenance"),
+    )
 
     def __init__(self, peephole: Peephole | None = None) -> None:
         self.eqns: list[Eqn] = []
@@ -36,6 +38,7 @@ class Builder:
         self.producers: dict[Value, Eqn] = {}
         self.bound: set[Symbol] = set()
         self._memo: dict[Any, Eqn] = {}
+        self._types: dict[Any, tuple[ArrayType, ...]] = {}
 
     def param(self, value: Value) -> Value:
         """Add a parameter."""
@@ -62,12 +65,23 @@ class Builder:
             if known is not None:
                 known.provenance = known.provenance.merge(self.provenance)
                 return known.results
-        types = op.infer(*[a.type for a in operands])
-        if not ordered and operands and all(a.__class__ is Literal for a in operands):
+        types = self._inferred(op, operands)
+        if not ordered and operands and Value not in [a.__class__ for a in operands]:
             folded = _fold(op, operands, types)
             if folded is not None:
                 return folded
         return self.append(op, operands, types, key=None if ordered else key)
+
+    def _inferred(self, op: Op, operands: tuple[Atom, ...]) -> tuple[ArrayType, ...]:
+        """Return the types of results, which elementwise ops make of few types again and again."""
+        types = [a.type for a in operands]
+        if not op.is_elementwise:
+            return op.infer(*types)
+        key = (op, *types)
+        known = self._types.get(key)
+        if known is None:
+            known = self._types[key] = op.infer(*types)
+        return known
 
     def append(
         self,
@@ -77,7 +91,7 @@ class Builder:
         key: Any = None,
     ) -> tuple[Value, ...]:
         """Emit without folding, with types already inferred."""
-        results = tuple([Value(t) for t in types])
+        results = (Value(types[0]),) if len(types) == 1 else tuple([Value(t) for t in types])
         layouts = [a.layout for a in operands]
         if op.is_view or op.reorders or any(layouts):
             inferred = op.layouts([a.type for a in operands], layouts)
@@ -97,7 +111,8 @@ class Builder:
     def add(self, eqn: Eqn, key: Any = None) -> tuple[Value, ...]:
         """Add a finished equation."""
         self.eqns.append(eqn)
-        self.bound.update(eqn.op.binds)
+        if eqn.op.binds:
+            self.bound.update(eqn.op.binds)
         if key is not None:
             self._memo[key] = eqn
         for value in eqn.results:
@@ -152,11 +167,10 @@ def inherit(old: Atom, new: Atom) -> None:
 
     What the user named stays so, even where it turns out to be a cotangent.
     """
-    if isinstance(old, Value) and isinstance(new, Value) and new is not old:
-        if new.hint is None and new.cotangent_of is None:
+    if new is not old and new.__class__ is Value and old.__class__ is Value and new.hint is None:
+        if new.cotangent_of is None:
             new.cotangent_of = old.cotangent_of
-        if new.hint is None:
-            new.hint = old.hint
+        new.hint = old.hint
 
 
 def _fold(

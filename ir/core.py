@@ -48,7 +48,7 @@ class Value:
 class Literal:
     """A constant: a NumPy scalar or a read-only ndarray; equal when type and bytes are equal."""
 
-    __slots__ = ("_key", "type", "value")
+    __slots__ = ("_hash", "_key", "type", "value")
 
     def __init__(self, value: Any) -> None:
         if isinstance(value, np.ndarray):
@@ -60,6 +60,7 @@ class Literal:
         self.value: np.generic | np.ndarray = value
         self.type = ArrayType(value.dtype, value.shape)
         self._key = (self.type, value.tobytes())
+        self._hash = hash(self._key)
 
     @property
     def layout(self) -> Layout:
@@ -72,10 +73,10 @@ class Literal:
         return not self.type.shape
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Literal) and self._key == other._key
+        return self is other or (isinstance(other, Literal) and self._key == other._key)
 
     def __hash__(self) -> int:
-        return hash(self._key)
+        return self._hash
 
     def __repr__(self) -> str:
         return f"<literal {self.value!r}: {self.type}>"

@@ -111,22 +111,16 @@ class Op:
     """Each evaluation makes an object of its own: equal equations are not merged."""
     updates: int | None = None
     """The operand whose memory the result may take over: `index_update` writes in place."""
+    binds: tuple[Symbol, ...] = ()
+    """The symbols among its attributes: sizes that the equation makes known."""
+    regions: tuple[Function, ...] = ()
+    """The closed functions that the op holds."""
     REGISTRY: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if isinstance(cls.__dict__.get("name"), str):
             Op.REGISTRY[cls.__dict__["name"]] = cls
-
-    @property
-    def binds(self) -> tuple[Symbol, ...]:
-        """The symbols among its attributes: sizes that the equation makes known."""
-        return ()
-
-    @property
-    def regions(self) -> tuple[Function, ...]:
-        """The closed functions that the op holds."""
-        return ()
 
     def with_regions(self, regions: Sequence[Function]) -> Op:
         """Return the op with its regions replaced."""

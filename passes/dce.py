@@ -51,7 +51,7 @@ class Dce:
         for eqn in reversed(function.eqns):
             effect = eqn.op.effect
             needed = effect is Effect.ORDERED or (self.keep_raising and effect is Effect.MAY_RAISE)
-            is_read = any(r in live for r in eqn.results) or any(s in sizes for s in eqn.op.binds)
+            is_read = not (live.isdisjoint(eqn.results) and sizes.isdisjoint(eqn.op.binds))
             if not needed and not is_read:
                 continue
             if isinstance(eqn.op, Loop) and is_read:
@@ -67,7 +67,7 @@ class Dce:
             kept.append(eqn)
             if binds:
                 sizes |= mentioned(eqn)
-            live.update(a for a in eqn.operands if isinstance(a, Value))
+            live.update([a for a in eqn.operands if isinstance(a, Value)])
         if len(kept) == len(function.eqns) and all(map(operator.is_, kept, function.eqns[::-1])):
             return function
         return function.replace(eqns=kept[::-1])

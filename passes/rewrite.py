@@ -54,6 +54,8 @@ class Rule:
         self._made: dict[Value, Eqn] = {}
         self._inner: frozenset[Op] = frozenset()
         self._literal = False
+        self._number: Literal | None = None
+        self._same = False
 
     @property
     def template(self) -> tuple[list[Eqn], list[Value]]:
@@ -70,7 +72,11 @@ class Rule:
             self._inner = frozenset(
                 self._made[a].op for a in operands if isinstance(a, Value) and a in self._made
             )
-            self._literal = any(isinstance(a, Literal) for a in operands)
+            numbers = [a for a in operands if isinstance(a, Literal)]
+            self._number = numbers[0] if numbers else None
+            constants = [p for p in params if (p.hint or "").startswith("c")]
+            self._literal = bool(numbers) or any(a in constants for a in operands)
+            self._same = len(operands) == 2 and operands[0] is operands[1]
         return self._template
 
     @property
@@ -80,12 +86,16 @@ class Rule:
 
     def may_match(self, operands: Sequence[Atom], producers: dict[Value, Eqn]) -> bool:
         """Whether the operands have a literal and inner ops where the pattern does: a quick no."""
-        if self._literal and not any(a.__class__ is Literal for a in operands):
+        if self._same and operands[0] != operands[1]:
             return False
+        if self._literal:
+            found = [a for a in operands if isinstance(a, Literal) and a.is_scalar]
+            if not found or (self._number and not any(_equal(self._number, a) for a in found)):
+                return False
         if not self._inner:
             return True
         for a in operands:
-            producer = producers.get(a) if isinstance(a, Value) else None
+            producer = producers.get(a)  # type: ignore[arg-type]
             if producer is not None and producer.op in self._inner:
                 return True
         return False
@@ -97,7 +107,7 @@ class Rule:
         eqns, params = self.template
         if not self.may_match(operands, producers):
             return None
-        if self.real and any(a.type.dtype.kind == "c" for a in operands):
+        if self.real and "c" in [a.type.dtype.kind for a in operands]:
             return None
         made = self._made
         binding: dict[Value, Atom] = {}

@@ -23,6 +23,7 @@ After, with two equations that only `dce` removes::
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -242,7 +243,7 @@ def _untangle_broadcasts(
     Returns the results of the cheaper equation, None where no operand was broadcast.
     """
     sources = [_before_broadcast(builder, a) for a in operands]
-    if all(s is a for s, a in zip(sources, operands, strict=True)):
+    if all(map(operator.is_, sources, operands)):
         return None
     shape = broadcast([a.type.shape for a in operands])
     kept = list(operands)

@@ -39,6 +39,8 @@ from .merging import merge
 from .numbers import is_number, python_numbers
 from .recycle import WORTH, Shelf
 
+_APART = frozenset({Loop, Cond, Fused, Recursion, Recur, Pack, Unpack, TapePush, TapePop})
+"""Ops that have a writer of their own."""
 _NAME = re.compile(r"\W")
 _BUILTINS = [
     "abs",
@@ -464,7 +466,11 @@ class Writer:
 
     def equation(self, eqn: Eqn) -> None:
         """Write one equation."""
-        if isinstance(eqn.op, Loop):
+        if eqn.op.__class__ not in _APART:
+            emit_equation(self, eqn)
+            if eqn.op.binds:
+                self._bind_results(eqn)
+        elif isinstance(eqn.op, Loop):
             emit_loop(self, eqn, eqn.op)
         elif isinstance(eqn.op, Cond):
             emit_cond(self, eqn, eqn.op)
@@ -480,10 +486,6 @@ class Writer:
             emit_unpack(self, eqn, eqn.op)
         elif isinstance(eqn.op, TapePush | TapePop):
             emit_tape(self, eqn, eqn.op)
-        else:
-            emit_equation(self, eqn)
-            if eqn.op.binds:
-                self._bind_results(eqn)
 
     # -- loops -------------------------------------------------------------------------------------
 

@@ -52,6 +52,8 @@ class Frames:
 
     def note(self, text: str) -> None:
         """Note what a line binds."""
+        if not self.open and not self.depths:
+            return  # before the first loop, where everything has depth 0
         found = _TARGETS.match(text)
         if found is not None:
             for name in found[1].split(", "):

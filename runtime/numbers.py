@@ -74,7 +74,7 @@ class _Scan:
             elif isinstance(op, Recursion):
                 self.want_recursion(eqn, op)
                 self.hold_recursion(op)
-            else:
+            elif op.regions:
                 self.outside(op.regions)
 
     # -- what is read ------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ conversion becomes an explicit `convert`.
 
 from __future__ import annotations
 
+import functools
 import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -64,6 +65,8 @@ def lift(value: Any, trace: Trace) -> tuple[Atom, Kind]:
         if not value._trace.active or value._trace.root is not trace.root:
             raise escaped(value)
         return value._atom, value._kind
+    if type(value) is float and value and value == value:
+        return _float_literal(value), Kind.PYTHON
     if isinstance(value, bool | int | float | complex) and not isinstance(value, np.generic):
         return Literal(np.asarray(value)[()]), Kind.PYTHON
     if isinstance(value, np.generic):
@@ -89,6 +92,19 @@ def lift(value: Any, trace: Trace) -> tuple[Atom, Kind]:
     )
 
 
+@functools.lru_cache(maxsize=256)
+def _float_literal(value: float) -> Literal:
+    """Return a float that equals no other one; rules write the same few again and again."""
+    return Literal(np.float64(value))
+
+
+@functools.lru_cache(maxsize=256)
+def _scalar_literal(literal: Literal, dtype: np.dtype) -> Literal:
+    """Return a scalar cast to a dtype."""
+    with np.errstate(all="ignore"):
+        return Literal(np.asarray(literal.value).astype(dtype)[()])
+
+
 def wrap(atom: Atom, kind: Kind, trace: Trace) -> TracedArray:
     """Return an atom as a traced array of `trace`."""
     return TracedArray(atom, kind, trace)
@@ -99,6 +115,8 @@ def convert(atom: Atom, dtype: np.dtype, trace: Trace) -> Atom:
     if atom.type.dtype == dtype:
         return atom
     if isinstance(atom, Literal):
+        if atom.is_scalar:
+            return _scalar_literal(atom, dtype)
         with np.errstate(all="ignore"):
             return Literal(np.asarray(atom.value).astype(dtype)[()])
     return trace.builder.one(Convert(dtype), atom)

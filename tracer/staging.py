@@ -41,6 +41,9 @@ from .scope import mangled, target_names
 DEEPEST = 8
 """Statements around one that gets a driver: a driver is two blocks, and Python nests 20."""
 
+_PARTS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""The fields of a syntax node that hold statements, or what does."""
+
 _LOAD, _STORE, _DEL = ast.Load(), ast.Store(), ast.Del()
 
 
@@ -65,7 +68,7 @@ class Staging:
     @classmethod
     def of(cls, node: ast.FunctionDef | ast.AsyncFunctionDef, private: str | None) -> Staging:
         """Return the staging of a function, its exits removed."""
-        if not any(isinstance(n, ast.If | ast.For | ast.While) for n in ast.walk(node)):
+        if not _has_flow(node):
             return cls()
         return cls(analyse(node), private)
 
@@ -76,6 +79,13 @@ class Staging:
             return None
         self._count += 1
         return Statement(f"__pb_d{self._count}__", node, names, self._private)
+
+
+def _has_flow(node: ast.AST) -> bool:
+    """Whether there is a branch or loop among the statements in a node; expressions have none."""
+    return isinstance(node, ast.If | ast.For | ast.While) or any(
+        _has_flow(inner) for part in _PARTS for inner in getattr(node, part, ())
+    )
 
 
 class Statement:

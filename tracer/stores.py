@@ -152,12 +152,18 @@ def set_free(function: types.FunctionType, name: str, value: Any) -> Any:
     return value
 
 
+_GLOBAL, _DEREF = dis.opmap["STORE_GLOBAL"], dis.opmap["STORE_DEREF"]
+
+
 @functools.cache
 def _outer_stores(code: types.CodeType) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the global and the enclosing variables that a function or one inside it assigns."""
     global_names: dict[str, None] = {}
     free_names: dict[str, None] = {}
-    for instruction in dis.get_instructions(code):
+    # Taking a long function apart is slow, and few have one of these.
+    opcodes = code.co_code[::2]
+    is_wanted = _GLOBAL in opcodes or (bool(code.co_freevars) and _DEREF in opcodes)
+    for instruction in dis.get_instructions(code) if is_wanted else ():
         if instruction.opname == "STORE_GLOBAL":
             global_names[instruction.argval] = None
         elif instruction.opname == "STORE_DEREF" and instruction.argval in code.co_freevars:

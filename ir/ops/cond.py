@@ -39,7 +39,7 @@ class Cond(Op):
         return max(map(function_effect, self.branches), key=_STRENGTH.index)
 
     @property
-    def regions(self) -> tuple[Function, ...]:
+    def regions(self) -> tuple[Function, ...]:  # type: ignore[override]
         return self.branches
 
     def with_regions(self, regions: Sequence[Function]) -> Op:

@@ -53,7 +53,7 @@ class Fused(Op):
         return function_effect(self.body)
 
     @property
-    def regions(self) -> tuple[Function, ...]:
+    def regions(self) -> tuple[Function, ...]:  # type: ignore[override]
         return (self.body,)
 
     def with_regions(self, regions: Sequence[Function]) -> Op:
@@ -130,7 +130,7 @@ class Loop(Op):
         return effect
 
     @property
-    def regions(self) -> tuple[Function, ...]:
+    def regions(self) -> tuple[Function, ...]:  # type: ignore[override]
         return (self.body,) if self.test is None else (self.body, self.test)
 
     def with_regions(self, regions: Sequence[Function]) -> Op:
@@ -138,7 +138,7 @@ class Loop(Op):
         return replace(self, body=body, test=test[0] if test else None)
 
     @property
-    def binds(self) -> tuple[Symbol, ...]:
+    def binds(self) -> tuple[Symbol, ...]:  # type: ignore[override]
         return (self.trips,) if isinstance(self.trips, Symbol) else ()
 
     @property

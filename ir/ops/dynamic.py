@@ -30,7 +30,7 @@ class Binding(Op):
     size: Symbol
 
     @property
-    def binds(self) -> tuple[Symbol, ...]:
+    def binds(self) -> tuple[Symbol, ...]:  # type: ignore[override]
         return (self.size,)
 
 

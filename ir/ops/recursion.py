@@ -46,7 +46,7 @@ class Recursion(Op):
         return Effect.MAY_RAISE if effect is Effect.PURE else effect
 
     @property
-    def regions(self) -> tuple[Function, ...]:
+    def regions(self) -> tuple[Function, ...]:  # type: ignore[override]
         return (self.body,)
 
     def with_regions(self, regions: Sequence[Function]) -> Op:
