@@ -144,8 +144,9 @@ def enter(
         with time_limit(SECONDS):
             ready, prepared = first_call(lambda: contestant.prepare(case, args))
             called, result = first_call(prepared.run)
-            # jax tries its variants while it prepares, which no user waits for.
-            measurement.first_call = called if prepared.note else ready + called
+            if prepared.timer is None:
+                # jax tries its variants while it prepares, which no user waits for.
+                measurement.first_call = called if prepared.note else ready + called
             measurement.note = prepared.note
             measurement.error = check(contestant, result, expected, size.dtype)
             if contestant.is_measured_for_memory:
