@@ -110,6 +110,8 @@ class Profile:
         program, the rest is reading arguments, checking guards and building the result.
     overhead
         What the clock took in a call: the calls were that much slower than they are without it.
+    threads
+        How many threads the equations ran on; their times are added up.
     compilation
         The stages of the compilation, as of the program without a clock.
     """
@@ -132,6 +134,9 @@ class Profile:
         self.seconds = self.program + seconds
         self._recordings = tuple(recordings)
         texts = equation_rows(program.plan.function)
+        for tiles in program.plan.tiles.values():
+            texts |= equation_rows(tiles.body)
+        self.threads = max(len(r.tallies) for r in recordings)
         self._rows: list[EquationTime | None] = []
         for number, timed in enumerate(recordings[0].timed):
             row = texts.get(timed.eqn) if timed.eqn is not None else None
@@ -147,8 +152,10 @@ class Profile:
         if not calls or timed.eqn is None:
             return None
         nbytes = flops = 0.0
-        known = {key: n for r in recordings for key, n in r.sizes.items() if key[0] == number}
-        for (_, sizes), count in known.items() if timed.symbols else [((0, ()), calls)]:
+        known: list[tuple[tuple[int, tuple[int, ...]], float]] = [((number, ()), calls)]
+        if timed.symbols:
+            known = [item for r in recordings for item in r.sizes.items() if item[0][0] == number]
+        for (_, sizes), count in known:
             work = timed.work(sizes)
             nbytes += count * work[0]
             flops += count * work[1]
@@ -196,7 +203,8 @@ class Profile:
         """Return the table that prints: the dearest equations, in the order of the program."""
         dearest = sorted(self.equations, key=lambda row: -row.seconds)
         chosen = set(map(id, dearest[:SHOWN]))
-        total = self.seconds or 1.0
+        # Of several threads the times add up to more than the call took.
+        total = max(self.seconds, sum(row.seconds for row in self.equations)) or 1.0
         rows = [
             [
                 "  " * row.inside + row.text,
@@ -226,6 +234,8 @@ class Profile:
         mean = f", the mean of {self.calls}" if self.calls > 1 else ""
         took, clock = duration(self.seconds), duration(self.overhead)
         notes = [f"{self.name}: a call took {took}{mean}; the clock took {clock}, taken off here"]
+        if self.threads > 1:
+            notes.append(f"equations ran on {self.threads} threads, whose times are added up")
         if slowest:
             notes.append(f"compiled in {compiled:.1f} ms, of these {stages}")
         return Table(heads, rows, notes)

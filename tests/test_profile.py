@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from tiny_tiles import tiny_tiles
 
 import pullback as pb
 from pullback import cli
@@ -366,6 +367,43 @@ def test_times_are_whole() -> None:
     assert all(t > 0.0 for t in times)
     assert sum(times) + found.around == pytest.approx(found.seconds)
     assert 0.0 < found.program <= found.seconds
+
+
+def test_sizes_that_only_the_runs_know_are_means() -> None:
+    found = pb.profile(lambda x: np.exp(x[x > 1.0]), repeat=3)(np.full(100, 2.0))
+    assert row(found, "exp").nbytes == 2 * 8 * 100
+
+
+def test_equations_of_a_tiled_region() -> None:
+    def loss(x: Any) -> Any:
+        return np.sum(np.tanh(x) * np.exp(x))
+
+    x = np.linspace(0.0, 1.0, 1000)
+    gradient = pb.value_and_grad(loss)
+    with tiny_tiles():
+        found = pb.profile(gradient, repeat=2)(x)
+        check_same(found.result, gradient(x))
+    region = next(r for r in found.equations if "fused(" in r.text and "tile" in r.text)
+    tanh = row(found, "tanh(")
+    assert tanh.inside == region.inside + 1
+    assert tanh.calls > 1.0
+    assert tanh.nbytes == 2 * x.nbytes
+    assert tanh.direction == "forward"
+    check_events(found.to_chrome())
+
+
+def test_equations_of_several_threads() -> None:
+    def loss(x: Any) -> Any:
+        return np.sum(np.tanh(x) * np.exp(x))
+
+    x = np.linspace(0.0, 1.0, 1000)
+    before = pb.compile(loss)
+    with tiny_tiles(2):
+        found = pb.profile(loss)(x)
+        check_same(found.result, before(x))
+    check_events(found.to_chrome())
+    assert row(found, "tanh(").nbytes == 2 * x.nbytes
+    assert ("whose times are added up" in str(found)) == (found.threads > 1)
 
 
 # -- the recorder
