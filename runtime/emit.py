@@ -22,6 +22,7 @@ from ..ir.dims import Dim, Size, Symbol, substitute
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Fused, Loop
 from ..ir.ops.recursion import Pack, Recur, Recursion, Unpack
+from ..ir.ops.shape import Reshape
 from ..ir.ops.tape import TapePop, TapePush, fork
 from ..ir.plan import Fresh, Home, Plan
 from ..ir.types import ArrayType, Kind, Layout, is_tape
@@ -435,17 +436,16 @@ class Writer:
 
     def _passing(self) -> set[str]:
         """Return the variables that may keep memory which is not that of the workspace."""
-        names = set(self.passing)
-        of_results = Results(self)
-        sizes: dict[Any, int] = {}
+        held: dict[Any, list[Value]] = {}
         for value, cell in self.plan.cells.items():
-            sizes[cell] = max(sizes.get(cell, 0), value.type.nbytes)
-        for value, cell in self.plan.cells.items():
-            if sizes[cell] < WORTH or cell.pinned or value not in self.names:
-                continue
-            if cell.home in (Home.FRESH, Home.NUMPY) or of_results.is_copied(value):
-                names.add(self.names[value])
-        return names.difference(self.static)
+            if cell.home in (Home.FRESH, Home.NUMPY) and not cell.pinned:
+                held.setdefault(cell, []).append(value)
+        groups = [g for g in held.values() if max(v.type.nbytes for v in g) >= WORTH]
+        results = Results(self)
+        reshaped = (v for v, e in self.producers.items() if isinstance(e.op, Reshape))
+        groups.append([v for v in reshaped if v.type.nbytes >= WORTH and results.is_copied(v)])
+        names = {self.names[v] for group in groups for v in group if v in self.names}
+        return (names | self.passing).difference(self.static)
 
     def block(self, eqns: Sequence[Eqn], results: Sequence[Atom] | None = None) -> None:
         """Write the equations of a function or region, which returns `results`."""

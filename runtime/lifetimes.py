@@ -58,7 +58,7 @@ def _mentions(body: Sequence[Line], names: Set[str]) -> dict[str, list[int]]:
             if function in words:
                 words |= read
         found = words & names
-        for name in found:
+        for name in sorted(found):
             mentions.setdefault(name, []).append(number)
         for _, function in around:
             readers[function] |= found

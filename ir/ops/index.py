@@ -426,14 +426,34 @@ class IndexAdd(_Writing):
         return _writing_samples(cls)
 
 
+BLOCK = 1 << 16
+"""Elements that are added at once at positions that an array of rows gives."""
+
+
 def add_at(x: np.ndarray, index: Any, value: Array) -> None:
     """Add `value` to `x` at an index with integer arrays, repeated positions included.
 
     `np.add.at` is fast with one flat index only: 1000 rows of 64 float32 take 0.12 ms so, against
-    0.55 ms; making the index is included.
+    0.55 ms; making the index is included. Many rows are added block by block, so that the index
+    stays in the cache.
     """
     index = index if isinstance(index, tuple) else (index,)
     if x.ndim > 1 and x.flags.c_contiguous:
+        rows, width = index[0], math.prod(x.shape[1:])
+        step = max(BLOCK // max(width, 1), 1)
+        if (
+            len(index) == 1
+            and isinstance(rows, np.ndarray)
+            and rows.ndim == 1
+            and rows.dtype.kind in "iu"
+            and len(rows) > step
+            and -len(x) <= rows.min()
+            and rows.max() < len(x)
+        ):
+            whole = np.broadcast_to(value, (len(rows), *x.shape[1:]))
+            for lo in range(0, len(rows), step):
+                add_at(x, rows[lo : lo + step], whole[lo : lo + step])
+            return
         flat = _flat_positions(x.shape, index)
         if flat is not None:
             np.add.at(x.reshape(-1), flat.ravel(), np.broadcast_to(value, flat.shape).ravel())
