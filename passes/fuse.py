@@ -202,7 +202,9 @@ class _Region:
 
         Nothing is returned where parts of the operands do not make a part of the result.
         """
-        places = {axis.places.get(a) for a in eqn.operands if a in self.made}
+        places = {
+            axis.places.get(a) for a in eqn.operands if isinstance(a, Value) and a in self.made
+        }
         if None in places or len(places) > 1:
             return None
         shape = eqn.result.type.shape
@@ -217,7 +219,9 @@ class _Region:
         assert place is not None
         if not eqn.op.is_elementwise:
             # The operand is made in the region; positions of an index are scalars.
-            cut = tuple([axis.places.get(a) for a in eqn.operands])
+            cut = tuple(
+                [axis.places.get(a) if isinstance(a, Value) else None for a in eqn.operands]
+            )
         else:
             cut = tuple(
                 [
@@ -333,5 +337,5 @@ class _Region:
         if tiling is not None:
             cuts = tuple([at for _, at in params])
             fused = Fused(region, fused.dims, tiling.tile, cuts, tiling.threads)
-        operands = tuple([atom for atom, _ in params])
-        return Eqn(fused, operands, tuple(outs), self.eqns[0].provenance)
+        read = tuple([atom for atom, _ in params])
+        return Eqn(fused, read, tuple(outs), self.eqns[0].provenance)

@@ -121,7 +121,7 @@ class _Registers:
                 self._place(eqn, k, ends)
             for a in dict.fromkeys((*eqn.operands, result)):
                 cell = self.cells.get(a) if isinstance(a, Value) else None
-                if cell in self.number and cell is not None and ends.get(cell.owner, k) <= k:
+                if cell in self.number and ends.get(cell.owner, k) <= k:
                     self.free.setdefault(self.types[self.number[cell]], []).append(
                         self.number.pop(cell)
                     )
@@ -142,7 +142,9 @@ class _Registers:
         allowed = eqn.op.takes_over
         if eqn.op.is_elementwise:
             for a in eqn.operands:
-                cell = self.cells.get(a) if isinstance(a, Value) else None
+                if not isinstance(a, Value):
+                    continue
+                cell = self.cells.get(a)
                 if cell is None or cell not in self.number or cell.owner is not a:
                     continue
                 if a.type != result.type or ends.get(a, -1) != k:

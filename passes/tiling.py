@@ -109,7 +109,7 @@ def choose(
     return Tiling(best.axis, tile, threads)
 
 
-def _rows(candidate: Candidate, target: int, cores: int) -> int:
+def _rows(candidate: Candidate[A], target: int, cores: int) -> int:
     """Return entries in a part: as many parts for each core, where there are few."""
     parts = max(1, -(-candidate.extent * candidate.row // target))
     if parts < FEW * cores:
@@ -179,10 +179,8 @@ def parts_of(op: Fused) -> Parts:
         found_op = eqn.op.cut(types, cut, Dim.of(size))
         if found_op is None:
             assert isinstance(eqn.op, Reduction)
-            inner, axis = eqn.op, None
             reductions[eqn.result] = eqn.op
-        else:
-            inner, axis = found_op
+        inner, axis = found_op or (eqn.op, None)
         axes[eqn.result] = axis
         result = _renewed(eqn.result, _resized(eqn.result.type, axis, size))
         scope[eqn.result] = result

@@ -70,7 +70,7 @@ class Pool:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.jobs: SimpleQueue[tuple[contextvars.Context, _Job, int]] = SimpleQueue()
         self.started = 0
 
     def run(self, part: Part, parts: int, threads: int) -> None:
@@ -81,8 +81,7 @@ class Pool:
             self._start(helpers)
         for worker in range(1, helpers + 1):
             # With the caller's modes for floating-point errors.
-            context = contextvars.copy_context()
-            self.jobs.put(lambda c=context, w=worker: c.run(job.help, w))
+            self.jobs.put((contextvars.copy_context(), job, worker))
         job.work(0)
         job.finish()
 
@@ -95,7 +94,9 @@ class Pool:
 
     def _serve(self) -> None:
         while True:
-            self.jobs.get()()
+            context, job, worker = self.jobs.get()
+            context.run(job.help, worker)
+            del context, job  # which hold arrays of the caller's
 
 
 class _Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -121,7 +121,7 @@ def is_repeated(frame: FrameType, flag: int) -> bool:
     return tiles.told.setdefault((frame.f_lineno, flag), mark) is not mark
 
 
-def _start(array: Any, axis: int | None, size: int) -> np.ndarray:
+def _start(array: np.ndarray, axis: int | None, size: int) -> np.ndarray:
     """Return the first entries of an array of scratch memory, contiguous like the whole."""
     if axis is None:
         return array
