@@ -49,7 +49,7 @@ def model_sections(document: Document) -> Iterable[str]:
             "Against each contestant",
             "How many times as long as pullback each takes for value and gradient: to the right of "
             "1x pullback is faster. Medians of interleaved rounds; the thin line spans the "
-            "quotients of the quartiles. The axes are logarithmic.",
+            "quotients of the quartiles, as far as a factor of 1.5. The axes are logarithmic.",
             plots.bars("ratios", results, _present(results, summary.PEERS)),
         )
         yield scaling_section(results)

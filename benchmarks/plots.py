@@ -177,13 +177,21 @@ def height_of(results: Sequence[Result]) -> float:
 
 
 def bars(name: str, results: Sequence[Result], ratios: Mapping[str, tuple[str, str]]) -> str:
-    """Draw a panel for each ratio with a bar for each case, from one, and its quartiles."""
+    """Draw a panel for each ratio with a bar for each case, from one, and its quartiles.
+
+    The line for the quartiles ends at most a factor of 1.5 away.
+    """
 
     def plot(figure: Any) -> None:
         axes, places = _panels(figure, results, list(ratios))
         for ax, (what, pair) in zip(axes, ratios.items(), strict=True):
-            values = [value for _, r in places if (value := r.ratio(*pair)) is not None]
-            low, high = min([*values, 1.0]), max([*values, 1.25])
+            ends = [
+                end
+                for _, r in places
+                if (ratio := r.ratio(*pair)) is not None and (spread := r.spread(*pair))
+                for end in _ends(ratio, spread)
+            ]
+            low, high = min([*ends, 1.0]), max([*ends, 1.25])
             # Room for the text at the ends of bars, as a part of the panel.
             room = 0.36 / (ax.get_position().width * WIDTH)
             left, right = (room if low < 1 else 0.04), room
@@ -204,11 +212,12 @@ def _bar(
         return
     role = "neutral" if what in COSTS else "better" if ratio >= 1 else "worse"
     ax.barh(at, ratio - 1, left=1, height=0.62, color=COLORS[role])
-    ax.plot(spread, (at, at), color=COLORS["ink"], linewidth=0.7, alpha=0.55)
+    low, high = _ends(ratio, spread)
+    ax.plot((low, high), (at, at), color=COLORS["ink"], linewidth=0.7, alpha=0.55)
     is_right = ratio >= 1
     ax.annotate(
         f"{ratio:.2f}" if ratio < 9.95 else f"{ratio:.0f}",
-        (max(ratio, spread[1]) if is_right else min(ratio, spread[0]), at),
+        (high if is_right else low, at),
         xytext=(3 if is_right else -3, 0),
         textcoords="offset points",
         ha="left" if is_right else "right",
@@ -218,10 +227,17 @@ def _bar(
     )
 
 
+def _ends(ratio: float, spread: tuple[float, float]) -> tuple[float, float]:
+    """Give the ends of the line for the quartiles: very wide ones would leave bars no room."""
+    return max(spread[0], ratio / 1.5), min(spread[1], ratio * 1.5)
+
+
 def _ratio_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
     ladder = [0.01, 0.03, 0.1, 0.25, 0.5, 1, 2, 4, 10]
-    if high / low > 60:
-        ladder = [0.01, 0.1, 1, 10, 100, 1000, 10_000]
+    if high / low > 1000:
+        ladder = [1e-4, 0.01, 1, 100, 1e4]
+    elif high / low > 60:
+        ladder = [0.001, 0.01, 0.1, 1, 10, 100, 1000]
     elif high / low > 6:
         ladder = [0.015, 0.06, 0.25, 1, 4, 16]
     ticks = [float(tick) for tick in ladder if low <= tick <= high]
