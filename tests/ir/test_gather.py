@@ -59,3 +59,27 @@ def test_only_some_columns_of_the_rows() -> None:
     for found, expected in zip(pb.compile(f)(x, at), f(x, at), strict=True):
         np.testing.assert_array_equal(found, expected)
         assert found.strides == expected.strides
+
+
+@pytest.mark.parametrize("at", POSITIONS.values(), ids=POSITIONS)
+@pytest.mark.parametrize("x", ARRAYS.values(), ids=ARRAYS)
+def test_repeated_positions_add_up(x: Any, at: Any) -> None:
+    def f(x: Any, at: Any) -> Any:
+        return np.sum(np.abs(x[at]) ** 2)
+
+    expected = np.zeros_like(x)
+    np.add.at(expected, at, 2 * x[at])
+    found = pb.grad(f)(x, at)
+    np.testing.assert_allclose(found, expected.conj(), rtol=2e-3 if x.dtype == "f4" else 1e-9)
+
+
+@pytest.mark.parametrize("position", [7, -8])
+def test_nothing_is_added_outside(position: int) -> None:
+    def f(x: Any, at: Any) -> Any:
+        np.add.at(x, at, 1.0)
+        return x
+
+    at = np.array([*range(7), position])
+    for function in (f, pb.compile(f)):
+        with pytest.raises(IndexError):
+            function(ARRAYS["rows"].copy(), at)
