@@ -64,7 +64,7 @@ def cancels(builder: Builder, op: Sum, x: Atom) -> bool:
         terms = expansion.terms(x, place, 0)
         if len(terms) < 2:
             return False
-        sizes = {a: int(x.type.shape[a]) for a in op.axes}
+        sizes = {a: int(x.type.shape[a]) for a in sorted(op.axes)}
         total = expansion.total(terms, sizes)
     except _Unknown:
         return False
@@ -158,7 +158,7 @@ class _Expansion:
         if not x.type.is_static:
             raise _Unknown
         ndim = x.type.ndim
-        summed = {a + ndim for a in op.axes}
+        summed = {a + ndim for a in sorted(op.axes)}
         rest = iter(place)
         inner: list[Any] = []
         sizes: dict[Any, int] = {}
@@ -188,12 +188,12 @@ class _Expansion:
                 found = _plus(found, _scaled(_times(rows, {kept: 1.0}), scale))
                 continue
             if touching:
-                names = {a: ("bound", k) for k, a in enumerate(sorted(touched, key=repr))}
+                names = {a: ("bound", k) for k, a in enumerate([a for a in sizes if a in touched])}
                 if any(f[0] == "sum" for f in touching):
                     raise _Unknown
                 inner = frozenset((_renamed(f, names), n) for f, n in touching.items())
                 free = frozenset().union(*[_axes(f) for f in touching]) - touched
-                count = tuple(sorted(sizes[a] for a in touched))
+                count = tuple([sizes[a] for a in names])
                 kept = _joined(kept, frozenset({(("sum", inner, count, free), 1)}))
             found = _plus(found, {kept: scale})
         return found

@@ -8,7 +8,8 @@ Before::
     def f(d: f64[4, 9], v: f64[4], i: i64[4], j: i64[4]) -> (f64[4, 9], f64[4]):
         z : f64[4, 9] = full(0.0, shape=(4, 9))
         a : f64[4, 9] = index_add(z[i, j], v)
-        b : f64[4, 9] = d + a
+        e : f64[4, 9] = exp(d)
+        b : f64[4, 9] = e + a
         s : f64[4] = sum(a, axes=(-1,))
         return b, s
 
@@ -17,7 +18,8 @@ After, with two equations that only `dce` removes::
     def f(d: f64[4, 9], v: f64[4], i: i64[4], j: i64[4]) -> (f64[4, 9], f64[4]):
         z : f64[4, 9] = full(0.0, shape=(4, 9))
         a : f64[4, 9] = index_add(z[i, j], v)
-        b : f64[4, 9] = index_add(d[i, j], v)
+        e : f64[4, 9] = exp(d)
+        b : f64[4, 9] = index_add(e[i, j], v)
         y : f64[4] = full(0.0, shape=(4,))
         s : f64[4] = index_add(y[i], v)
         return b, s
@@ -34,9 +36,9 @@ from ..ir.core import Atom, Eqn, Literal, Value
 from ..ir.dims import Size
 from ..ir.op import Op
 from ..ir.ops.elementwise import add, negative, subtract
-from ..ir.ops.index import At, IndexAdd
+from ..ir.ops.index import At, IndexAdd, Span
 from ..ir.ops.reduce import Sum
-from ..ir.ops.shape import BroadcastTo, Full
+from ..ir.ops.shape import BroadcastTo, Full, Reshape
 from ..ir.types import ArrayType
 
 
@@ -68,6 +70,19 @@ def added(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom, .
             value = builder.one(negative, value)
         return builder.emit(eqn.op, (dense, value, *positions))
     return None
+
+
+def covered(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom, ...] | None:
+    """Return x[:, 0] + v in place of adding v to x[:, 0], where that is all of x."""
+    if not isinstance(op, IndexAdd) or len(operands) != 2:
+        return None
+    x, value = operands
+    if not x.type.is_static or value.type.size != x.type.size or value.type.dtype != x.type.dtype:
+        return None
+    if any(isinstance(item, Span) and item.step != 1 for item in op.index):
+        return None
+    shaped = builder.one(Reshape(x.type.shape, value.type.ndim), value)
+    return builder.emit(add, (x, shaped))
 
 
 def sum_of_scattered(builder: Builder, x: Atom, axes: Sequence[int]) -> Atom | None:
@@ -111,4 +126,4 @@ def _counts(positions: Atom, size: Size) -> bool:
     return bool(np.array_equal(positions.value, np.arange(positions.type.size)))
 
 
-__all__ = ["added", "scattered_sum", "sum_of_scattered"]
+__all__ = ["added", "covered", "scattered_sum", "sum_of_scattered"]

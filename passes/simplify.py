@@ -37,7 +37,7 @@ from ..ir.op import Effect, Elementwise, Op, broadcast
 from ..ir.ops.cond import Cond
 from ..ir.ops.dynamic import Match
 from ..ir.ops.elementwise import divide, multiply, negative
-from ..ir.ops.index import Index
+from ..ir.ops.index import Index, IndexAdd
 from ..ir.ops.reduce import Sum, reduced_shape
 from ..ir.ops.select import Convert
 from ..ir.ops.shape import BroadcastTo, Copy, Reshape, Transpose
@@ -45,10 +45,11 @@ from ..ir.types import Kind
 from ..tracer.array import TracedArray, wrap
 from ..tracer.state import Trace
 from .cancel import cancels, remaining
+from .facts import filled, made
 from .rewrite import Class, Rule, rule
 from .scalars import combined, merged, sum_of_constant
-from .scatter import added, sum_of_scattered
-from .stable import filled, made, stable, stable_rules_for
+from .scatter import added, covered, sum_of_scattered
+from .stable import stable, stable_rules_for
 from .views import part_of_view, viewed
 
 RULES: tuple[Rule, ...] = (
@@ -158,6 +159,8 @@ class Simplify:
             return None if view is None else part_of_view(builder, op, operands, view)
         elif isinstance(op, Copy):
             return _needless_copy(builder, operands[0])
+        elif isinstance(op, IndexAdd) and builder.provenance.is_adjoint:
+            return covered(builder, op, operands)
         elif isinstance(op, Sum):
             return self._sum(builder, op, operands[0])
         if all(a.__class__ is Literal for a in operands):
@@ -195,9 +198,9 @@ class Simplify:
         return None
 
     def _sum(self, builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None:
+        (type,) = op.infer(x.type)
         other = builder.find((Sum(op.axes, not op.keepdims), (x,)))
         if other is not None:  # the same sum with its axes kept, or without them
-            (type,) = op.infer(x.type)
             return builder.emit(Reshape(type.shape, other.result.type.ndim), other.results)
         if self.allow < Class.REASSOCIATE:
             return None
@@ -335,8 +338,13 @@ def _sum_of_scaled(builder: Builder, op: Sum, x: Atom, allow: Class) -> tuple[At
 
 
 def _sum_of_cotangent(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None:
-    """Return the sum of elements added into zeros, and zero for a sum that cancels."""
+    """Return the sum of elements added into zeros, and zero for a sum that cancels.
+
+    One along axes of size 1 is a reshape, but for NumPy's 0.0 as the sum of -0.0.
+    """
     (type,) = op.infer(x.type)
+    if type.dtype == x.type.dtype and all(x.type.shape[a] == 1 for a in op.axes):
+        return builder.emit(Reshape(type.shape, x.type.ndim), (x,))
     elements = sum_of_scattered(builder, x, op.axes)
     if elements is not None:
         return builder.emit(Reshape(type.shape, elements.type.ndim), (elements,))

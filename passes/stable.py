@@ -34,12 +34,14 @@ from typing import Any
 import numpy as np
 
 from ..ir.builder import Builder
-from ..ir.core import Atom, Eqn, Literal, Value
-from ..ir.op import Cost, Elementwise, Op
+from ..ir.core import Atom, Literal, Value
+from ..ir.op import Elementwise, Op
 from ..ir.ops.elementwise import add, divide, exp, multiply, negative, square, subtract
 from ..ir.ops.select import Where
-from ..ir.ops.shape import BroadcastTo
+from ..ir.ops.shape import Reshape
 from ..ir.types import ArrayType
+from .choices import chosen, nested, sum_of_choices
+from .facts import filled, made, number
 from .rewrite import Class, Rule, rule
 
 
@@ -50,9 +52,6 @@ def _sigmoid_twice(a: Any, b: Any, s: Any, u: Any) -> Any:
 RULES: tuple[Rule, ...] = tuple(
     rule(pattern, replacement, Class.STABLE, real=True)
     for pattern, replacement in (
-        (lambda x, y: (-x) * y, lambda x, y: -(x * y)),
-        (lambda x, y: (-x) / y, lambda x, y: -(x / y)),
-        (lambda x, y: x / (-y), lambda x, y: -(x / y)),
         (lambda x, y: -(x - y), lambda x, y: y - x),
         (lambda x, c: c * x + x, lambda x, c: (c + 1.0) * x),
         (lambda x, c, c2: c * x + c2 * x, lambda x, c, c2: (c + c2) * x),
@@ -99,7 +98,7 @@ def stable(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom, 
     elif op is negative:
         found = _negated(builder, operands[0])
     elif isinstance(op, Where):
-        found = _nested(builder, operands)
+        found = nested(builder, operands)
     return (
         None
         if found is None or found.type != op.infer(*[a.type for a in operands])[0]
@@ -108,29 +107,6 @@ def stable(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom, 
 
 
 # -- what equations say ----------------------------------------------------------------------------
-
-
-def made(builder: Builder, atom: Atom) -> Eqn | None:
-    """Return the equation that makes a value."""
-    return builder.producers.get(atom) if isinstance(atom, Value) else None
-
-
-def number(builder: Builder, atom: Atom) -> float | None:
-    """Return the real number that a value is everywhere, None where it is not known to be one."""
-    eqn = made(builder, atom)
-    if eqn is not None and isinstance(eqn.op, BroadcastTo):
-        atom = eqn.operands[0]
-    if isinstance(atom, Literal) and atom.type.size == 1 and atom.type.dtype.kind == "f":
-        return float(np.asarray(atom.value).reshape(()))
-    return None
-
-
-def filled(builder: Builder, value: float, type: ArrayType) -> Atom:
-    """Return a number as a value of a type."""
-    scalar = Literal(type.dtype.type(value))
-    if not type.shape:
-        return scalar
-    return builder.one(BroadcastTo(type.shape, 0), scalar)
 
 
 def _result(op: Op, *operands: Atom) -> ArrayType:
@@ -159,16 +135,50 @@ def _reciprocal(builder: Builder, d: Atom) -> Atom | None:
 
 
 def _product(builder: Builder, operands: tuple[Atom, ...]) -> Atom | None:
+    outside = _outside(builder, multiply, *operands)
+    if outside is not None:
+        return outside
     for x, y in (operands, operands[::-1]):
         if number(builder, x) == 0:
             return filled(builder, 0.0, _result(multiply, x, y))
-        found = _times_exp(builder, x, y) or _times_known(builder, x, y) or _scaled(builder, x, y)
+        found = (
+            _reshaped(builder, x, y)
+            or _times_exp(builder, x, y)
+            or _times_known(builder, x, y)
+            or _scaled(builder, x, y)
+        )
         found = found or _gathered(builder, x, y)
         if found is None:
-            found = _chosen(builder, multiply, x, y)
+            found = chosen(builder, multiply, x, y)
         if found is not None:
             return found
     return None
+
+
+def _is_small(atom: Atom, whole: Atom) -> bool:
+    """Whether a value is broadcast to the whole, so that work on it costs little."""
+    return atom.type.is_static and whole.type.is_static and atom.type.size < whole.type.size
+
+
+def _outside(builder: Builder, op: Elementwise, x: Atom, y: Atom) -> Atom | None:
+    """Return (-x) op y as -(x op y), and x / (-y); not where what is negated is small."""
+    for k, a in enumerate((x, y)):
+        eqn = made(builder, a)
+        if eqn is not None and eqn.op is negative and a.type == _result(op, x, y):
+            pair = (eqn.operands[0], y) if k == 0 else (x, eqn.operands[0])
+            return builder.one(negative, builder.one(op, *pair))
+    return None
+
+
+def _reshaped(builder: Builder, x: Atom, y: Atom) -> Atom | None:
+    """Return the product of two values that are reshaped alike as a product that is."""
+    left, right = made(builder, x), made(builder, y)
+    if left is None or right is None or left.op != right.op or not isinstance(left.op, Reshape):
+        return None
+    (a,), (b,) = left.operands, right.operands
+    if a.type != b.type or a == b:
+        return None
+    return builder.one(left.op, builder.one(multiply, a, b))
 
 
 def _times_exp(builder: Builder, x: Atom, e: Atom) -> Atom | None:
@@ -263,6 +273,9 @@ def _quotient(builder: Builder, x: Atom, d: Atom) -> Atom | None:
         return filled(builder, 0.0, _result(divide, x, d))
     if x == d and isinstance(x, Value):
         return filled(builder, 1.0, x.type)
+    outside = _outside(builder, divide, x, d)
+    if outside is not None:
+        return outside
     inverse = _reciprocal(builder, d)
     maker = None if inverse is None else made(builder, inverse)
     is_ours = maker is not None and maker.provenance.is_adjoint
@@ -271,7 +284,7 @@ def _quotient(builder: Builder, x: Atom, d: Atom) -> Atom | None:
             return inverse
         if builder.find((divide, (_one(d.type), d))) is not None:
             return builder.one(multiply, x, inverse)
-    return _chosen(builder, divide, x, d)
+    return chosen(builder, divide, x, d)
 
 
 # -- sums ------------------------------------------------------------------------------------------
@@ -283,20 +296,7 @@ def _sum(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> Atom | None:
         return x
     if number(builder, x) == 0:
         return y if op is add else builder.one(negative, y)
-    left, right = _choice(builder, x), _choice(builder, y)
-    if left is not None and right is not None and left[0] == right[0]:
-        for k in (1, 2):
-            a, b = left[k], right[k]
-            if a is not None and b is not None:
-                both = builder.one(op, a, b)
-                zero = Literal(both.type.dtype.type(0))
-                return builder.one(Where(), left[0], *((both, zero) if k == 1 else (zero, both)))
-    if op is add and left is not None and right is not None and left[0] == right[0]:
-        if left[1] is not None and right[2] is not None:
-            return builder.one(Where(), left[0], left[1], right[2])
-        if left[2] is not None and right[1] is not None:
-            return builder.one(Where(), left[0], right[1], left[2])
-    return None
+    return sum_of_choices(builder, op, x, y)
 
 
 def _negated(builder: Builder, x: Atom) -> Atom | None:
@@ -304,80 +304,16 @@ def _negated(builder: Builder, x: Atom) -> Atom | None:
     if value is not None and x.type.shape:
         return filled(builder, -value or 0.0, x.type)
     eqn = made(builder, x)
-    if eqn is not None and eqn.op is multiply and eqn.provenance.is_adjoint:
-        first, second = eqn.operands
-        if isinstance(first, Literal) and first.is_scalar:
-            return builder.one(multiply, builder.one(negative, first), second)
+    if eqn is not None and eqn.provenance.is_adjoint:
+        first, second = eqn.operands[0], eqn.operands[-1]
+        # A quotient that something else may read stays, and is negated.
+        is_alone = eqn.op is divide and eqn is builder.eqns[-1]
+        if isinstance(first, Literal) and first.is_scalar and (eqn.op is multiply or is_alone):
+            return builder.one(eqn.op, builder.one(negative, first), second)
+        for small, large in (eqn.operands, eqn.operands[::-1]) if eqn.op is multiply else ():
+            if _is_small(small, x):
+                return builder.one(multiply, builder.one(negative, small), large)
     return None
 
 
-# -- choices ---------------------------------------------------------------------------------------
-
-
-def _choice(builder: Builder, atom: Atom) -> tuple[Atom, Atom | None, Atom | None] | None:
-    """Return the condition and branches of a choice between a value and 0.0, which is None here."""
-    eqn = made(builder, atom)
-    if eqn is None or not isinstance(eqn.op, Where):
-        return None
-    condition, left, right = eqn.operands
-    if number(builder, right) == 0:
-        return condition, left, None
-    return (condition, None, right) if number(builder, left) == 0 else None
-
-
-def _chosen(builder: Builder, op: Elementwise, x: Atom, y: Atom) -> Atom | None:
-    """Return `where(c, a, 0.0) op y` as `where(c, a op y, 0.0)`.
-
-    Done where it saves a pass, or where y may be inf or nan that was not chosen.
-    """
-    found = _choice(builder, x)
-    if found is None:
-        return None
-    condition, left, right = found
-    kept = left if left is not None else right
-    assert kept is not None
-    is_constant = isinstance(kept, Literal) or (isinstance(y, Literal) and y.is_scalar)
-    if op is multiply and not is_constant and not _is_risky(builder, y):
-        return None
-    value = builder.one(op, kept, y)
-    zero = Literal(value.type.dtype.type(0))
-    parts = (value, zero) if left is not None else (zero, value)
-    return builder.one(Where(), condition, *parts)
-
-
-def _is_risky(builder: Builder, y: Atom, depth: int = 2) -> bool:
-    """Whether a value comes from a division or a function that may be inf or nan."""
-    eqn = made(builder, y)
-    if eqn is None or not isinstance(eqn.op, Elementwise):
-        return False
-    return eqn.op.cost >= Cost.DIVISION or (
-        depth > 0 and any(_is_risky(builder, a, depth - 1) for a in eqn.operands)
-    )
-
-
-def _nested(builder: Builder, operands: tuple[Atom, ...]) -> Atom | None:
-    """Drop a choice by the same condition inside a branch."""
-    condition, *branches = operands
-    for k in (0, 1):
-        eqn = made(builder, branches[k])
-        if eqn is None:
-            continue
-        if isinstance(eqn.op, Where) and eqn.operands[0] == condition:
-            branches[k] = eqn.operands[1 + k]
-            return builder.one(Where(), condition, *branches)
-        if eqn.op not in (multiply, divide, negative):
-            continue
-        plain = list(eqn.operands)
-        for j, a in enumerate(plain):
-            choice = made(builder, a)
-            if choice is None or not isinstance(choice.op, Where):
-                continue
-            taken = choice.operands[1 + k]
-            if choice.operands[0] == condition and taken.type == branches[k].type:
-                plain[j] = taken
-                branches[k] = builder.one(eqn.op, *plain)
-                return builder.one(Where(), condition, *branches)
-    return None
-
-
-__all__ = ["RULES", "filled", "made", "number", "stable", "stable_rules_for"]
+__all__ = ["RULES", "stable", "stable_rules_for"]

@@ -33,7 +33,7 @@ divide = elementwise(
     np.divide,
     infix="/",
     cost=Cost.DIVISION,
-    vjp=[lambda ct, y, a, b: ct / b, lambda ct, y, a, b: -(ct / b) * y],  # shares ct / b
+    vjp=[lambda ct, y, a, b: ct / b, lambda ct, y, a, b: -((ct / b) * y)],  # shares ct / b
     domain=(WIDE, POSITIVE),
 )
 positive = elementwise(np.positive, vjp=[lambda ct, y, x: ct])

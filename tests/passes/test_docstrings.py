@@ -25,6 +25,7 @@ from pullback.passes.merge import Merge
 from pullback.passes.recompute import Recompute
 from pullback.passes.rematerialize import Rematerialize
 from pullback.passes.reverse import reverse
+from pullback.passes.rewrite import Class
 from pullback.passes.simplify import Simplify
 
 
@@ -42,6 +43,13 @@ def with_adjoint(f: Function, count: int) -> Function:
     return f
 
 
+def as_cotangent(f: Function) -> Function:
+    """Mark every equation as one of a cotangent."""
+    for eqn in f.eqns:
+        eqn.provenance = eqn.provenance.as_derived("vjp")
+    return f
+
+
 BLOCK = re.compile(r"^(?:Before|After)[^\n]*::\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 PASSES: dict[str, Callable[[Function], Function]] = {
     "reverse": lambda f: reverse(f, (0,)),
@@ -55,6 +63,11 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "batch": Batch(),
     "merge": Merge(),
     "accumulate": Accumulate(),
+    "stable": lambda f: Dce()(Simplify(Class.STABLE)(as_cotangent(f))),
+    "choices": lambda f: Dce()(Simplify(Class.STABLE)(as_cotangent(f))),
+    "cancel": lambda f: Dce()(Simplify(Class.STABLE)(as_cotangent(f))),
+    "scatter": lambda f: Simplify(Class.STABLE)(as_cotangent(f)),
+    "scalars": lambda f: Dce()(Simplify()(f)),
     "recompute": lambda f: Recompute()(in_checkpoint(f, 3)),
     "rematerialize": lambda f: Rematerialize()(with_adjoint(f, 3)),
 }
