@@ -129,8 +129,9 @@ def grad(
         How many bytes the program may need at its peak, results included, arguments not: an int, or
         text such as "64MB" (of 2²⁰ bytes). What does not fit is computed again when the gradient
         comes to it, the cheapest first; `inspect(...).kept` says what, and why. Where there are
-        loops, it is for what they keep: they save their state now and then and run again in
-        between. Nested in another derivative, it is for its own loops.
+        loops, it is for what they keep (they save their state now and then and run again in
+        between), and the rest of the program fits in it where that can be. Nested in another
+        derivative, it is for its own loops.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from .passes.fit import Choice, Least, fit
 from .passes.memory import plan_memory
 from .passes.pipeline import Pass, run
 from .passes.residual_rows import Residual
-from .passes.straight_line import unmarked
+from .passes.straight_line import Line, unmarked
 
 _UNITS = {"": 1, "b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
 
@@ -52,24 +52,27 @@ def fitted(joint: Function, late: Sequence[Pass], budget: int) -> tuple[Function
     Raises
     ------
     BudgetError
-        Where that cannot be met; it names the least that can. A program of loops stays as it is
-        then: the budget is for what they keep.
+        Where that cannot be met; it names the least that can. With loops the budget is for what
+        they keep, and what is around them keeps as little as it can.
     """
     function, forward = unmarked(joint)
 
     def peak(candidate: Function) -> int:
         return plan_memory(run(candidate, late, [])).peak_bytes
 
+    has_loops = any(e.op.regions for e in function.eqns)
+    if has_loops and Line(function, forward).droppable_bytes < 0.1 * peak(function):
+        return function, {}  # what is around the loops makes no difference
     try:
         choice = fit(function, forward, budget, peak)
     except Least as found:
-        if any(e.op.regions for e in function.eqns):
-            return function, {}
+        if has_loops:
+            return found.choice.function, _reasons(found.choice)
         name = function.name.removesuffix("_grad")
         raise BudgetError(
             f"memory={budget:,} bytes is too little for {name}: it needs at least "
-            f"{found.least:,} bytes at its peak, results included.\n  That is the least that was "
-            "found with values kept here and there and what is between them computed again."
+            f"{found.choice.peak:,} bytes at its peak, results included.\n  That is the least that "
+            "was found with values kept here and there and what is between them computed again."
         ) from None
     return choice.function, _reasons(choice)
 

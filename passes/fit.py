@@ -34,6 +34,8 @@ PRICES = tuple(10.0**k for k in (-12, -11, -10.5, -10, -9.5, -9, -8.5, -8, -7, -
 SEGMENTS = (2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256)
 STEPS = 5
 """How often the part of the line that is cut into segments is halved."""
+LARGE = 4000
+"""Equations of a program from which fewer choices are tried: planning one takes half a second."""
 _NOTHING: frozenset[Value] = frozenset()
 
 
@@ -55,6 +57,7 @@ class _Search:
         self.line = line
         self.budget = budget
         self.peak = peak
+        self.is_large = len(line.function.eqns) > LARGE
         self.tried: dict[frozenset[Value], Choice] = {}
 
     def choice(
@@ -93,7 +96,8 @@ class _Search:
             self.segmented(count, end)
         cheap = cheapest(self.line, PRICES[2])
         fitting = [c for c in self.tried.values() if c.segments and c.peak <= self.budget]
-        for whole in sorted(fitting, key=lambda c: c.peak)[:2]:
+        count = 1 if self.is_large else 2
+        for whole in sorted(fitting, key=lambda c: c.peak)[:count]:
             for others in (_NOTHING, cheap):
                 self.first_part(whole.segments, others)
 
@@ -106,7 +110,7 @@ class _Search:
     def first_part(self, count: int, others: frozenset[Value]) -> None:
         """Halve the part of the line that is cut; of the rest, `others` are computed again."""
         low, high = 0, len(self.line.forward)
-        for _ in range(STEPS):
+        for _ in range(STEPS // 2 if self.is_large else STEPS):
             middle = (low + high) // 2
             if self.segmented(count, middle, others).peak <= self.budget:
                 high = middle
@@ -117,7 +121,7 @@ class _Search:
         """Yield numbers of segments while these shrink the peak, then those near the best."""
         end = len(self.line.forward)
         peaks: dict[int, int] = {}
-        for count in SEGMENTS:
+        for count in SEGMENTS[:: 2 if self.is_large else 1]:
             if count > end:
                 break
             peaks[count] = self.segmented(count, end).peak
@@ -154,16 +158,16 @@ def fit(function: Function, forward: int, budget: int, peak: Callable[[Function]
         search.by_segments()
         found = search.best()
     if found is None:
-        raise Least(min(c.peak for c in search.tried.values()))
+        raise Least(min(search.tried.values(), key=lambda c: (c.peak, c.seconds)))
     return found
 
 
 class Least(Exception):
-    """A budget that cannot be met, and the least that could."""
+    """A budget that cannot be met, and the choice that needs least."""
 
-    def __init__(self, least: int) -> None:
-        super().__init__(least)
-        self.least = least
+    def __init__(self, choice: Choice) -> None:
+        super().__init__(choice.peak)
+        self.choice = choice
 
 
 __all__ = ["Choice", "Least", "fit"]

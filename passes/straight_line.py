@@ -146,6 +146,11 @@ class Line:
         """What can be computed again."""
         return frozenset(v for v in self.makers if self.may_drop(v))
 
+    @property
+    def droppable_bytes(self) -> int:
+        """The bytes of what the backward part reads and that can be computed again."""
+        return sum(v.type.nbytes for v in self.read if v in self.droppable)
+
     def drop(self, dropped: Container[Value]) -> Function:
         """Return the function whose backward part computes values again."""
         again = Again(0, dropped)
