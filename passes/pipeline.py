@@ -19,10 +19,13 @@ from typing import NamedTuple
 from ..ir.core import Function
 from ..ir.errors import VerificationError
 from .batch import Batch
+from .chain import Chain
+from .contract import Contract
 from .dce import Dce
 from .fuse import Fuse
 from .loops import Hoist
 from .merge import Merge
+from .place import Place
 from .recompute import Recompute
 from .rematerialize import Rematerialize
 from .rewrite import Class
@@ -30,12 +33,15 @@ from .simplify import Simplify
 
 Pass = Callable[[Function], Function]
 
-BEFORE_REVERSE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce())
+BEFORE_REVERSE: tuple[Pass, ...] = (Simplify(Class.EXACT), Chain(), Dce())
 AFTER_REVERSE: tuple[Pass, ...] = (
+    Contract(),
     Simplify(Class.STABLE),
+    Chain(),
     Hoist(),
     Batch(),
     Dce(),
+    Place(),
     Merge(),
     Recompute(),
     Rematerialize(),

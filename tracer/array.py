@@ -290,6 +290,10 @@ class TracedArray:
         """Mark it as a leaf of containers; the signature of a traced argument."""
         return self._atom.type, self._kind
 
+    def __pullback_layout__(self) -> Layout:
+        """Return the strides, None where C-contiguous: rules choose by them."""
+        return self._layout
+
     # -- what is known while tracing ------------------------------------------------------------
 
     @property

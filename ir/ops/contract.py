@@ -14,12 +14,15 @@ import numpy as np
 
 from ..dims import Size
 from ..op import Array
+from .arrange import Term, arrange
+from .pairing import Order, cheapest_order
 
 BATCH_LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Labels for leading axes; the core axes of products have lower-case ones."""
 
-Term = tuple[Array, str]
-"""An array and a label, one character, for each of its axes."""
+
+MOST_OPERANDS = 8
+"""Operands up to which every order is looked at."""
 
 
 def batch_labels(count: int) -> str:
@@ -71,7 +74,14 @@ def contract_all(terms: Sequence[Term], into: str) -> Array:
         array, labels = _summed(array, labels, into)
         return np.transpose(array, [labels.index(c) for c in into])
     sizes = {c: d for array, labels in terms for c, d in zip(labels, array.shape, strict=True)}
-    limit = max(prod(array.shape) for array, _ in terms) if _is_static(sizes) else 0
+    limit = 0
+    if _is_static(sizes):
+        limit = max(*[prod(array.shape) for array, _ in terms], prod(sizes[c] for c in into))
+    if 2 < len(terms) <= MOST_OPERANDS and limit:
+        known: dict[str, Any] = sizes
+        best = cheapest_order([labels for _, labels in terms], into, known, limit)
+        if best is not None:
+            return _in_order(best, terms, into)
     while len(terms) > 2:
         pair = _cheapest_pair([labels for _, labels in terms], into, sizes)
         if pair is None or prod(sizes[c] for c in pair[2]) > limit:
@@ -83,6 +93,30 @@ def contract_all(terms: Sequence[Term], into: str) -> Array:
         product = contract(terms[i], terms[j], kept)
         terms = [t for k, t in enumerate(terms) if k not in (i, j)] + [(product, kept)]
     return contract(terms[0], terms[1], into)
+
+
+def _in_order(order: Order, terms: Sequence[Term], into: str) -> Array:
+    """Multiply in the given order; intermediates have their axes as the operands have them."""
+
+    def value(node: Order, rest: str) -> Term:
+        if isinstance(node, int):
+            return terms[node]
+        left, right = node
+        a = value(left, rest + _labels(right, terms))
+        b = value(right, rest + a[1])
+        kept = "".join(c for c in dict.fromkeys(a[1] + b[1]) if c in rest)
+        return contract(a, b, kept), kept
+
+    assert not isinstance(order, int)
+    a = value(order[0], into + _labels(order[1], terms))
+    b = value(order[1], into + a[1])
+    return contract(a, b, into)
+
+
+def _labels(node: Order, terms: Sequence[Term]) -> str:
+    if isinstance(node, int):
+        return terms[node][1]
+    return _labels(node[0], terms) + _labels(node[1], terms)
 
 
 def _is_static(sizes: Mapping[str, Size]) -> bool:
@@ -106,34 +140,51 @@ def _cheapest_pair(
 
 
 def contract(a: Term, b: Term, into: str) -> Array:
-    """Return the sum of products of two arrays as one matrix product.
+    """Return the sum of products of two arrays as one matrix product, in the cheapest arrangement.
 
     A label stands once in a term and has one size. Where nothing is summed, the product is
     elementwise.
     """
     a = _summed(*a, keep=b[1] + into)
     b = _summed(*b, keep=a[1] + into)
-    inner = "".join(c for c in a[1] if c in b[1] and c not in into)
-    if not inner:
+    if not any(c in b[1] and c not in into for c in a[1]):
         return _spread(a, into) * _spread(b, into)
-    batch = "".join(c for c in into if c in a[1] and c in b[1])
-    if next((c for c in into if c not in batch), "") not in a[1]:
+    chosen = arrange(a, b, into)
+    if chosen.swapped:
         a, b = b, a
-    rows = "".join(c for c in a[1] if c in into and c not in batch)
-    columns = "".join(c for c in b[1] if c in into and c not in batch)
-    orders = (inner, "".join(c for c in b[1] if c in inner))
-    inner = max(
-        orders,
-        key=lambda order: (
-            _is_grouped(a[1], batch, rows, order) + _is_grouped(b[1], batch, order, columns)
-        ),
-    )
-    left, right = _grouped(a, batch, rows, inner), _grouped(b, batch, inner, columns)
-    result = apply_matmul(left, right, 2 if rows else 1, 2 if columns else 1)
-    sizes = {c: d for array, of in (a, b) for c, d in zip(of, array.shape, strict=True)}
-    made = batch + rows + columns
+    extra, rows, inner, columns = chosen.extra, chosen.rows, chosen.inner, chosen.columns
+    batch = chosen.batch
+    sizes: dict[str, Any] = {**_sizes(a), **_sizes(b)}
+    if batch and not (extra or rows or columns) and a[0].dtype.kind == "f":
+        result = _vecdot(_grouped(a, batch, inner, ""), _grouped(b, batch, inner, ""))
+        return _ordered(result, batch, extra, into)
+    left = _grouped(a, _own(extra, a) + batch, rows, inner)
+    right = _grouped(b, _own(extra, b) + batch, inner, columns)
+    if (batch or extra) and not (rows and columns):  # a stack of vectors, as matrices
+        if not rows:
+            left = np.reshape(left, (*left.shape[:-1], 1, left.shape[-1]))
+        if not columns:
+            right = np.reshape(right, (*right.shape, 1))
+        result = apply_matmul(left, right, 2, 2)
+    else:
+        result = apply_matmul(left, right, 2 if rows else 1, 2 if columns else 1)
+    made = extra + batch + rows + columns
     result = np.reshape(result, [sizes[c] for c in made])
+    return _ordered(result, made, extra, into)
+
+
+def _ordered(result: Array, made: str, extra: str, into: str) -> Array:
+    if extra and extra not in into:
+        result, made = np.sum(result, axis=0), made[1:]
     return result if made == into else np.transpose(result, [made.index(c) for c in into])
+
+
+def _own(extra: str, term: Term) -> str:
+    return extra if extra in term[1] else ""
+
+
+def _sizes(term: Term) -> dict[str, Any]:
+    return dict(zip(term[1], term[0].shape, strict=True))
 
 
 def _summed(array: Array, labels: str, keep: str) -> Term:
@@ -153,10 +204,6 @@ def _spread(term: Term, into: str) -> Array:
     while shape and len(shape) > array.ndim and shape[0] == 1 and into[-len(shape)] not in labels:
         del shape[0]
     return array if len(shape) == array.ndim else np.reshape(array, shape)
-
-
-def _is_grouped(labels: str, batch: str, first: str, second: str) -> bool:
-    return labels in (batch + first + second, batch + second + first)
 
 
 def _grouped(term: Term, batch: str, first: str, second: str) -> Array:
@@ -181,3 +228,11 @@ def apply_matmul(a: Array, b: Array, left: int, right: int) -> Array:
     from .matmul import MatMul
 
     return apply(MatMul(left, right), a, b)
+
+
+def _vecdot(a: Array, b: Array) -> Array:
+    """Multiply vectors with equal leading axes."""
+    from .index import apply
+    from .matmul import VecDot
+
+    return apply(VecDot(), a, b)

@@ -14,7 +14,8 @@ from ..errors import ShapeError
 from ..op import Array, Op, Scatter, broadcast
 from ..samples import numbers
 from ..types import ArrayType, Layout, c_strides
-from .contract import Term, adjoint, batch_labels
+from .arrange import Term
+from .contract import adjoint, batch_labels
 from .index import apply
 from .linalg import Band
 

@@ -17,11 +17,14 @@ from pullback.ir.verify import verify
 from pullback.passes import pipeline
 from pullback.passes.accumulate import Accumulate
 from pullback.passes.batch import Batch
+from pullback.passes.chain import Chain
+from pullback.passes.contract import Contract
 from pullback.passes.dce import Dce
 from pullback.passes.fuse import Fuse
 from pullback.passes.loops import Hoist
 from pullback.passes.memory import plan_memory
 from pullback.passes.merge import Merge
+from pullback.passes.place import Place
 from pullback.passes.recompute import Recompute
 from pullback.passes.rematerialize import Rematerialize
 from pullback.passes.reverse import reverse
@@ -62,6 +65,9 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "loops": Hoist(),
     "batch": Batch(),
     "merge": Merge(),
+    "place": Place(),
+    "contract": Contract(),
+    "chain": lambda f: Dce()(Chain()(f)),
     "accumulate": Accumulate(),
     "stable": lambda f: Dce()(Simplify(Class.STABLE)(as_cotangent(f))),
     "choices": lambda f: Dce()(Simplify(Class.STABLE)(as_cotangent(f))),

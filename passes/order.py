@@ -1,0 +1,86 @@
+"""The memory order of values: which must keep it, and how a value is given one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..ir.builder import Builder, inherit
+from ..ir.core import Atom, Eqn, Function, Literal
+from ..ir.op import Effect
+from ..ir.ops.shape import Copy, Reshape, Transpose, reshapes_in_place
+from ..ir.types import Layout, c_strides
+
+Replace = Callable[[Builder, Eqn, dict[Atom, Atom]], "tuple[Atom, ...] | None"]
+
+
+def rebuilt(function: Function, step: Callable[[Function], Function], replace: Replace) -> Function:
+    """Return the function with equations replaced, and all layouts inferred anew.
+
+    `replace(builder, eqn, scope)` emits what stands for an equation, None to keep it; `scope` holds
+    what values are by now. `step` rewrites regions. Results and what regions read keep their order.
+    """
+    builder = Builder()
+    scope: dict[Atom, Atom] = {p: builder.param(p) for p in function.params}
+    for eqn in function.eqns:
+        builder.provenance = eqn.provenance
+        made = replace(builder, eqn, scope)
+        if made is None:
+            operands = [scope.get(a, a) for a in eqn.operands]
+            op = eqn.op
+            if op.regions or op.effect is Effect.ORDERED:
+                pairs = zip(operands, eqn.operands, strict=True)
+                known = tuple([laid_out(builder, new, old.layout) for new, old in pairs])
+                op = op.with_regions([step(r) for r in op.regions]) if op.regions else op
+                made = builder.add(Eqn(op, known, eqn.results, eqn.provenance))
+            else:
+                made = builder.emit(op, operands)
+        for old, new in zip(eqn.results, made, strict=True):
+            scope[old] = new
+            inherit(old, new)
+    return function.replace(
+        params=builder.params,
+        eqns=builder.eqns,
+        results=[laid_out(builder, scope.get(r, r), r.layout) for r in function.results],
+        param_kinds=function.param_kinds,
+        result_kinds=function.result_kinds,
+    )
+
+
+def leaving(function: Function) -> set[Atom]:
+    """Return the results and what they are views of: these keep their memory order."""
+    found: set[Atom] = set(function.results)
+    for eqn in reversed(function.eqns):
+        if eqn.op.is_view and eqn.results[0] in found:
+            whole = eqn.operands[0]
+            if not isinstance(eqn.op, Reshape) or reshapes_in_place(
+                eqn.op, whole.type, whole.layout
+            ):
+                found.add(whole)
+    return found
+
+
+def laid_out(builder: Builder, atom: Atom, layout: Layout) -> Atom:
+    """Return a value in the memory order that is asked for, which may take a copy."""
+    if atom.layout == layout or isinstance(atom, Literal) or not atom.type.is_static:
+        return atom
+    order = _memory_order(atom, layout)
+    if order is None:
+        return atom
+    count = len(order)
+    back = tuple([order.index(a) - count for a in range(count)])
+    if layout is None:
+        return builder.one(Copy("C"), atom)
+    moved = builder.one(Transpose(tuple([a - count for a in order])), atom)
+    return builder.one(Transpose(back), builder.one(Copy("C"), moved))
+
+
+def _memory_order(atom: Atom, layout: Layout) -> list[int] | None:
+    """Return the axes from the outermost in memory to the innermost, None where it has gaps."""
+    axes = list(range(atom.type.ndim))
+    if layout is None:
+        return axes
+    shape = atom.type.shape
+    axes.sort(key=lambda k: -layout[k])
+    dense = c_strides(atom.type.dtype.itemsize, [shape[k] for k in axes])
+    same = all(layout[k] == s for k, s in zip(axes, dense, strict=True) if shape[k] != 1)
+    return axes if same else None
