@@ -44,6 +44,16 @@ OFTEN = 64
 """A program looks for unused memory of others once in so many calls: a call counts, 20 ns."""
 
 
+class Pool(list[tuple[contextvars.Context, Any]]):
+    """Workspaces that wait for calls, and how many have been made to wait here."""
+
+    __slots__ = ("made",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made = 0
+
+
 class Program:
     """A function ready to run: `program(*arrays) -> tuple` of results that belong to the caller.
 
@@ -102,8 +112,8 @@ class Program:
         self._shows = any(isinstance(e.op, Print) for e in walk(plan.function))
         self._run: Callable[..., tuple[Any, ...]] = namespace["run"]
         self._make: Callable[[], tuple[Any, ...]] = namespace["workspace"]
-        self._pools: dict[tuple[str, ...], list[tuple[contextvars.Context, Any]]] = {}
-        self._known: tuple[object, list[tuple[contextvars.Context, Any]]] = object(), []
+        self._pools: dict[tuple[str, ...], Pool] = {}
+        self._known: tuple[object, Pool] = object(), Pool()
         text = self.source.text
         linecache.cache[self.filename] = (len(text), None, text.splitlines(True), self.filename)
         dropped = weakref.finalize(self._run, linecache.cache.pop, self.filename, None)
@@ -130,6 +140,9 @@ class Program:
             context, ws = pool.pop()
         except IndexError:
             context, ws = self._context(), self._make()
+            if pool.made >= KEPT:
+                pool = Pool()  # which nobody keeps
+            pool.made += 1
         else:
             if self._shows:  # as the print options, or what a logger reads, are now
                 context = self._context()
@@ -140,20 +153,19 @@ class Program:
         except RecursionError as error:
             raise self._endless(error) from None
         finally:
-            if len(pool) < KEPT:
-                pool.append((context, ws))
+            pool.append((context, ws))
 
-    def _pool(self) -> list[tuple[contextvars.Context, Any]]:
+    def _pool(self) -> Pool:
         """Return the workspaces for NumPy's error modes as they are now.
 
         To read the modes takes 0.6 µs; whether the settings are those of the last call, 0.02.
         """
         modes: tuple[str, ...] = tuple([str(mode) for mode in np.geterr().values()])
         if "call" in modes:  # the caller's own handler may be another next time
-            return []
+            return Pool()
         if len(self._pools) >= MODES and modes not in self._pools:
             self._pools.clear()
-        pool = self._pools.setdefault(modes, [])
+        pool = self._pools.setdefault(modes, Pool())
         self._known = _settings(), pool
         return pool
 
@@ -218,7 +230,7 @@ class Program:
     def release(self) -> None:
         """Drop what is kept for the next calls; those under way go on with what they have."""
         self._pools.clear()
-        self._known = object(), []
+        self._known = object(), Pool()
         self._strict = None
         for shelf in self.source.shelves:
             shelf.clear()
