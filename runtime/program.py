@@ -41,7 +41,7 @@ KEPT = 2 * (os.cpu_count() or 4)
 MODES = 4
 """Combinations of NumPy's error modes for which a program keeps workspaces."""
 OFTEN = 64
-"""A program looks for unused memory of others once in so many calls: counting a call takes 30 ns."""
+"""A program looks for unused memory of others once in so many calls; counting one takes 30 ns."""
 
 
 class Pool(list[tuple[contextvars.Context, Any]]):
