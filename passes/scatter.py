@@ -77,7 +77,9 @@ def covered(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom,
     if not isinstance(op, IndexAdd) or len(operands) != 2:
         return None
     x, value = operands
-    if not x.type.is_static or value.type.size != x.type.size or value.type.dtype != x.type.dtype:
+    if not (x.type.is_static and value.type.is_static) or value.type.dtype != x.type.dtype:
+        return None
+    if value.type.size != x.type.size:
         return None
     if any(isinstance(item, Span) and item.step != 1 for item in op.index):
         return None
