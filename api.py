@@ -31,9 +31,10 @@ from .ir.errors import (
     VerificationError,
 )
 from .ir.parser import parse
-from .profile import profile
+from .profiling import profile
 from .pullbacks import vjp
 from .runtime.keeper import release
+from .runtime.pool import set_threads
 from .tracer.branches import cond, switch
 from .tracer.checkpoint import checkpoint
 from .tracer.functions.control import stop_gradient
@@ -215,6 +216,7 @@ __all__ = [
     "register_container",
     "release",
     "scan",
+    "set_threads",
     "stop_gradient",
     "switch",
     "value_and_grad",

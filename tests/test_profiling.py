@@ -20,7 +20,7 @@ import pullback as pb
 from pullback import cli
 from pullback.benchmarks.corpus import PROGRAMS
 from pullback.benchmarks.corpus.program import Program
-from pullback.profile import Profile
+from pullback.profiling import Profile
 from pullback.runtime.profiled import KEPT, Recorder
 from pullback.tables import amount, duration, rate
 from pullback.times import EquationTime
