@@ -225,7 +225,7 @@ def test_lines_add_up_their_equations() -> None:
     first = loss.function.__code__.co_firstlineno
     assert {line.line for line in lines} == {first + 2, first + 3}
     text = str(lines)
-    assert f"test_profile.py:{first + 2}" in text
+    assert f"test_profiling.py:{first + 2}" in text
     assert "h = np.tanh(w) * np.sin(w)" in text
 
 
@@ -464,7 +464,7 @@ def test_the_table_names_equations_lines_and_rates() -> None:
 
     text = str(pb.profile(f)(X))
     line = next(t for t in text.splitlines() if "tanh" in t)
-    assert f"test_profile.py:{f.__code__.co_firstlineno + 2}" in line
+    assert f"test_profiling.py:{f.__code__.co_firstlineno + 2}" in line
     assert "f64[6]" in line
     assert " 35 " in line
     assert "3.28 KiB" in line
@@ -491,7 +491,7 @@ def test_rich_draws_the_same_table() -> None:
     Console(width=200, file=written).print(found)
     text = written.getvalue()
     assert "tanh" in text
-    assert "test_profile.py" in text
+    assert "test_profiling.py" in text
 
 
 def test_show_prints_both_tables(capsys: pytest.CaptureFixture[str]) -> None:
@@ -591,7 +591,7 @@ def test_the_trace_shows_iterations_and_where_they_come_from() -> None:
     line = looping.__code__.co_firstlineno + 2
     assert tanh[0]["args"] == {
         "type": "f64[6]",
-        "line": f"test_profile.py:{line}",
+        "line": f"test_profiling.py:{line}",
         "source": "x = np.tanh(x) * x",
         "bytes": 2 * X.nbytes,
         "operations": 20 * 6,
