@@ -52,10 +52,10 @@ class Rule:
         self.names = list(inspect.signature(pattern).parameters)
         self._template: tuple[list[Eqn], list[Value]] | None = None
         self._made: dict[Value, Eqn] = {}
-        self._inner: frozenset[Op] = frozenset()
-        self._literal = False
+        self.inner: frozenset[Op] = frozenset()
+        self.literal = False
         self._number: Literal | None = None
-        self._same = False
+        self.same = False
 
     @property
     def template(self) -> tuple[list[Eqn], list[Value]]:
@@ -69,14 +69,14 @@ class Rule:
             self._template = builder.eqns, params
             self._made = {eqn.result: eqn for eqn in builder.eqns}
             operands = builder.eqns[-1].operands
-            self._inner = frozenset(
+            self.inner = frozenset(
                 self._made[a].op for a in operands if isinstance(a, Value) and a in self._made
             )
             numbers = [a for a in operands if isinstance(a, Literal)]
             self._number = numbers[0] if numbers else None
             constants = [p for p in params if (p.hint or "").startswith("c")]
-            self._literal = bool(numbers) or any(a in constants for a in operands)
-            self._same = len(operands) == 2 and operands[0] is operands[1]
+            self.literal = bool(numbers) or any(a in constants for a in operands)
+            self.same = len(operands) == 2 and operands[0] is operands[1]
         return self._template
 
     @property
@@ -86,17 +86,17 @@ class Rule:
 
     def may_match(self, operands: Sequence[Atom], producers: dict[Value, Eqn]) -> bool:
         """Whether the operands have a literal and inner ops where the pattern does: a quick no."""
-        if self._same and operands[0] != operands[1]:
+        if self.same and operands[0] != operands[1]:
             return False
-        if self._literal:
+        if self.literal:
             found = [a for a in operands if isinstance(a, Literal) and a.is_scalar]
             if not found or (self._number and not any(_equal(self._number, a) for a in found)):
                 return False
-        if not self._inner:
+        if not self.inner:
             return True
         for a in operands:
             producer = producers.get(a)  # type: ignore[arg-type]
-            if producer is not None and producer.op in self._inner:
+            if producer is not None and producer.op in self.inner:
                 return True
         return False
 
@@ -148,6 +148,25 @@ class Rule:
         if not fits_all(eqns[-1].operands, operands, op):
             return None
         return [binding[p] for p in params]
+
+
+def candidates(
+    rules: Sequence[Rule], operands: Sequence[Atom], producers: dict[Value, Eqn]
+) -> list[Rule]:
+    """Return the rules that may match operands, by what makes these: the others surely do not."""
+    if not rules:
+        return []
+    has_literal = Literal in [a.__class__ for a in operands]
+    is_same = len(operands) == 2 and operands[0] == operands[1]
+    makers = [producers.get(a) for a in operands]  # type: ignore[arg-type]
+    inner = {maker.op for maker in makers if maker is not None}
+    return [
+        known
+        for known in rules
+        if (has_literal or not known.literal)
+        and (is_same or not known.same)
+        and known.inner <= inner
+    ]
 
 
 def _equal(pattern: Literal, atom: Literal) -> bool:

@@ -46,7 +46,7 @@ from ..tracer.array import TracedArray, wrap
 from ..tracer.state import Trace
 from .cancel import cancels, remaining
 from .facts import filled, made
-from .rewrite import Class, Rule, rule
+from .rewrite import Class, Rule, candidates, rule
 from .scalars import combined, merged, sum_of_constant
 from .scatter import added, covered, sum_of_scattered
 from .stable import stable, stable_rules_for
@@ -85,6 +85,7 @@ RULES: tuple[Rule, ...] = (
     rule(lambda x, y, c: (c * x) * -y, lambda x, y, c: ((-c) * x) * y, real=True),
 )
 
+_SHAPES = (Transpose, Reshape, BroadcastTo)
 _index: dict[Op, list[Rule]] = {}
 
 
@@ -152,7 +153,7 @@ class Simplify:
                 return operands[:1]
         elif isinstance(op, Match):
             return operands if op.infer(operands[0].type)[0] == operands[0].type else None
-        elif isinstance(op, Transpose | Reshape | BroadcastTo):
+        elif isinstance(op, _SHAPES):
             return _compose(builder, op, operands[0])
         elif isinstance(op, Index):
             view = viewed(builder, operands[0])
@@ -163,7 +164,7 @@ class Simplify:
             return covered(builder, op, operands)
         elif isinstance(op, Sum):
             return self._sum(builder, op, operands[0])
-        if all(a.__class__ is Literal for a in operands):
+        if Value not in [a.__class__ for a in operands]:
             return None  # the builder folds them, or they are not to be folded
         is_cotangent = self.allow >= Class.STABLE and builder.provenance.is_adjoint
         if is_cotangent:
@@ -179,7 +180,8 @@ class Simplify:
             smaller = combined(builder, op, operands) or added(builder, op, operands)
             if smaller is not None:
                 return smaller
-        for known in (*rules_for(op), *(stable_rules_for(op) if is_cotangent else ())):
+        rules = [*rules_for(op), *(stable_rules_for(op) if is_cotangent else ())]
+        for known in candidates(rules, operands, builder.producers):
             if known.kind > self.allow:
                 continue
             binding = known.match(op, operands, builder.producers)
@@ -272,7 +274,7 @@ def _untangle_broadcasts(
 
 def _before_broadcast(builder: Builder, atom: Atom) -> Atom:
     """Return what a value was broadcast from; a literal of one element as a scalar literal."""
-    producer = builder.producers.get(atom) if isinstance(atom, Value) else None
+    producer = builder.producers.get(atom)  # type: ignore[arg-type]
     if producer is not None and isinstance(producer.op, BroadcastTo):
         atom = producer.operands[0]
     elif producer is not None and isinstance(producer.op, Reshape):

@@ -27,6 +27,8 @@ from .planes import in_planes
 if TYPE_CHECKING:
     from .emit import Writer
 
+# A tuple made once: a union is made at each call.
+_PARTS = (Index, IndexUpdate, IndexAdd)
 _INFIX = {"add": "+", "subtract": "-", "multiply": "*", "floor_divide": "//", "remainder": "%"}
 
 
@@ -64,7 +66,7 @@ def _operands(writer: Writer, eqn: Eqn) -> list[str]:
     if isinstance(op, IndexUpdate) and eqn.operands[1] in writer.waiting:
         base, _, *rest = eqn.operands
         return [writer.operand(base), "", *[writer.position(a) for a in rest]]
-    if isinstance(op, Index | IndexUpdate | IndexAdd):
+    if isinstance(op, _PARTS):
         base, *rest = eqn.operands
         inside = writer.frames.depth > 0
         return [

@@ -210,10 +210,7 @@ def _unary(ufunc: np.ufunc) -> Callable[..., Any]:
 
 
 def _is_operand(value: Any) -> bool:
-    numbers = bool | int | float | complex | np.generic
-    if isinstance(value, TracedArray | numbers | list | tuple | range):
-        return True
-    return isinstance(value, np.ndarray | Dim)
+    return isinstance(value, _OPERANDS)
 
 
 _FAST_POWERS: dict[float, np.ufunc] = {
@@ -573,3 +570,9 @@ def method(name: str, function: Any) -> None:
 def is_traced(value: Any) -> bool:
     """Whether a value is a traced array."""
     return isinstance(value, TracedArray)
+
+
+# A tuple made once: a union is made at each call.
+_OPERANDS = (
+    *(TracedArray, bool, int, float, complex, np.generic, list, tuple, range, np.ndarray, Dim),
+)
