@@ -61,6 +61,7 @@ from ..ir.ops.shape import Full, Reshape, Transpose
 from .dce import Dce
 
 _PRODUCT = MatMul()
+_MATRIX_VECTOR = MatMul(2, 1)
 
 
 @dataclass(frozen=True)
@@ -205,20 +206,42 @@ class _Outliner:
         if not self.is_from_zero:
             return
         for eqn in self.op.body.eqns:
-            if eqn.op != _PRODUCT or eqn.result.type.ndim != 2:
-                continue
-            stack = self.stack_of(eqn.operands[0])
-            matrix = self.captured.get(eqn.operands[1])  # type: ignore[arg-type]
-            if stack is None or matrix is None or stack.type.ndim != 3:
-                continue
             self.before.provenance = eqn.provenance
-            product = self.before.one(_PRODUCT, self.flat(self.before, stack), matrix)
-            shape = (self.trips, *eqn.result.type.shape)
-            whole = self.before.one(Reshape(shape, 2), product)
+            whole = self._product_of_rows(eqn)
+            if whole is None:
+                continue
             param = Value(whole.type, eqn.result.hint, eqn.result.cotangent_of)
             self.new_captured.append((param, whole))
-            row = Index(_row_index(3, shape))
+            row = Index(_row_index(whole.type.ndim, whole.type.shape))
             self.rows[eqn.result] = Eqn(row, (param, self.index), eqn.results, eqn.provenance)
+
+    def _product_of_rows(self, eqn: Eqn) -> Atom | None:
+        """Multiply all rows of a stack with a matrix, before the loop: matrices, or vectors."""
+        op = eqn.op
+        if not isinstance(op, MatMul):
+            return None
+        ndim = eqn.result.type.ndim
+        if not ndim or ndim != op.left + op.right - 2:
+            return None
+        rows, other = eqn.operands[:: -1 if op == _MATRIX_VECTOR else 1]
+        stack = self.stack_of(rows)
+        matrix = self.captured.get(other)  # type: ignore[arg-type]
+        if stack is None or matrix is None:
+            return None
+        return self._product_of_stack(self.before, op, stack, matrix, eqn.result)
+
+    def _product_of_stack(
+        self, builder: Builder, op: MatMul, stack: Atom, matrix: Atom, one: Value
+    ) -> Atom | None:
+        """Multiply a stack of matrices or vectors with one matrix; `one` is a single product."""
+        if matrix.type.ndim != 2 or stack.type.ndim != one.type.ndim + 1:
+            return None
+        if one.type.ndim == 1:
+            if op == _MATRIX_VECTOR:
+                matrix = builder.one(Transpose((-1, -2)), matrix)
+            return builder.one(_PRODUCT, stack, matrix)
+        product = builder.one(_PRODUCT, self.flat(builder, stack), matrix)
+        return builder.one(Reshape((self.trips, *one.type.shape), 2), product)
 
     def _carries(self) -> dict[int, Atom]:
         """Return what replaces the results of carries that only sum up."""
@@ -317,18 +340,22 @@ class _Outliner:
         """Turn outputs that are products with a captured matrix into one product after the loop."""
         for value, stack in list(self.outputs.items()):
             eqn = self.made[value]
-            if eqn.op != _PRODUCT or value.type.ndim != 2 or self.counts.get(value) != 1:
+            op, ndim = eqn.op, value.type.ndim
+            if not isinstance(op, MatMul) or not ndim or ndim != op.left + op.right - 2:
                 continue
-            factor = eqn.operands[0]
-            matrix = self.captured.get(eqn.operands[1])  # type: ignore[arg-type]
+            if self.counts.get(value) != 1:
+                continue
+            factor, other = eqn.operands[:: -1 if op == _MATRIX_VECTOR else 1]
+            matrix = self.captured.get(other)  # type: ignore[arg-type]
             if matrix is None or not (factor in self.outputs or self.stack_of(factor) is not None):
                 continue
             factors = self.stacked(factor)
             if factors is None or stack in self._read_after():
                 continue
             self.after.provenance = eqn.provenance
-            product = self.after.one(_PRODUCT, self.flat(self.after, factors), matrix)
-            whole = self.after.one(Reshape(stack.type.shape, 2), product)
+            whole = self._product_of_stack(self.after, op, factors, matrix, value)
+            if whole is None:
+                continue
             del self.outputs[value]
             for k, atom in replaced.items():
                 if atom is stack:

@@ -111,3 +111,27 @@ def test_outer_products_of_vectors_are_one_product_after_the_loop(function: Any)
     assert (5, 5) not in inside
     assert any(isinstance(e.op, MatMul) for e in joint.eqns)
     pb.check_grads(function, (a, v), order=2)
+
+
+def vectors_from_the_left(w: Any, u: Any, xs: Any) -> Any:
+    h = np.zeros(4)
+    for x in xs:
+        h = np.tanh(w @ h + u.T @ x)
+    return np.sum(h * h)
+
+
+def vectors_from_the_right(w: Any, u: Any, xs: Any) -> Any:
+    h = np.zeros(4)
+    for x in xs:
+        h = np.tanh(h @ w + x @ u)
+    return np.sum(h * h)
+
+
+@pytest.mark.parametrize("function", [vectors_from_the_left, vectors_from_the_right])
+def test_products_of_single_vectors_are_one_before_the_loop(function: Any) -> None:
+    args = (W, U, RNG.standard_normal((7, 3)))
+    assert products_in_loops(pb.compile(function).inspect(*args).optimized) == 1
+    np.testing.assert_allclose(pb.compile(function)(*args), function(*args), rtol=1e-12)
+    inspection = pb.grad(function, argnums=(0, 1, 2)).inspect(*args)
+    assert products_in_loops(inspection.optimized) == 2
+    pb.check_grads(function, args, order=2)
