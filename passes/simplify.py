@@ -202,7 +202,7 @@ class Simplify:
     def _sum(self, builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None:
         (type,) = op.infer(x.type)
         other = builder.find((Sum(op.axes, not op.keepdims), (x,)))
-        if other is not None:  # the same sum with its axes kept, or without them
+        if other is not None and type.shape:  # the same sum with its axes kept, or without them
             return builder.emit(Reshape(type.shape, other.result.type.ndim), other.results)
         if self.allow < Class.REASSOCIATE:
             return None
@@ -345,7 +345,8 @@ def _sum_of_cotangent(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | 
     One along axes of size 1 is a reshape, but for NumPy's 0.0 as the sum of -0.0.
     """
     (type,) = op.infer(x.type)
-    if type.dtype == x.type.dtype and all(x.type.shape[a] == 1 for a in op.axes):
+    is_one = all(x.type.shape[a] == 1 for a in op.axes)
+    if type.dtype == x.type.dtype and is_one and type.shape:  # one without axes would be a view
         return builder.emit(Reshape(type.shape, x.type.ndim), (x,))
     elements = sum_of_scattered(builder, x, op.axes)
     if elements is not None:

@@ -185,6 +185,9 @@ def _integer(writer: Writer, atom: Atom) -> Size | None:
 def _view(writer: Writer, eqn: Eqn, result: Value, operands: list[str]) -> None:
     op = eqn.op
     text = op.emit(writer, operands, None)
+    is_own = eqn.provenance.is_adjoint or result not in writer.plan.function.results
+    if isinstance(op, Reshape) and not result.type.shape and is_own:
+        text = f"{text}[()]"  # a value without axes has no memory: a view would see it change
     # A whole integer index copies, and so may a reshape of memory that is not in C order.
     lasting = bool(result.type.shape) and (
         eqn.operands[0].layout is None or not isinstance(op, Reshape)
