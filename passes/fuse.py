@@ -7,19 +7,19 @@ inside in scratch memory that stays in the cache, and threads share the parts.
 
 Before::
 
-    def f(x: f64[1000], y: f64[1000]) -> f64:
-        a : f64[1000] = x * y
-        b : f64[1000] = tanh(a)
-        s : f64       = sum(b, axes=(-1,))
+    def f(x: f32[8388608], y: f32[8388608]) -> f32:
+        a : f32[8388608] = x * y
+        b : f32[8388608] = tanh(a)
+        s : f32          = sum(b, axes=(-1,))
         return s
 
 After::
 
-    def f(x: f64[1000], y: f64[1000]) -> f64:
-        with fused(reads=(x, y), writes="s"):
-            a : f64[1000] = x * y
-            b : f64[1000] = tanh(a)
-            s : f64       = sum(b, axes=(-1,))
+    def f(x: f32[8388608], y: f32[8388608]) -> f32:
+        with fused(reads=(x, y), writes="s", tile=65536, cuts=(-1, -1), threads=True):
+            a = x * y
+            b = tanh(a)
+            s = sum(b, axes=(-1,))
         return s
 """
 
@@ -35,21 +35,22 @@ from ..ir.machine import Machine, machine
 from ..ir.op import Effect
 from ..ir.ops.control import Fused
 from ..ir.ops.reduce import Reduction
-from .tiling import Candidate, Tiling, choose, is_long
+from .tiling import Candidate, Tiling, choose, is_long, part_bytes
 
 PATIENCE = 24
 """How many equations may be moved behind a region."""
 LARGE = 1 << 16
 """Bytes of a value from which a region may be tiled, and equations are moved for it."""
+PARTIAL = 4
+"""How many times larger than a partial reduction a part must be: each part stores one."""
 SMALL = 4
 """How many times smaller than the widest value of a region is too small to change how it is cut."""
 
 
 @dataclass(frozen=True)
 class Fuse:
-    """Group at least `smallest` equations; with `exact` no sum is split into partial ones."""
+    """Make regions of what pays to be tiled; with `exact` no sum is split into partial ones."""
 
-    smallest: int = 2
     exact: bool = False
     machine: Machine | None = None
     name = "fuse"
@@ -59,20 +60,32 @@ class Fuse:
         found = self.machine or machine()
         out: list[Eqn] = []
         waiting = [self._inner(eqn) for eqn in reversed(function.eqns)]
+        if not any(r.type.nbytes >= LARGE for eqn in waiting for r in eqn.results):
+            inner = tuple(reversed(waiting))
+            return function if inner == function.eqns else function.replace(eqns=inner)
         blas = False
         while waiting:
             eqn = waiting.pop()
-            region = _Region(self.exact)
+            region = _Region(self.exact, found)
             if not region.takes(eqn):
                 out.append(eqn)
                 blas = _after_blas(eqn, blas)
                 continue
+            length = len(waiting)
+            rest = waiting[:]
             before, after = self._grow(region, waiting)
-            for eqn in before:
-                out.append(eqn)
-                blas = _after_blas(eqn, blas)
-            out.extend(region.close(self.smallest, counts, found, blas))
-            waiting += reversed(after)
+            blas = any(_after_blas(e, blas) for e in before) or (blas and not before)
+            made = region.close(counts, found, blas) if region.is_large else None
+            if made is None and after:
+                # As it was, up to the first equation that would have moved behind.
+                kept = next(k for k, e in enumerate(reversed(rest)) if e is after[0])
+                out += [eqn, *reversed(rest[length - kept :])]
+                waiting = rest[: length - kept]
+            elif made is None:
+                out += [eqn, *reversed(rest[len(waiting) :])]
+            else:
+                out += [*before, *made]
+                waiting += reversed(after)
         return function.replace(eqns=out)
 
     def _inner(self, eqn: Eqn) -> Eqn:
@@ -137,8 +150,9 @@ class _Axis:
 class _Region:
     """A region that grows."""
 
-    def __init__(self, exact: bool) -> None:
+    def __init__(self, exact: bool, machine: Machine) -> None:
         self.exact = exact
+        self.part = part_bytes(machine)
         self.eqns: list[Eqn] = []
         self.made: set[Value] = set()
         self.axes: list[_Axis] = []
@@ -156,13 +170,11 @@ class _Region:
             return False
         shape = eqn.result.type.shape
         if not self.eqns:
-            if not op.is_elementwise or op.is_view or all(n == 1 for n in shape):
+            if op.is_view or not (op.is_elementwise or op.is_reduction):
                 return False
-            self.seed = shape
-            axes = [_Axis(n, k) for k, n in enumerate(shape) if n != 1]
-        elif (op.is_elementwise and not op.is_view) or (
-            (op.is_reduction or op.is_view) and self.feeds(eqn)
-        ):
+            self.seed = shape if op.is_elementwise else eqn.operands[0].type.shape
+            axes = [_Axis(n, k) for k, n in enumerate(self.seed) if n != 1]
+        elif self.feeds(eqn) if op.is_view else op.is_elementwise or op.is_reduction:
             axes = self.axes
         else:
             return False
@@ -191,11 +203,18 @@ class _Region:
 
     def _spoils(self, eqn: Eqn, kept: Sequence[_Axis]) -> bool:
         """Whether an equation leaves no axis that is worth cutting, or is small and costs one."""
-        lost = [axis for axis in self.axes if axis not in kept and is_long(axis.extent, axis.first)]
-        if not lost:
+        worth = [axis for axis in self.axes if self._is_worth_it(axis)]
+        if not worth or worth[0] in kept:
             return False
         small = SMALL * eqn.result.type.nbytes < self.widest
-        return small or not any(is_long(axis.extent, axis.first) for axis in kept)
+        return small or not any(axis in kept for axis in worth)
+
+    def _is_worth_it(self, axis: _Axis) -> bool:
+        """Whether an axis is long, and what belongs to one of its entries fits into the cache."""
+        if not is_long(axis.extent, axis.first):
+            return False
+        assert isinstance(axis.extent, int)
+        return self.widest <= 2 * self.part * axis.extent
 
     def along(self, axis: _Axis, eqn: Eqn) -> tuple[tuple[int | None, ...], int | None] | None:
         """Return the axes at which operands and result are cut; None: the result is a partial sum.
@@ -207,7 +226,7 @@ class _Region:
         }
         if None in places or len(places) > 1:
             return None
-        shape = eqn.result.type.shape
+        shape = (eqn.operands[0] if eqn.op.is_reduction else eqn.result).type.shape
         if places:
             (place,) = places
         elif shape == self.seed:
@@ -217,7 +236,7 @@ class _Region:
         else:
             return None
         assert place is not None
-        if not eqn.op.is_elementwise:
+        if eqn.op.is_view:
             # The operand is made in the region; positions of an index are scalars.
             cut = tuple(
                 [axis.places.get(a) if isinstance(a, Value) else None for a in eqn.operands]
@@ -239,16 +258,16 @@ class _Region:
             return None
         if self.exact and op.rounds(eqn.operands[0].type.dtype):
             return None
+        if self.is_large and PARTIAL * eqn.result.type.nbytes > self.part:
+            return None
         return cut, None
 
     # -- the end -----------------------------------------------------------------------------------
 
     def close(
-        self, smallest: int, counts: dict[Value, int], machine: Machine, after_blas: bool
-    ) -> Sequence[Eqn]:
-        """Return the region as one equation, or its equations where they are too few."""
-        if len(self.eqns) < smallest and not self.is_large:
-            return self.eqns
+        self, counts: dict[Value, int], machine: Machine, after_blas: bool
+    ) -> Sequence[Eqn] | None:
+        """Return the region as one equation and views of what it makes, None: it is not tiled."""
         inside: dict[Value, int] = {}
         for eqn in self.eqns:
             for a in eqn.operands:
@@ -256,12 +275,10 @@ class _Region:
                     inside[a] = inside.get(a, 0) + 1
         outs = [e.result for e in self.eqns if counts.get(e.result, 0) > inside.get(e.result, 0)]
         if not outs:
-            return self.eqns
+            return None
         outs, views = self._without_views(outs)
-        tiling = self._tiling(outs, machine, after_blas) if self.is_large else None
-        if tiling is None and len(self.eqns) < smallest:
-            return [*self.eqns, *views]
-        return [self._region(outs, tiling), *views]
+        tiling = self._tiling(outs, machine, after_blas)
+        return None if tiling is None else [self._region(outs, tiling), *views]
 
     def _without_views(self, outs: Sequence[Value]) -> tuple[list[Value], list[Eqn]]:
         """Take views of what the region computes behind it: they have no memory of their own."""
@@ -306,24 +323,20 @@ class _Region:
         outside = sum(v.type.nbytes for v in (*reads, *outs))
         return choose(self.eqns, outside, candidates, machine, after_blas)
 
-    def _region(self, outs: Sequence[Value], tiling: Tiling[_Axis] | None) -> Eqn:
+    def _region(self, outs: Sequence[Value], tiling: Tiling[_Axis]) -> Eqn:
         """Return the equation that holds the region."""
-        axis = self.axes[0] if tiling is None else tiling.axis
+        axis = tiling.axis
         params: dict[tuple[Atom, int | None], Value] = {}
-        for atom, at in axis.reads:
-            key = (atom, at if tiling is not None else None)
-            if key not in params and (isinstance(atom, Value) or tiling is not None):
-                name = atom if isinstance(atom, Value) else Value(atom.type)
-                params[key] = Value(name.type, name.hint, name.cotangent_of, name.layout)
+        for key in axis.reads:
+            name = key[0] if isinstance(key[0], Value) else Value(key[0].type)
+            params[key] = Value(name.type, name.hint, name.cotangent_of, name.layout)
         scope: dict[Atom, Atom] = {}
         body: list[Eqn] = []
         for eqn, cut in zip(self.eqns, axis.cuts, strict=True):
             operands: list[Atom] = []
             for a, at in zip(eqn.operands, cut, strict=True):
                 known = scope.get(a)
-                if known is None:
-                    known = params.get((a, at if tiling is not None else None), a)
-                operands.append(known)
+                operands.append(params.get((a, at), a) if known is None else known)
             old = eqn.result
             result = Value(old.type, old.hint, old.cotangent_of, old.layout)
             scope[old] = result
@@ -333,9 +346,7 @@ class _Region:
         dims = sorted(free, key=lambda s: s.number)
         results = [scope[o] for o in outs]
         region = Function("region", list(params.values()), body, results, dims=dims)
-        fused = Fused(region, tuple(map(Dim.of, dims)))
-        if tiling is not None:
-            cuts = tuple([at for _, at in params])
-            fused = Fused(region, fused.dims, tiling.tile, cuts, tiling.threads)
+        cuts = tuple([at for _, at in params])
+        fused = Fused(region, tuple(map(Dim.of, dims)), tiling.tile, cuts, tiling.threads)
         read = tuple([atom for atom, _ in params])
         return Eqn(fused, read, tuple(outs), self.eqns[0].provenance)

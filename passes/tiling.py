@@ -73,6 +73,11 @@ class Candidate(Generic[A]):
     position: int
 
 
+def part_bytes(machine: Machine) -> int:
+    """Return the bytes that a part of a value should have."""
+    return machine.l2 // 4
+
+
 def is_long(extent: Size, position: int) -> bool:
     """Whether an axis with `position` axes in front of it has enough entries for several parts."""
     return isinstance(extent, int) and extent >= (2 if position == 0 else 2 * NARROW)
@@ -89,11 +94,11 @@ def choose(
 
     `outside` are the bytes of what it reads from and writes to memory.
     """
-    target = machine.l2 // 4
+    target = part_bytes(machine)
     wide = [c for c in candidates if is_long(c.extent, c.position)]
     fitting = [c for c in wide if c.row <= target and c.extent * c.row >= 2 * target]
     if not fitting:
-        fitting = [c for c in wide if c.extent >= 2 * machine.cores and c.row >= target]
+        fitting = [c for c in wide if c.extent >= 2 * machine.cores and c.row > target]
     if not fitting:
         return None
     best = min(fitting, key=lambda c: (c.position, c.sums))
@@ -125,17 +130,17 @@ def _rows(candidate: Candidate[A], target: int, cores: int) -> int:
 
 def _times(eqns: Sequence[Eqn], outside: int, machine: Machine) -> tuple[float, float]:
     """Return nanoseconds with all temporaries in a cache, and with them where they come to be."""
-    touched, least, moved = 0.0, 0.0, 0
+    touched, least = 0.0, 0.0
     for eqn in eqns:
         types = [a.type for a in (*eqn.operands, *eqn.results)]
         nbytes = sum(t.nbytes for t in types)
         widest = max(t.nbytes for t in types)
         work = WORK * int(eqn.op.cost) * widest
-        moved += nbytes
         least += max(CACHED * nbytes, work)
         touched += max(MEMORY * nbytes, work)
-    least = max(least, MEMORY * outside if outside > machine.l3 else 0.0)
-    return least, touched if outside > machine.l3 // 2 else least
+    if outside <= machine.l3 // 2:
+        return least, least
+    return max(least, MEMORY * outside), touched
 
 
 @dataclass(frozen=True)
@@ -205,4 +210,4 @@ def _resized(type: ArrayType, axis: int | None, size: Symbol) -> ArrayType:
     return type.with_shape(shape)
 
 
-__all__ = ["Candidate", "Part", "Parts", "Tiling", "choose", "is_long", "parts_of"]
+__all__ = ["Candidate", "Part", "Parts", "Tiling", "choose", "is_long", "part_bytes", "parts_of"]

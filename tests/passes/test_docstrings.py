@@ -11,6 +11,7 @@ import pytest
 
 from pullback.ir.core import Function
 from pullback.ir.equality import equal_up_to_renaming
+from pullback.ir.machine import Machine
 from pullback.ir.parser import parse_function
 from pullback.ir.plan import Home
 from pullback.ir.verify import verify
@@ -61,7 +62,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "reverse_recursion": lambda f: reverse(f, (0, 1)),
     "simplify": Simplify(),
     "dce": Dce(),
-    "fuse": Fuse(),
+    "fuse": Fuse(machine=Machine(cores=2, l2=1 << 20, l3=32 << 20)),
     "loops": Hoist(),
     "batch": Batch(),
     "merge": Merge(),
