@@ -1,12 +1,6 @@
 """Reading and writing parts: `index`, and its two adjoint companions `index_update`, `index_add`.
 
-An index is a tuple over the last axes of the operand, one item for each axis or new axis:
-
-* an int, a fixed position;
-* a `Span`, a slice with start, stop and step already normalised for the axis;
-* `None`, a new axis of size 1;
-* `AT`, whose position is the next operand: an integer scalar, or an integer array (the arrays
-  broadcast together, stand next to each other in the index, and their axes take that place).
+What an index is, `indices` says.
 """
 
 from __future__ import annotations
@@ -14,163 +8,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..core import Atom
-from ..dims import Dim, Size
+from ..dims import Size
 from ..errors import DTypeError, ShapeError
 from ..op import Array, Emitter, Op, Scatter, broadcast
 from ..samples import numbers, positions
 from ..types import ArrayType, Layout, Shape, is_dense
-from .shape import lead_axes, view_layouts
-
-
-class Span(NamedTuple):
-    """A normalised slice of `length` elements from `start` in steps of `step`."""
-
-    start: Size
-    length: Size
-    step: int
-
-    def slice(self) -> slice:
-        """Return the Python slice."""
-        if isinstance(self.start, Dim) or isinstance(self.length, Dim):
-            raise TypeError("a symbolic span has no static slice")
-        stop: int = self.start + self.length * self.step
-        if self.length == 0:
-            return slice(0, 0, self.step)
-        return slice(self.start, stop if stop >= 0 else None, self.step)
-
-    def source(self, emitter: Emitter, size: Size) -> str:
-        """Return the slice as source text for an axis of `size`."""
-        if isinstance(self.start, Dim) or isinstance(self.length, Dim):
-            start = str(self.start) if isinstance(self.start, int) else emitter.size(self.start)
-            stop = self.start + self.length * self.step
-            last = str(stop) if isinstance(stop, int) else emitter.size(stop)
-            if self.step > 0:
-                start, last = "" if start == "0" else start, "" if stop == size else last
-            elif isinstance(stop, int):
-                last = last if stop >= 0 else ""
-            else:
-                last = f"({last} if {last} >= 0 else None)"  # else it would count from the end
-            return f"{start}:{last}" + (f":{self.step}" if self.step != 1 else "")
-        plain = self.slice()
-        start = "" if plain.start == 0 and self.step > 0 else str(plain.start)
-        last = "" if plain.stop is None or plain.stop == size else str(plain.stop)
-        return f"{start}:{last}" + (f":{self.step}" if self.step != 1 else "")
-
-
-class At:
-    """The type of `AT`."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "AT"
-
-
-AT = At()
-Item = int | None | Span | At
-Index_ = tuple[Item, ...]
-
-
-def index_shape(index: Index_, x: ArrayType, positions: Sequence[ArrayType]) -> Shape:
-    """Return the shape that reading `x[index]` gives.
-
-    Raises
-    ------
-    ShapeError, DTypeError, IndexError
-        Where the index does not fit.
-    """
-    consumed = sum(item is not None for item in index)
-    if consumed > x.ndim:
-        raise IndexError(f"too many indices: {consumed} for an array of {x.ndim} axes")
-    lead = x.ndim - consumed
-    for p in positions:
-        if p.dtype.kind not in "iu":
-            raise DTypeError(f"an index must be of integers, not {p}")
-    gathered = broadcast([p.shape for p in positions]) if positions else ()
-    shape: list[Size] = list(x.shape[:lead])
-    axis, placed = lead, not gathered
-    for item in index:
-        if item is None:
-            shape.append(1)
-            continue
-        size = x.shape[axis]
-        if isinstance(item, Span):
-            shape.append(item.length)
-        elif isinstance(item, At):
-            if not placed:
-                shape.extend(gathered)
-                placed = True
-        elif isinstance(size, int) and not -size <= item < size:
-            raise IndexError(f"index {item} is out of bounds for axis {axis} with size {size}")
-        axis += 1
-    return tuple(shape)
-
-
-class _Indexing(Op):
-    index: Index_
-
-    def positions(self, lead: int, operands: Sequence[Array]) -> tuple[Any, ...]:
-        """Return the NumPy index, with `lead` leading axes untouched."""
-        rest = iter(operands)
-        items: list[Any] = [slice(None)] * lead
-        for item in self.index:
-            if isinstance(item, Span):
-                items.append(item.slice())
-            else:
-                items.append(next(rest) if isinstance(item, At) else item)
-        return tuple(items)
-
-    @property
-    def axes(self) -> int:
-        """How many axes of the operand the index consumes."""
-        return sum(item is not None for item in self.index)
-
-    def sizes(self, emitter: Emitter, operand: str) -> Sequence[Size]:
-        """Return the sizes of the consumed axes, -1 where they are not known."""
-        atom = emitter.atom(operand)
-        shape = atom.type.shape if atom is not None else ()
-        return shape[len(shape) - self.axes :] if shape else [-1] * self.axes
-
-    def emitted(self, emitter: Emitter, x: str, positions: Sequence[str]) -> str:
-        """Return the text between the brackets of generated code; leading batch axes are `:`."""
-        text = self.subscript(emitter, positions, self.sizes(emitter, x))
-        lead = [":"] * lead_axes(emitter, x, self.axes)
-        return ", ".join([*lead, *([text] if text else [])]) or "()"
-
-    def is_gather(self, positions: Sequence[ArrayType]) -> bool:
-        """Whether some position is an array."""
-        return any(p.shape for p in positions)
-
-    def subscript(
-        self, emitter: Emitter | None, operands: Sequence[str], sizes: Sequence[Size]
-    ) -> str:
-        """Return the text between the brackets; `sizes` are those of the consumed axes."""
-        rest, texts = iter(operands), []
-        axes = iter(sizes)
-        for item in self.index:
-            size = next(axes) if item is not None else 1
-            if isinstance(item, Span):
-                texts.append(item.source(emitter, size) if emitter else _span_text(item, size))
-            else:
-                texts.append(next(rest) if isinstance(item, At) else str(item))
-        while len(texts) > 1 and texts[-1] == ":":
-            texts.pop()
-        return ", ".join(texts)
-
-
-def _span_text(span: Span, size: Size) -> str:
-    if isinstance(span.start, int) and isinstance(span.length, int):
-        return span.source(None, size)  # type: ignore[arg-type]
-    return f"{span.start}:{span.start + span.length * span.step}:{span.step}"
+from .indices import AT, At, Index_, Indexing, Item, Span, index_shape
+from .scatter_add import add_at
+from .shape import view_layouts
 
 
 @dataclass(frozen=True)
-class Index(_Indexing):
+class Index(Indexing):
     """`x[index]`: a view for slices and ints (a copy where no axis is left), a copy for arrays."""
 
     name = "index"
@@ -308,7 +162,7 @@ def apply(op: Op, *operands: Array) -> Array:
     return op.evaluate(*operands)
 
 
-class _Writing(_Indexing):
+class _Writing(Indexing):
     updates = 0
 
     def layouts(
@@ -426,87 +280,6 @@ class IndexAdd(_Writing):
         return _writing_samples(cls)
 
 
-BLOCK = 1 << 16
-"""Elements that are added at once at positions that an array of rows gives."""
-
-
-def add_at(x: np.ndarray, index: Any, value: Array) -> None:
-    """Add `value` to `x` at an index with integer arrays, repeated positions included.
-
-    `np.add.at` is fast with one flat index only: 1000 rows of 64 float32 take 0.12 ms so, against
-    0.55 ms; making the index is included. Of many whole rows, the index is read from a table of
-    that of each row: 100,000 of 16 take 2.7 ms, 4.1 where it is computed, 15 by `np.add.at`. Rows
-    of more than a block are added block by block, so that the index takes little memory.
-    """
-    index = index if isinstance(index, tuple) else (index,)
-    if x.ndim > 1 and x.flags.c_contiguous:
-        rows, width = index[0], math.prod(x.shape[1:])
-        step = max(BLOCK // max(width, 1), 1)
-        if (
-            len(index) == 1
-            and isinstance(rows, np.ndarray)
-            and rows.ndim == 1
-            and rows.dtype.kind in "iu"
-            and len(rows) > step
-            and -len(x) <= rows.min()
-            and rows.max() < len(x)
-        ):
-            whole = np.broadcast_to(value, (len(rows), *x.shape[1:]))
-            for lo in range(0, len(rows), step):
-                add_at(x, rows[lo : lo + step], whole[lo : lo + step])
-            return
-        if _are_many_rows(x.shape, index):
-            flat: Any = np.arange(x.size).reshape(x.shape).take(index[0], 0)
-        else:
-            flat = _flat_positions(x.shape, index)
-        if flat is not None:
-            np.add.at(x.reshape(-1), flat.ravel(), np.broadcast_to(value, flat.shape).ravel())
-            return
-    np.add.at(x, index, value)
-
-
-def _are_many_rows(shape: tuple[int, ...], index: tuple[Any, ...]) -> bool:
-    """Whether an index reads whole rows, and no fewer than there are."""
-    at, *rest = index
-    return (
-        isinstance(at, np.ndarray)
-        and at.dtype.kind == "i"
-        and at.size >= shape[0]
-        and 0 not in shape
-        and all(
-            isinstance(item, slice) and item.indices(size) == (0, size, 1)
-            for item, size in zip(rest, shape[1:], strict=False)
-        )
-    )
-
-
-def _flat_positions(shape: tuple[int, ...], index: tuple[Any, ...]) -> np.ndarray | None:
-    """Return the flat positions that an index reads, None where NumPy must see the index itself."""
-    if any(item is None for item in index):
-        return None
-    whole = (*index, *[slice(None)] * (len(shape) - len(index)))
-    block = np.broadcast_shapes(*[np.shape(i) for i in whole if not isinstance(i, slice)])
-    right = len(block) + sum(isinstance(i, slice) for i in whole)
-    total: Any = np.zeros((), np.intp)
-    is_placed = False
-    for axis, (size, item) in enumerate(zip(shape, whole, strict=True)):
-        if isinstance(item, slice):
-            right -= 1
-            part = np.arange(size)[item]
-        else:
-            right -= 0 if is_placed else len(block)
-            is_placed = True
-            part = np.asarray(item)
-            if part.size and not (-size <= part.min() and part.max() < size):
-                return None
-            part = part.astype(np.intp)  # uint64 and int64 would make float64
-            part = np.where(part < 0, part + size, part)
-        stride = math.prod(shape[axis + 1 :])
-        total = total + part.reshape((*part.shape, *[1] * right)) * stride
-    result: np.ndarray = total
-    return result
-
-
 def _parts() -> list[tuple[Index_, tuple[Array, ...]]]:
     """Return indices without arrays, for an operand of shape (3, 4)."""
     return [
@@ -547,3 +320,19 @@ def _writing_samples(
 
 def _type(value: Array) -> ArrayType:
     return ArrayType(value.dtype, value.shape)
+
+
+__all__ = [
+    "AT",
+    "At",
+    "Index",
+    "IndexAdd",
+    "IndexUpdate",
+    "Index_",
+    "Item",
+    "Span",
+    "add_at",
+    "apply",
+    "index_shape",
+    "take_into",
+]
