@@ -22,6 +22,7 @@ from .batch import Batch
 from .chain import Chain
 from .contract import Contract
 from .dce import Dce
+from .dots import Dots
 from .fuse import Fuse
 from .loops import Hoist
 from .merge import Merge
@@ -46,6 +47,7 @@ AFTER_REVERSE: tuple[Pass, ...] = (
     Recompute(),
     Rematerialize(),
     Fuse(),
+    Dots(),
 )
 EXACT_BEFORE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce(keep_raising=True))
 EXACT_AFTER: tuple[Pass, ...] = (

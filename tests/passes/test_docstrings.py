@@ -21,6 +21,7 @@ from pullback.passes.batch import Batch
 from pullback.passes.chain import Chain
 from pullback.passes.contract import Contract
 from pullback.passes.dce import Dce
+from pullback.passes.dots import Dots
 from pullback.passes.fuse import Fuse
 from pullback.passes.loops import Hoist
 from pullback.passes.memory import plan_memory
@@ -62,6 +63,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "reverse_recursion": lambda f: reverse(f, (0, 1)),
     "simplify": Simplify(),
     "dce": Dce(),
+    "dots": Dots(),
     "fuse": Fuse(machine=Machine(cores=2, l2=1 << 20, l3=32 << 20)),
     "loops": Hoist(),
     "batch": Batch(),
