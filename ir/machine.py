@@ -9,15 +9,21 @@ from pathlib import Path
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _UNITS = {"K": 1 << 10, "M": 1 << 20}
+_CYCLES = 2.5
+"""Cycles of a processor in a nanosecond."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Cores that this process may run on, and bytes of the second-level and last-level caches."""
+    """Cores that this process may run on, bytes of the second-level and last-level caches.
+
+    After a product, BLAS's threads wait busily for the next one for `blas_wait` nanoseconds.
+    """
 
     cores: int = 1
     l2: int = 1 << 20
     l3: int = 8 << 20
+    blas_wait: float = 2.7e7
 
 
 @cache
@@ -26,13 +32,25 @@ def machine() -> Machine:
     sizes = dict(_cache_sizes())
     default = Machine()
     l2 = sizes.get(2, default.l2)
-    return Machine(_cores(), l2, sizes.get(3, max(l2, default.l3)))
+    return Machine(_cores(), l2, sizes.get(3, max(l2, default.l3)), _blas_wait())
 
 
 def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _blas_wait() -> float:
+    """Return how long OpenBLAS's threads wait: 2**26 cycles unless its settings say otherwise."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        if os.environ.get(name) == "1":
+            return 0.0
+    try:
+        exponent = int(os.environ["OPENBLAS_THREAD_TIMEOUT"])
+    except (KeyError, ValueError):
+        return Machine().blas_wait
+    return 2 ** min(max(exponent, 4), 30) / _CYCLES
 
 
 def _cache_sizes() -> list[tuple[int, int]]:

@@ -32,8 +32,6 @@ CALL = 500.0
 """Nanoseconds for one call of a ufunc and the slice of an operand."""
 HAND_OVER = 40_000.0
 """Nanoseconds until another thread has taken up its parts, and is waited for."""
-AFTER_BLAS = 4e6
-"""Nanoseconds that a region must take to run on threads although BLAS's are still waiting."""
 GAIN = 0.85
 """Parts must promise this much of the time at most."""
 NARROW = 64
@@ -108,7 +106,7 @@ def choose(
     whole = memory + CALL * len(eqns)
     split = cached + CALL * 1.5 * len(eqns) * parts
     both = split / min(machine.cores, parts) * 1.1 + HAND_OVER
-    threads = machine.cores > 1 and both < split and not (after_blas and split < AFTER_BLAS)
+    threads = machine.cores > 1 and both < split and not (after_blas and split < machine.blas_wait)
     if min(split, both if threads else split) > GAIN * whole:
         return None
     return Tiling(best.axis, tile, threads)

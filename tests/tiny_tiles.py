@@ -13,13 +13,12 @@ from pullback.passes import fuse, tiling
 @contextmanager
 def tiny_tiles(cores: int = 2) -> Iterator[None]:
     """Compile for a machine whose cache holds a few entries, and whose threads cost nothing."""
-    small = Machine(cores, l2=256, l3=256)
+    small = Machine(cores, l2=256, l3=256, blas_wait=0.0)
     with (
         mock.patch.object(fuse, "LARGE", 1),
         mock.patch.object(fuse, "machine", return_value=small),
         mock.patch.object(tiling, "GAIN", float("inf")),
         mock.patch.object(tiling, "HAND_OVER", -1e9),
-        mock.patch.object(tiling, "AFTER_BLAS", 0.0),
         mock.patch.object(tiling, "FEW", 2),
         mock.patch.object(tiling, "NARROW", 2),
     ):
