@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -60,15 +61,34 @@ _BUILTINS = [
 
 @dataclass
 class Source:
-    """Generated text, its constants, and for each line of `run` what it came from."""
+    """Generated code, its constants, and for each line of `run` what it came from."""
 
-    text: str
+    code: str
     constants: dict[str, Any]
     lines: dict[int, tuple[str, Provenance]] = field(default_factory=dict)
     has_numbers: bool = False
     """Whether scalars in it are Python's numbers."""
     shelves: tuple[Shelf, ...] = ()
     """Where memory of dropped results waits."""
+
+    @cached_property
+    def text(self) -> str:
+        """The code with the user's lines in its margin, made when somebody reads it."""
+        lines = self.code.split("\n")
+        last = None
+        for number, (_, provenance) in self.lines.items():
+            location = provenance.location
+            if location is None:
+                continue
+            place = (location.file, location.line, provenance.is_adjoint)
+            if place != last:
+                mark = "∂" if provenance.is_adjoint else ""
+                text = f"{lines[number - 1]:<56}  # {mark}{location.line}"
+                if not provenance.is_adjoint:
+                    text += f"  {location.text.strip()}"
+                lines[number - 1] = text
+                last = place
+        return "\n".join(lines)
 
 
 def emit(
@@ -415,24 +435,14 @@ class Writer:
         if static:
             lines.append(f"    ({static},) = ws")
         mapping: dict[int, tuple[str, Provenance]] = {}
-        last = None
         passing = self._passing()
         for text, provenance, op in forgotten(self.body, passing) if passing else self.body:
             if provenance is not None:
                 mapping[len(lines) + 1] = (op, provenance)
-                location = provenance.location
-                if location is not None:
-                    place = (location.file, location.line, provenance.is_adjoint)
-                    if place != last:
-                        mark = "∂" if provenance.is_adjoint else ""
-                        text = f"{text:<56}  # {mark}{location.line}"
-                        if not provenance.is_adjoint:
-                            text += f"  {location.text.strip()}"
-                        last = place
             lines.append(text)
-        text = "\n".join(lines) + "\n"
+        code = "\n".join(lines) + "\n"
         shelves = tuple(self.shelves.values())
-        return Source(text, self.constants, mapping, self.has_numbers, shelves)
+        return Source(code, self.constants, mapping, self.has_numbers, shelves)
 
     def _passing(self) -> set[str]:
         """Return the variables that may keep memory which is not that of the workspace."""

@@ -104,7 +104,7 @@ class Program:
         self._strict: Program | None = None
         self._variant = partial(type(self), plan, owned, fresh, exact, False)
         written = time.perf_counter()
-        code = compile(self.source.text, self.filename, "exec")
+        code = compile(self.source.code, self.filename, "exec")
         self.seconds = (written - started, time.perf_counter() - written)
         namespace: dict[str, Any] = dict(self.source.constants)
         exec(code, namespace)  # our own text: see emit.py
@@ -114,7 +114,7 @@ class Program:
         self._make: Callable[[], tuple[Any, ...]] = namespace["workspace"]
         self._pools: dict[tuple[str, ...], Pool] = {}
         self._known: tuple[object, Pool] = object(), Pool()
-        text = self.source.text
+        text = self.source.code
         linecache.cache[self.filename] = (len(text), None, text.splitlines(True), self.filename)
         dropped = weakref.finalize(self._run, linecache.cache.pop, self.filename, None)
         dropped.atexit = False
