@@ -69,7 +69,7 @@ def test_inspect_prints_the_optimised_gradient(model: Path) -> None:
     [
         ("forward", "def loss(w: f64[3], x: f64[3]) -> f64:", "∂"),
         ("joint", "dw  : f64[3]", "fused"),
-        ("optimized", "with fused(", "workspace"),
+        ("optimized", "dw : f64[3] = t4 * x", "workspace"),
         ("source", "def run(", "f64[3]"),
     ],
 )

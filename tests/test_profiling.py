@@ -362,7 +362,7 @@ def test_the_compilation_is_there() -> None:
 
 
 def test_times_are_whole() -> None:
-    found = pb.profile(lambda x: np.exp(np.sin(x)))(np.ones(100_000))
+    found = pb.profile(lambda x: np.exp(np.sin(x)))(np.ones(1000))
     times = [row.seconds for row in found.equations]
     assert all(t > 0.0 for t in times)
     assert sum(times) + found.around == pytest.approx(found.seconds)
