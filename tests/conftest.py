@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -29,10 +32,18 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With `--tiny-tiles` all tests compile for a machine whose cache holds a few entries."""
+    """Compile for one machine everywhere; with `--tiny-tiles` for one with caches of few entries."""
+    from pullback.ir import machine
+
+    sizes = [(2, 1 << 20), (3, 32 << 20)]
+    pinned: list[Any] = [
+        mock.patch.object(machine, "_cores", return_value=2),
+        mock.patch.object(machine, "_cache_sizes", return_value=sizes),
+    ]
     if config.getoption("--tiny-tiles"):
         from tiny_tiles import tiny_tiles
 
-        context = tiny_tiles()
+        pinned.append(tiny_tiles())
+    for context in pinned:
         context.__enter__()
-        config.add_cleanup(lambda: context.__exit__(None, None, None))
+        config.add_cleanup(partial(context.__exit__, None, None, None))
