@@ -20,6 +20,7 @@ from ..ir.core import Atom, Literal
 from ..ir.op import Elementwise, Op
 from ..ir.ops.check import Graft, Require
 from ..ir.ops.select import Convert, Imag, MakeComplex, Real, StopGradient, Where
+from ..ir.ops.share import Share
 
 if TYPE_CHECKING:
     from .emit import Writer
@@ -80,6 +81,8 @@ def formula(op: Op, operands: Sequence[Atom], exact: bool) -> Formula | None:
         return _BOOLS.get(op.name) if dtypes[0] == BOOL else None
     if isinstance(op, Where):
         return (lambda w, a: f"{a[1]} if {a[0]} else {a[2]}") if dtypes[1] in KINDS else None
+    if isinstance(op, Share) and dtypes[0] == FLOAT:
+        return lambda w, a: f"1.0 if {a[0]} > {a[1]} else 0.5 if {a[0]} == {a[1]} else 0.0"
     if isinstance(op, Real | Imag) and dtypes[0] == COMPLEX:
         return lambda w, a: f"{a[0]}.{op.name}"
     if isinstance(op, MakeComplex) and dtypes[0] == FLOAT:

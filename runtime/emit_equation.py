@@ -17,6 +17,7 @@ from ..ir.ops.elementwise import add
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
 from ..ir.ops.matmul import MatMul
 from ..ir.ops.shape import Reshape
+from ..ir.ops.share import Share
 from ..ir.plan import Home
 from .arithmetic import FLOAT, INT, KINDS, LARGEST
 from .elements import element, is_within
@@ -75,7 +76,7 @@ def _operands(writer: Writer, eqn: Eqn) -> list[str]:
         ]
     if takes_python_floats(eqn):
         return [writer.either(a) for a in eqn.operands]
-    in_array_op = isinstance(op, Elementwise) and bool(eqn.results[0].type.shape)
+    in_array_op = isinstance(op, Elementwise | Share) and bool(eqn.results[0].type.shape)
     return [writer.operand(a, in_array_op=in_array_op) for a in eqn.operands]
 
 

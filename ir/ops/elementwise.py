@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from ..op import Array, Cost, elementwise
+from .share import share
 
 LN2, LN10 = math.log(2.0), math.log(10.0)
 POSITIVE = (0.1, 3.0)
@@ -229,26 +230,18 @@ _EXTREME = [
 ]
 
 
-def _won(ct: Array, strictly: Array, at_least: Array) -> Array:
-    """Return ct where it won, half of it at a tie: four cheap passes, with no branch in them.
-
-    Choosing among three values by masks takes five times as long on arrays that fit in cache.
-    """
-    return (0.5 * ct) * (strictly.astype(ct.dtype) + at_least.astype(ct.dtype))
-
-
 maximum = elementwise(
     np.maximum,
     vjp=[
-        lambda ct, y, a, b: _won(ct, a > b, a >= b),
-        lambda ct, y, a, b: _won(ct, b > a, b >= a),
+        lambda ct, y, a, b: ct * share(a, b),
+        lambda ct, y, a, b: ct * share(b, a),
     ],
 )
 minimum = elementwise(
     np.minimum,
     vjp=[
-        lambda ct, y, a, b: _won(ct, a < b, a <= b),
-        lambda ct, y, a, b: _won(ct, b < a, b <= a),
+        lambda ct, y, a, b: ct * share(b, a),
+        lambda ct, y, a, b: ct * share(a, b),
     ],
 )
 
