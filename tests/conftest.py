@@ -32,7 +32,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile for one machine everywhere; with `--tiny-tiles` for one with caches of few entries."""
+    """Compile for one machine everywhere; with `--tiny-tiles`, one with caches of few entries."""
     from pullback.ir import machine
 
     sizes = [(2, 1 << 20), (3, 32 << 20)]
