@@ -21,6 +21,7 @@ from ..ir.ops.share import Share
 from ..ir.plan import Home
 from .arithmetic import FLOAT, INT, KINDS, LARGEST
 from .elements import element, is_within
+from .long_rows import as_long_rows
 from .merging import numbers_of
 from .numbers import arithmetic, is_number, reads_element, takes_python_floats
 from .planes import in_planes
@@ -325,8 +326,9 @@ def _compute(writer: Writer, eqn: Eqn, result: Value, operands: list[str]) -> No
             writer.line(f"{name} = {op.emit(writer, operands, None)}", eqn.provenance, op.name)
             return
         writer.line(f"{name} = {memory}")
-    if not in_planes(writer, eqn, operands, name):
-        writer.line(op.emit(writer, operands, name), eqn.provenance, op.name)
+    if as_long_rows(writer, eqn, operands, name) or in_planes(writer, eqn, operands, name):
+        return
+    writer.line(op.emit(writer, operands, name), eqn.provenance, op.name)
 
 
 def _gather(writer: Writer, eqn: Eqn, name: str, cell: Any, numbers: Sequence[Atom]) -> None:
