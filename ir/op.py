@@ -43,6 +43,8 @@ class Cost(enum.IntEnum):
     CHEAP = 1
     DIVISION = 4
     TRANSCENDENTAL = 20
+    ENTRYWISE = 100
+    """A transcendental function that NumPy computes entry by entry, without vector instructions."""
 
 
 class Zero:

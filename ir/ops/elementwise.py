@@ -137,7 +137,7 @@ def _gap(x: Array, y: Array) -> Array:
 
 logaddexp = elementwise(
     np.logaddexp,
-    cost=Cost.TRANSCENDENTAL,
+    cost=Cost.ENTRYWISE,
     vjp=[
         lambda ct, y, a, b: ct * np.exp(_gap(a, y)),
         lambda ct, y, a, b: ct * np.exp(_gap(b, y)),
@@ -145,7 +145,7 @@ logaddexp = elementwise(
 )
 logaddexp2 = elementwise(
     np.logaddexp2,
-    cost=Cost.TRANSCENDENTAL,
+    cost=Cost.ENTRYWISE,
     vjp=[
         lambda ct, y, a, b: ct * np.exp2(_gap(a, y)),
         lambda ct, y, a, b: ct * np.exp2(_gap(b, y)),
