@@ -30,6 +30,8 @@ WORK = 0.0075
 """Nanoseconds for a byte and unit of an op's cost: `exp` takes 0.8 to 1.2 for 8 bytes, cost 20."""
 CALL = 500.0
 """Nanoseconds for one call of a ufunc and the slice of an operand."""
+SHORT_LOOP = 10.0
+"""Nanoseconds between two inner loops: `multiply` of (5000, 16, 8) and (5000, 16, 1), 0.8 ms."""
 HAND_OVER = 40_000.0
 """Nanoseconds until another thread has taken up its parts, and is waited for."""
 GAIN = 0.85
@@ -104,7 +106,7 @@ def choose(
     parts = -(-best.extent // tile)
     cached, memory = _times(eqns, outside, machine)
     whole = memory + CALL * len(eqns)
-    split = cached + CALL * 1.5 * len(eqns) * parts
+    split = cached + CALL * (len(eqns) + 1) * parts
     both = split / min(machine.cores, parts) * 1.1 + HAND_OVER
     threads = machine.cores > 1 and both < split and not (after_blas and split < machine.blas_wait)
     if min(split, both if threads else split) > GAIN * whole:
@@ -133,12 +135,30 @@ def _times(eqns: Sequence[Eqn], outside: int, machine: Machine) -> tuple[float, 
         types = [a.type for a in (*eqn.operands, *eqn.results)]
         nbytes = sum(t.nbytes for t in types)
         widest = max(t.nbytes for t in types)
-        work = WORK * int(eqn.op.cost) * widest
+        work = WORK * int(eqn.op.cost) * widest + SHORT_LOOP * _short_loops(types)
         least += max(CACHED * nbytes, work)
         touched += max(MEMORY * nbytes, work)
     if outside <= machine.l3 // 2:
         return least, least
     return max(least, MEMORY * outside), touched
+
+
+def _short_loops(types: Sequence[ArrayType]) -> int:
+    """Return how often NumPy's inner loop runs along a last axis that it cannot merge with others.
+
+    That is where an operand has the last axis and not the one before, or the other way round.
+    """
+    whole = max(types, key=lambda t: t.nbytes)
+    if whole.ndim < 2 or not whole.is_static:
+        return 0
+    *_, before, last = whole.shape
+    for t in types:
+        has_last = t.ndim > 0 and t.shape[-1] == last
+        has_before = t.ndim > 1 and t.shape[-2] == before
+        if t.shape and has_last != has_before:
+            assert isinstance(last, int)
+            return whole.size // max(last, 1)
+    return 0
 
 
 @dataclass(frozen=True)
