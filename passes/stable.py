@@ -202,8 +202,8 @@ def _times_exp(builder: Builder, x: Atom, e: Atom) -> Atom | None:
         if inner.op is divide and inner.operands[1] in both:
             a, d = inner.operands
             whole = _known(builder, divide, e, d)
-            if whole is not None:
-                return builder.one(multiply, a, whole)
+            if whole is not None:  # (e / d) e is what it would become
+                return None if a == e else builder.one(multiply, a, whole)
             if a == one and not inner.provenance.is_adjoint:
                 return builder.one(subtract, one, factor)
             return builder.one(divide, a, builder.one(add, one, builder.one(divide, one, e)))
