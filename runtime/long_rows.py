@@ -115,11 +115,11 @@ def _way(row: Atom, type: ArrayType) -> Any:
         return None
     if all(n == 1 for n in shape[:-1]):
         return in_long_rows
-    if type.shape[-1] > WIDEST // 2 or not (row.type.is_static and type.is_static):
+    length = type.shape[-1]
+    if not isinstance(length, int) or length > WIDEST // 2:
         return None
-    many: Any = type.shape[:-2]
-    few: Any = shape[:-2]
-    return repeated if 2 * prod(few) <= prod(many) else None
+    times = [n for n, m in zip(type.shape[:-2], shape[:-2], strict=True) if n != m]
+    return repeated if prod([n for n in times if isinstance(n, int)]) >= 2 else None
 
 
 __all__ = ["as_long_rows"]

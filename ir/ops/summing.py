@@ -44,6 +44,12 @@ SLIM = 1024
 """Bytes of a row up to which `np.einsum` sums columns: 6,553 rows of 10 in 29 µs, not in 105."""
 SHORT = 16
 """Entries of a row up to which `np.maximum` of two entries at a time is faster; 4 for sums."""
+FEW = 1 << 12
+"""Entries from which rows are put behind each other before their columns are reduced."""
+LONG = 256
+"""Entries of such a long row."""
+BLOCK = 1 << 18
+"""Entries that are reduced at a time where that is done axis by axis."""
 NARROW = 32
 """Entries behind the last reduced axis beyond which NumPy's inner loop is long enough."""
 
@@ -101,6 +107,53 @@ def _columns(
     return f"{function}({operand}, {keepdims}, {out})"
 
 
+def _columns(
+    emitter: Emitter,
+    ufunc: np.ufunc,
+    atom: Atom,
+    operand: str,
+    axes: Sequence[int],
+    keepdims: bool,
+    out: str | None,
+) -> str | None:
+    """Return source for a reduction of the first axes to short rows."""
+    shape, ndim = atom.type.shape, atom.type.ndim
+    width = [n for n in shape[len(axes) :] if isinstance(n, int)]
+    if tuple(axes) != tuple(range(-ndim, len(axes) - ndim)) or len(width) != ndim - len(axes):
+        return None
+    greatest = prod([bounds(n)[1] or 0 for n in shape])
+    if not 1 < prod(width) <= NARROW or greatest < FEW or len(axes) == ndim:
+        return None
+    if ufunc not in (np.add, np.maximum, np.minimum):
+        return None
+    function = emitter.bind(functools.partial(reduce_columns, ufunc, len(axes)), "reduce_columns")
+    return f"{function}({operand}, {keepdims}, {out})"
+
+
+def reduce_columns(
+    ufunc: np.ufunc, count: int, x: np.ndarray, keepdims: bool, out: np.ndarray | None
+) -> np.ndarray:
+    """Reduce the first `count` axes of `x`, many short rows behind each other at a time.
+
+    Sums over the columns of (36864, 6) float32 take 51 µs so, 548 by `np.add.reduce`.
+    """
+    bare = x.shape[count:]
+    if out is None:
+        out = np.empty((*(1,) * count, *bare) if keepdims else bare, x.dtype)
+    width = prod(bare)
+    rows, times = x.size // width, LONG // width
+    flat, target = x.reshape(rows, width), out.reshape(width)
+    main = rows - rows % times
+    if not main or not out.flags.c_contiguous:
+        ufunc.reduce(x, tuple(range(count)), None, out, keepdims)
+        return out
+    long = ufunc.reduce(flat[:main].reshape(-1, times * width), 0).reshape(times, width)
+    ufunc.reduce(long, 0, None, target)
+    for row in flat[main:]:
+        ufunc(target, row, out=target)
+    return out
+
+
 def _apart(
     emitter: Emitter,
     ufunc: np.ufunc,
@@ -128,11 +181,25 @@ def _apart(
 def slice_by_slice(
     ufunc: np.ufunc, axes: Sequence[int], x: np.ndarray, keepdims: bool, out: np.ndarray | None
 ) -> np.ndarray:
-    """Reduce negative `axes` of `x`, all results at a time."""
+    """Reduce negative `axes` of `x`, all results at a time.
+
+    Of several axes the first one, which has the longest runs behind it, is reduced before the rest:
+    of squares of 2 x 2 in (64, 24, 24, 6) that takes 156 µs, 220 otherwise. A block at a time, so
+    that what lies between takes little memory.
+    """
     kept = tuple([1 if a in axes else n for a, n in zip(range(-x.ndim, 0), x.shape, strict=True)])
     bare = tuple([n for a, n in zip(range(-x.ndim, 0), x.shape, strict=True) if a not in axes])
     if out is None:
         out = np.empty(kept if keepdims else bare, x.dtype)
+    block = max(BLOCK * len(x) // max(x.size, 1), 1)
+    if len(axes) > 1 and x.shape[axes[0]] > 1 and axes[0] > -x.ndim:
+        for lo in range(0, len(x), block):
+            between = slice_by_slice(ufunc, axes[:1], x[lo : lo + block], True, None)
+            if between.size > out[lo : lo + block].size:
+                slice_by_slice(ufunc, axes, between, keepdims, out[lo : lo + block])
+            else:
+                out[lo : lo + block] = between.reshape(out[lo : lo + block].shape)
+        return out
     first: Any = tuple([0 if keepdims and a in axes else slice(None) for a in range(-x.ndim, 0)])
     target = out[first] if keepdims else out
     slices = []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 import pullback as pb
+from pullback.ir.ops import summing
 
 SHAPES: list[tuple[tuple[int, ...], Any]] = [
     ((8, 5), 0),
@@ -127,3 +129,57 @@ def test_entries_that_lie_apart_are_reduced_all_results_at_a_time(
     for a, b in zip(f(x), g(x), strict=True):
         assert (a.dtype, a.shape, a.strides) == (b.dtype, b.shape, b.strides)
         np.testing.assert_allclose(a, b, rtol=1e-5 if dtype == "f4" else 1e-13, atol=1e-5)
+
+
+@pytest.mark.parametrize("block", [1, 50, 1 << 18])
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("axes", [(-4, -2), (-3, -2), (-5, -2), (-4, -3, -2), (-4,), (-4, -1)])
+def test_axes_are_reduced_one_after_the_other_in_blocks(
+    monkeypatch: pytest.MonkeyPatch, block: int, keepdims: bool, axes: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(summing, "BLOCK", block)
+    x = np.random.default_rng(1).integers(-9, 9, (7, 2, 3, 2, 4)).astype(float)
+    for whole in (x, x[:, :1], x[:, :, :1], x[..., :1, :]):
+        for ufunc in (np.add, np.maximum):
+            entries = math.prod([whole.shape[a] for a in axes])
+            if entries > 1:
+                found = summing.slice_by_slice(ufunc, axes, whole, keepdims, None)
+                expected = ufunc.reduce(whole, axis=axes, keepdims=keepdims)
+                np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(4099, 3), (300, 20, 6), (1000, 2, 16), (5, 7), (1, 4)])
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("count", [1, 2])
+def test_columns_are_reduced_in_long_rows(
+    shape: tuple[int, ...], keepdims: bool, count: int
+) -> None:
+    if count >= len(shape):
+        shape = (shape[0], 1, *shape[1:])
+    x = np.random.default_rng(1).integers(-9, 9, shape).astype(float)
+    x[0, ..., 0] = np.nan
+    for ufunc in (np.add, np.maximum):
+        expected = ufunc.reduce(x, axis=tuple(range(count)), keepdims=keepdims)
+        found = summing.reduce_columns(ufunc, count, x, keepdims, None)
+        np.testing.assert_array_equal(found, expected)
+        rows = np.repeat(np.empty_like(expected)[..., None], 2, axis=-1)
+        for out in (np.empty_like(expected), rows[..., 0]):
+            assert summing.reduce_columns(ufunc, count, x, keepdims, out) is out
+            np.testing.assert_array_equal(out, expected)
+
+
+def test_greatest_and_least_of_columns_have_gradients() -> None:
+    x = np.random.default_rng(2).permutation(6000.0 * np.arange(1, 6001) % 6007).reshape(1000, 6)
+
+    def loss(x: Any) -> Any:
+        return np.sum(np.max(x * x, axis=0) * np.min(x * 2, axis=0))
+
+    dx = pb.grad(loss)(x)
+    expected = np.zeros_like(x)
+    greatest, least = x.argmax(axis=0), x.argmin(axis=0)
+    k = np.arange(6)
+    expected[greatest, k] += 2 * x[greatest, k] * 2 * x[least, k]
+    expected[least, k] += 2 * x[greatest, k] ** 2
+    np.testing.assert_allclose(dx, expected)
+    assert "reduce_columns(" in pb.grad(loss).inspect(x).source
+    assert "reduce_columns(" not in pb.grad(loss, exact=True).inspect(x).source
