@@ -30,6 +30,7 @@ from .place import Place
 from .recompute import Recompute
 from .rematerialize import Rematerialize
 from .rewrite import Class
+from .settle import Settle
 from .simplify import Simplify
 
 Pass = Callable[[Function], Function]
@@ -37,6 +38,7 @@ Pass = Callable[[Function], Function]
 BEFORE_REVERSE: tuple[Pass, ...] = (Simplify(Class.EXACT), Chain(), Dce())
 AFTER_REVERSE: tuple[Pass, ...] = (
     Contract(),
+    Settle(),
     Simplify(Class.STABLE),
     Chain(),
     Hoist(),
@@ -51,6 +53,7 @@ AFTER_REVERSE: tuple[Pass, ...] = (
 )
 EXACT_BEFORE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce(keep_raising=True))
 EXACT_AFTER: tuple[Pass, ...] = (
+    Settle(),
     Simplify(Class.EXACT),
     Hoist(),
     Dce(keep_raising=True),

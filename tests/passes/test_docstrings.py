@@ -31,6 +31,7 @@ from pullback.passes.recompute import Recompute
 from pullback.passes.rematerialize import Rematerialize
 from pullback.passes.reverse import reverse
 from pullback.passes.rewrite import Class
+from pullback.passes.settle import Settle
 from pullback.passes.simplify import Simplify
 
 
@@ -69,6 +70,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "batch": Batch(),
     "merge": Merge(),
     "place": Place(),
+    "settle": Settle(),
     "contract": Contract(),
     "chain": lambda f: Dce()(Chain()(f)),
     "accumulate": Accumulate(),
