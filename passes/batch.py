@@ -5,7 +5,8 @@ Four forms, each over a loop in steps of 1 whose number of iterations is known b
 * a row of a captured stack times a captured matrix: one product of the whole stack before the loop;
 * a carry that only sums up products `a.T @ b` (the gradient of a weight), or outer products of two
   vectors: the factors are stacked, and one product after the loop sums over all iterations; so for
-  a sum over rows (the gradient of a bias);
+  a sum over rows (the gradient of a bias). Of several terms in an iteration each is done so, and
+  what is of another form stays in the loop;
 * a carry of zeros to whose row i is added in iteration i: a stacked output;
 * a stacked output that is a product of a stacked value and a captured matrix: one product after the
   loop.
@@ -45,7 +46,7 @@ After::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..ir.builder import Builder
@@ -61,6 +62,10 @@ from ..ir.ops.shape import Full, Reshape, Transpose
 from .dce import Dce
 
 _PRODUCT = MatMul()
+_CACHED = 1 << 18
+"""Bytes of a stack that stays in the cache until the product after the loop reads it."""
+_CALLS = 1 << 13
+"""Bytes that are written into a stack, and read again, while NumPy is called twice."""
 _MATRIX_VECTOR = MatMul(2, 1)
 
 
@@ -139,8 +144,9 @@ class _Outliner:
         self.captured = dict(
             zip(body.params[first:], eqn.operands[op.head + op.carries :], strict=True)
         )
-        self.made = {r: e for e in body.eqns for r in e.results}
-        self.counts = uses(body)
+        self.made: dict[Atom, Eqn] = {r: e for e in body.eqns for r in e.results}
+        self.readers: dict[Atom, Eqn] = {a: e for e in body.eqns for a in e.operands}
+        self.counts: dict[Atom, int] = dict[Atom, int](uses(body).items())
         self.before = Builder()
         self.after = Builder()
         self.before.provenance = self.after.provenance = eqn.provenance
@@ -148,6 +154,12 @@ class _Outliner:
         self.outputs: dict[Value, Value] = {}
         """Values of the body that become outputs, with their stacks outside."""
         self.rows: dict[Value, Eqn] = {}
+        self.gone: set[int] = set()
+        """Carries that the loop needs no longer."""
+        self.running: dict[Atom, Value] = {}
+        """For each addition to a carry, by its result, what it adds to."""
+        self.left_out: dict[Atom, Value] = {}
+        """Additions that are done after the loop, and what to read in their place."""
 
     def run(self, scope: dict[Atom, Atom]) -> list[Eqn]:
         """Return the equations that replace the loop; `scope` gains the replaced results."""
@@ -156,7 +168,7 @@ class _Outliner:
         self._products_of_outputs(replaced)
         if not (self.rows or self.outputs or replaced):
             return [self.eqn]
-        new = self._loop(set(replaced))
+        new = self._loop()
         for k, atom in replaced.items():
             scope[self.eqn.results[k]] = atom
             if isinstance(atom, Value) and atom.hint is None:
@@ -246,12 +258,9 @@ class _Outliner:
     def _carries(self) -> dict[int, Atom]:
         """Return what replaces the results of carries that only sum up."""
         replaced: dict[int, Atom] = {}
-        body = self.op.body
-        candidates: list[tuple[int, Value, Atom, Value]] = []
+        chains: list[tuple[int, list[Eqn]]] = []
         for k in range(self.op.carries):
-            param, after = body.params[1 + k], body.results[k]
-            if not isinstance(after, Value):
-                continue
+            param, after = self.op.body.params[1 + k], self.op.body.results[k]
             eqn = self.made.get(after)
             if eqn is None or self.counts.get(param) != 1 or self.counts.get(after) != 1:
                 continue
@@ -259,21 +268,70 @@ class _Outliner:
             if isinstance(eqn.op, IndexAdd) and eqn.operands[0] is param:
                 stack = self._scattered(eqn, param, init)
                 if stack is not None:
+                    self.gone.add(k)
                     replaced[k] = stack
-            elif eqn.op is add:
-                term = eqn.operands[1] if eqn.operands[0] is param else eqn.operands[0]
-                if isinstance(term, Value) and self.counts.get(term) == 1:
-                    candidates.append((k, param, init, term))
+            else:
+                chains.append((k, self._additions(param, after)))
+        totals: dict[Value, Atom] = {}
         for total_of in (self._of_products, self._of_outer, self._of_sums):
-            for k, _, init, term in candidates:
-                eqn = self.made.get(term)
-                if eqn is None or k in replaced:
-                    continue
-                self.after.provenance = eqn.provenance
-                total = total_of(eqn)
-                if total is not None:
-                    replaced[k] = self._plus(init, total)
+            for _, additions in chains:
+                for addition in additions:
+                    term = self._term(addition)
+                    if addition.result not in totals and self.counts.get(term) == 1:
+                        total = self._scaled(total_of, term)
+                        if total is not None:
+                            totals[addition.result] = total
+        for k, additions in chains:
+            taken = [e for e in additions if e.result in totals]
+            if not taken:
+                continue
+            whole: Atom = self.eqn.results[k]
+            if len(taken) == len(additions):
+                self.gone.add(k)
+                whole = self.eqn.operands[self.op.head + k]
+            for addition in taken:
+                self.left_out[addition.result] = self.running[addition.result]
+                whole = self._plus(whole, totals[addition.result])
+            replaced[k] = whole
         return replaced
+
+    def _additions(self, param: Value, after: Atom) -> list[Eqn]:
+        """Return the additions that lead from a carry to what it becomes, if nothing else does."""
+        additions: list[Eqn] = []
+        running: Value = param
+        while running is not after:
+            eqn = self.readers.get(running)
+            if eqn is None or eqn.op is not add or self.counts.get(running) != 1:
+                return []
+            self.running[eqn.result] = running
+            additions.append(eqn)
+            running = eqn.result
+            if running.type != param.type or self._term(eqn).type != param.type:
+                return []
+        return additions
+
+    def _term(self, addition: Eqn) -> Atom:
+        first, second = addition.operands
+        return second if first is self.running[addition.result] else first
+
+    def _scaled(self, total_of: Callable[[Eqn], Atom | None], term: Atom) -> Atom | None:
+        """Return the sum of a term over all iterations, a constant factor applied to the sum."""
+        eqn = self.made.get(term)
+        if eqn is None:
+            return None
+        factor: Atom | None = None
+        if eqn.op is multiply:
+            for known, inner in (eqn.operands, eqn.operands[::-1]):
+                made = self.made.get(inner)
+                is_constant = isinstance(known, Literal) and not known.type.shape
+                if is_constant and made is not None and self.counts.get(inner) == 1:
+                    eqn, factor = made, known
+                    break
+        self.after.provenance = eqn.provenance
+        total = total_of(eqn)
+        if total is None or factor is None:
+            return total
+        return self.after.one(multiply, factor, total)
 
     def _scattered(self, eqn: Eqn, param: Value, init: Atom) -> Atom | None:
         shape = param.type.shape
@@ -292,15 +350,27 @@ class _Outliner:
     def _of_products(self, eqn: Eqn) -> Atom | None:
         if eqn.op != _PRODUCT or eqn.result.type.ndim != 2:
             return None
-        left = self.made.get(eqn.operands[0])  # type: ignore[arg-type]
+        left = self.made.get(eqn.operands[0])
         if left is None or left.op != Transpose((-1, -2)):
             return None
         factors = (left.operands[0], eqn.operands[1])
-        if not all(self._stackable(a, 2) for a in factors):
+        if not all(self._stackable(a, 2) for a in factors) or not self._pays(factors, eqn.result):
             return None
         stacks = [self.stacked(a) for a in factors]
         a, b = (self.flat(self.after, s) for s in stacks if s is not None)
         return self.after.one(_PRODUCT, self.after.one(Transpose((-1, -2)), a), b)
+
+    def _pays(self, factors: Sequence[Atom], product: Value) -> bool:
+        """Whether stacking factors takes less time than a product and an addition in the loop."""
+        outputs = self.op.body.results[self.op.carries :]
+        added = sum(
+            a.type.nbytes
+            for a in factors
+            if self.stack_of(a) is None and a not in self.outputs and a not in outputs
+        )
+        if isinstance(self.trips, int) and added * self.trips <= _CACHED:
+            return True
+        return added <= 3 * product.type.nbytes + _CALLS
 
     def _of_outer(self, eqn: Eqn) -> Atom | None:
         """Sum the outer products of two vectors, `x.reshape(n, 1) * y`."""
@@ -321,12 +391,14 @@ class _Outliner:
         return self.after.one(_PRODUCT, self.after.one(Transpose((-1, -2)), a), b)
 
     def _of_sums(self, eqn: Eqn) -> Atom | None:
-        """Sum sums over rows, only of what products have stacked."""
+        """Sum sums over rows, of what products have stacked and of what takes less memory."""
         if not isinstance(eqn.op, Sum) or eqn.op.keepdims:
             return None
         value = eqn.operands[0]
         if value not in self.outputs and self.stack_of(value) is None:
-            return None
+            stacked = sum(v.type.size for v in self.outputs)
+            if not value.type.is_static or value.type.size > stacked:
+                return None
         stack = self.stacked(value)
         axes = tuple(sorted({*eqn.op.axes, -value.type.ndim - 1}))
         return None if stack is None else self.after.one(Sum(axes), stack)
@@ -376,16 +448,22 @@ class _Outliner:
 
     # -- the new loop ------------------------------------------------------------------------------
 
-    def _loop(self, gone: set[int]) -> Eqn:
+    def _loop(self) -> Eqn:
         op, body = self.op, self.op.body
-        keep = [k for k in range(op.carries) if k not in gone]
+        keep = [k for k in range(op.carries) if k not in self.gone]
         plain = list(range(op.carries, len(body.results)))
-        results = [*[body.results[k] for k in keep], *[body.results[k] for k in plain]]
+        results = [*[self._kept(body.results[k]) for k in keep], *[body.results[k] for k in plain]]
         params = [self.index, *[body.params[1 + k] for k in keep], *body.params[1 + op.carries :]]
         # The sums that are gone leave equations that only they read.
-        dead = [body.params[1 + k] for k in gone]
-        eqns = [self.rows.get(e.results[0], e) for e in body.eqns]
-        eqns = [e for e in eqns if not any(a in dead for a in e.operands)]
+        dead = [body.params[1 + k] for k in self.gone]
+        eqns = [self.rows.get(e.results[0], e) for e in body.eqns if self._is_kept(e)]
+        eqns = [
+            Eqn(e.op, tuple([self._kept(a) for a in e.operands]), e.results, e.provenance)
+            if any(a in self.left_out for a in e.operands)
+            else e
+            for e in eqns
+            if not any(a in dead for a in e.operands)
+        ]
         region = body.replace(
             params=[*params, *[p for p, _ in self.new_captured]],
             eqns=eqns,
@@ -406,3 +484,11 @@ class _Outliner:
         )
         new = replace(op, body=region, carries=len(keep))
         return Eqn(new, tuple(operands), new_results, self.eqn.provenance)
+
+    def _is_kept(self, eqn: Eqn) -> bool:
+        return not any(r in self.left_out for r in eqn.results)
+
+    def _kept(self, atom: Atom) -> Atom:
+        while atom in self.left_out:
+            atom = self.left_out[atom]
+        return atom

@@ -116,5 +116,5 @@ def _settled(eqn: Eqn, op: Loop, scope: dict[Atom, Atom]) -> Eqn:
         *eqn.operands[op.head + op.carries :],
         *[values[k] for k in captured],
     ]
-    results = [r for k, r in enumerate(eqn.results) if k not in values]
-    return Eqn(replace(new, carries=len(moving)), tuple(operands), tuple(results), eqn.provenance)
+    kept = tuple([r for k, r in enumerate(eqn.results) if k not in values])
+    return Eqn(replace(new, carries=len(moving)), tuple(operands), kept, eqn.provenance)

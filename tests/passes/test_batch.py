@@ -9,6 +9,8 @@ import pullback as pb
 from pullback.ir.core import Function, walk
 from pullback.ir.ops.control import Loop
 from pullback.ir.ops.matmul import MatMul
+from pullback.ir.parser import parse_function
+from pullback.ir.verify import verify
 from pullback.passes.batch import Batch
 from pullback.passes.dce import Dce
 from pullback.passes.loops import Hoist
@@ -135,3 +137,82 @@ def test_products_of_single_vectors_are_one_before_the_loop(function: Any) -> No
     inspection = pb.grad(function, argnums=(0, 1, 2)).inspect(*args)
     assert products_in_loops(inspection.optimized) == 2
     pb.check_grads(function, args, order=2)
+
+
+def two_layers(w: Any, u: Any, b: Any, xs: Any, h0: Any) -> Any:
+    """Use each weight twice in an iteration, so that two terms add to each gradient."""
+    h = h0
+    for x in xs:
+        k = np.tanh(h @ w + x @ u + b)
+        h = h + 0.5 * np.tanh((h + 0.25 * k) @ w + b)
+    return np.sum(h * h)
+
+
+def test_each_of_several_terms_is_one_product_after_the_loop() -> None:
+    args = (W, U, RNG.standard_normal(4), RNG.standard_normal((30, 2, 3)), H0)
+    gradient = pb.grad(two_layers, argnums=(0, 1, 2, 3, 4))
+    optimized = gradient.inspect(*args).optimized
+    (backward,) = [e.op for e in optimized.eqns if isinstance(e.op, Loop) and e.op.backward]
+    assert backward.carries == 1
+    exact = pb.compile(gradient, exact=True)(*args)
+    for found, expected in zip(gradient(*args), exact, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
+    pb.check_grads(two_layers, args, order=2)
+
+
+def sums_of(text: str) -> Function:
+    return Batch()(parse_function(text))
+
+
+def test_a_term_of_another_form_stays_in_the_loop() -> None:
+    text = """
+def f(xs: f64[6, 2, 3], ys: f64[6, 2, 4], c: f64[3, 4]) -> f64[3, 4]:
+    def body(
+            i: i64, s: f64[3, 4], xs: f64[6, 2, 3], ys: f64[6, 2, 4], c: f64[3, 4], *, dims=(i,),
+    ) -> f64[3, 4]:
+        x : f64[2, 3] = xs[i]
+        y : f64[2, 4] = ys[i]
+        xt : f64[3, 2] = x.T
+        p : f64[3, 4] = xt @ y
+        q : f64[3, 4] = 2.0 * p
+        a : f64[3, 4] = s + q
+        e : f64[3, 4] = exp(c)
+        b : f64[3, 4] = e + a
+        x2 : f64[3, 2] = x.T
+        y2 : f64[2, 4] = square(y)
+        r : f64[3, 4] = x2 @ y2
+        d : f64[3, 4] = b + r
+        return d
+    s = loop(body, range(6), carry=(c,), captured=(xs, ys, c))
+    return s
+"""
+    after = sums_of(text)
+    verify(after)
+    assert products_in_loops(after) == 0
+    args = (RNG.standard_normal((6, 2, 3)), RNG.standard_normal((6, 2, 4)), np.ones((3, 4)))
+    np.testing.assert_allclose(
+        pb.build(after)(*args), pb.build(parse_function(text))(*args), rtol=1e-12
+    )
+
+
+def test_factors_larger_than_the_cache_are_not_stacked_for_a_small_product() -> None:
+    def text(rows: int) -> str:
+        x, y = f"f64[{rows}, 2]", f"f64[{rows}, 4]"
+        return f"""
+def f(xs: f64[40, {rows}, 2], h: {y}) -> f64[2, 4]:
+    c : f64[2, 4] = full(0.0, shape=(2, 4))
+    def body(
+            i: i64, h: {y}, s: f64[2, 4], xs: f64[40, {rows}, 2], *, dims=(i,),
+    ) -> ({y}, f64[2, 4]):
+        x : {x} = xs[i]
+        g : {y} = tanh(h)
+        xt : f64[2, {rows}] = x.T
+        p : f64[2, 4] = xt @ g
+        a : f64[2, 4] = s + p
+        return g, a
+    hn, s = loop(body, range(40), carry=(h, c), captured=(xs,))
+    return s
+"""
+
+    assert products_in_loops(sums_of(text(10))) == 0
+    assert products_in_loops(sums_of(text(1000))) == 1
