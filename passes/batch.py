@@ -397,7 +397,8 @@ class _Outliner:
         value = eqn.operands[0]
         if value not in self.outputs and self.stack_of(value) is None:
             stacked = sum(v.type.size for v in self.outputs)
-            if not value.type.is_static or value.type.size > stacked:
+            small = value.type.is_static and value.type.size <= stacked
+            if not small or not self._pays((value,), eqn.result):
                 return None
         stack = self.stacked(value)
         axes = tuple(sorted({*eqn.op.axes, -value.type.ndim - 1}))
