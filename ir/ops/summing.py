@@ -69,8 +69,8 @@ def short_rows(
     if atom.type.dtype.char not in "fd":
         return None
     if tuple(axes) != (-1,):
-        apart = _apart(emitter, ufunc, atom, operand, axes, keepdims, out)
-        return apart or _columns(emitter, ufunc, atom, operand, axes, keepdims, out)
+        given = (emitter, ufunc, atom, operand, axes, keepdims, out)
+        return _apart(*given) or _first_axes(*given) or _columns(*given)
     *lead, length = atom.type.shape
     if not lead or not isinstance(length, int):
         return None
@@ -107,7 +107,7 @@ def _columns(
     return f"{function}({operand}, {keepdims}, {out})"
 
 
-def _columns(
+def _first_axes(
     emitter: Emitter,
     ufunc: np.ufunc,
     atom: Atom,
@@ -142,15 +142,16 @@ def reduce_columns(
         out = np.empty((*(1,) * count, *bare) if keepdims else bare, x.dtype)
     width = prod(bare)
     rows, times = x.size // width, LONG // width
+    times = next((k for k in range(times, times // 2, -1) if rows % k == 0), times)
     flat, target = x.reshape(rows, width), out.reshape(width)
     main = rows - rows % times
     if not main or not out.flags.c_contiguous:
-        ufunc.reduce(x, tuple(range(count)), None, out, keepdims)
+        ufunc.reduce(x, tuple(range(count)), out=out, keepdims=keepdims)
         return out
     long = ufunc.reduce(flat[:main].reshape(-1, times * width), 0).reshape(times, width)
     ufunc.reduce(long, 0, None, target)
-    for row in flat[main:]:
-        ufunc(target, row, out=target)
+    if main < rows:
+        ufunc(target, ufunc.reduce(flat[main:], 0), out=target)
     return out
 
 
