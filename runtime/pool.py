@@ -13,7 +13,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from ..ir.machine import machine
 
@@ -52,15 +52,24 @@ class _Job:
                 return
             self.active += 1
         self.work(worker)
+        with self.lock:
+            self.active -= 1
         self.left.put(None)
 
     def finish(self) -> None:
-        """Wait for who is still working, and raise the error of the first part that failed."""
+        """Wait for who is still working, and raise the error of the first part that failed.
+
+        An interrupt has to wait too: they write into memory that the next call may be given.
+        """
         with self.lock:
             self.is_closed = True
-            active = self.active
-        for _ in range(active):
-            self.left.get()
+        while self.active:
+            try:
+                self.left.get(timeout=1.0)
+            except Empty:
+                pass  # an interrupt had come with the last word of a helper
+            except BaseException as error:
+                self.errors.append((self.parts, error))
         if self.errors:
             raise min(self.errors, key=lambda found: found[0])[1]
 
@@ -79,11 +88,13 @@ class Pool:
         helpers = min(threads, parts) - 1
         if self.started < helpers:
             self._start(helpers)
-        for worker in range(1, helpers + 1):
-            # With the caller's modes for floating-point errors.
-            self.jobs.put((contextvars.copy_context(), job, worker))
-        job.work(0)
-        job.finish()
+        try:
+            for worker in range(1, helpers + 1):
+                # With the caller's modes for floating-point errors.
+                self.jobs.put((contextvars.copy_context(), job, worker))
+            job.work(0)
+        finally:
+            job.finish()
 
     def _start(self, wanted: int) -> None:
         with self.lock:

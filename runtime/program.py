@@ -161,7 +161,7 @@ class Program:
         To read the modes takes 0.6 µs; whether the settings are those of the last call, 0.02.
         """
         modes: tuple[str, ...] = tuple([str(mode) for mode in np.geterr().values()])
-        if "call" in modes:  # the caller's own handler may be another next time
+        if "call" in modes or "log" in modes:  # the caller's own handler may be another next time
             return Pool()
         if len(self._pools) >= MODES and modes not in self._pools:
             self._pools.clear()
@@ -293,6 +293,10 @@ def report(
                 raise FloatingPointError(message)
             if mode == "call":
                 yield partial(handler, error, flag)
+            elif mode == "log":
+                yield partial(handler.write, f"Warning: {message}\n")
+            elif mode == "print":
+                yield partial(print, f"Warning: {message}", file=sys.stderr)
             elif mode == "warn":
                 location = provenance.location if provenance is not None else None
                 if location is None:

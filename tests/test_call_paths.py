@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
+import io
 import threading
 import warnings
 from typing import Any
@@ -275,6 +277,14 @@ def test_error_modes_are_read_at_every_call() -> None:
         with np.errstate(divide="call", call=lambda *args: calls.append("second")):
             divide(x)
     assert calls == ["first", "second"] * 3
+    for _ in range(2):
+        log = io.StringIO()
+        with np.errstate(divide="log", call=log):
+            divide(x)
+        assert log.getvalue() == "Warning: divide by zero encountered in divide\n"
+        with np.errstate(divide="print"), contextlib.redirect_stderr(io.StringIO()) as printed:
+            divide(x)
+        assert printed.getvalue() == log.getvalue()
     old = np.seterr(divide="ignore")
     try:
         divide(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -171,6 +172,30 @@ def test_an_error_of_any_part_is_raised(threads: int) -> None:
             tiled(x)
         x[777] = 1.0
         assert np.isfinite(tiled(x))
+
+
+def test_an_interrupt_waits_for_who_still_writes() -> None:
+    """The memory of the call goes to the next one, into which a part would have written."""
+    started, waits = threading.Event(), threading.Event()
+    finished: list[int] = []
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def part(at: int, _: int) -> None:
+        if threading.current_thread() is threading.main_thread():
+            assert started.wait(60)
+            waits.set()
+            return
+        started.set()
+        assert waits.wait(60)
+        threading.Event().wait(0.1)  # until the caller has nothing else to do
+        signal.pthread_kill(main, signal.SIGINT)
+        threading.Event().wait(0.1)
+        finished.append(at)
+
+    with pytest.raises(KeyboardInterrupt):
+        pool.Pool().run(part, 2, 2)
+    assert len(finished) == 1
 
 
 def test_overlapping_operands_are_not_overwritten_early() -> None:
