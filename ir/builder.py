@@ -45,8 +45,11 @@ class Builder:
         self.params.append(value)
         return value
 
-    def emit(self, op: Op, operands: Sequence[Atom]) -> tuple[Atom, ...]:
+    def emit(self, op: Op, operands: Sequence[Atom], old: Eqn | None = None) -> tuple[Atom, ...]:
         """Emit `op(operands)` and return its results, which an equal equation may already hold.
+
+        `old` is an equation of the same op that this one takes the place of: with operands of the
+        same types and layouts it keeps its results.
 
         Raises
         ------
@@ -65,8 +68,13 @@ class Builder:
             if known is not None:
                 known.provenance = known.provenance.merge(self.provenance)
                 return known.results
+        is_constant = Value not in [a.__class__ for a in operands]
+        if old is not None and not is_constant and _are_alike(operands, old.operands):
+            return self.add(
+                Eqn(op, operands, old.results, self.provenance), None if ordered else key
+            )
         types = self._inferred(op, operands)
-        if not ordered and operands and Value not in [a.__class__ for a in operands]:
+        if is_constant and operands and not ordered:
             folded = _fold(op, operands, types)
             if folded is not None:
                 return folded
@@ -162,14 +170,28 @@ class Builder:
         )
 
 
+def _are_alike(operands: tuple[Atom, ...], others: tuple[Atom, ...]) -> bool:
+    """Whether an op makes the same of two lists of operands: the same types and layouts."""
+    for a, b in zip(operands, others, strict=True):
+        if a is not b and (a.type != b.type or a.layout != b.layout):
+            return False
+    return True
+
+
 def inherit(old: Atom, new: Atom) -> None:
     """Give a value that replaces another its name, where it has none of its own.
 
     What the user named stays so, even where it turns out to be a cotangent.
     """
-    if new is not old and new.__class__ is Value and old.__class__ is Value and new.hint is None:
+    if new is old or not isinstance(new, Value) or not isinstance(old, Value):
+        return
+    if new.hint is None:
         if new.cotangent_of is None:
-            new.cotangent_of = old.cotangent_of
+            origin = old.cotangent_of
+            while origin is not None and origin is not new:
+                origin = origin.cotangent_of
+            if origin is None:  # else it would be the cotangent of itself
+                new.cotangent_of = old.cotangent_of
         new.hint = old.hint
 
 

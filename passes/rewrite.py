@@ -16,7 +16,8 @@ import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Literal, Value
-from ..ir.op import Elementwise, Op
+from ..ir.op import Op
+from ..ir.ops.elementwise import add, multiply
 from ..ir.types import ArrayType, Kind
 from ..tracer.array import wrap
 from ..tracer.state import Trace
@@ -52,6 +53,7 @@ class Rule:
         self.names = list(inspect.signature(pattern).parameters)
         self._template: tuple[list[Eqn], list[Value]] | None = None
         self._made: dict[Value, Eqn] = {}
+        self._constants: frozenset[Value] = frozenset()
         self.inner: frozenset[Op] = frozenset()
         self.literal = False
         self._number: Literal | None = None
@@ -74,8 +76,8 @@ class Rule:
             )
             numbers = [a for a in operands if isinstance(a, Literal)]
             self._number = numbers[0] if numbers else None
-            constants = [p for p in params if (p.hint or "").startswith("c")]
-            self.literal = bool(numbers) or any(a in constants for a in operands)
+            self._constants = frozenset(p for p in params if (p.hint or "").startswith("c"))
+            self.literal = bool(numbers) or any(a in self._constants for a in operands)
             self.same = len(operands) == 2 and operands[0] is operands[1]
         return self._template
 
@@ -109,45 +111,58 @@ class Rule:
             return None
         if self.real and "c" in [a.type.dtype.kind for a in operands]:
             return None
-        made = self._made
         binding: dict[Value, Atom] = {}
+        if not self._fit_all(eqns[-1].operands, operands, op, binding, producers):
+            return None
+        return [binding[p] for p in params]
 
-        def fits(pattern: Atom, atom: Atom) -> bool:
-            if isinstance(pattern, Literal):
-                return isinstance(atom, Literal) and atom.is_scalar and _equal(pattern, atom)
-            inner = made.get(pattern)
-            if inner is None:
-                if pattern in binding:
-                    return binding[pattern] is atom or binding[pattern] == atom
-                if self.names[params.index(pattern)].startswith("c") and not (
-                    isinstance(atom, Literal) and atom.is_scalar
-                ):
-                    return False
-                binding[pattern] = atom
-                return True
-            producer = producers.get(atom) if isinstance(atom, Value) else None
-            return (
-                producer is not None
-                and producer.op is inner.op
-                and fits_all(inner.operands, producer.operands, inner.op)
-            )
+    # Methods: functions that call each other hold each other, and what they have seen, in a cycle.
 
-        def fits_all(left: Sequence[Atom], right: Sequence[Atom], at: Op) -> bool:
-            before = dict(binding)
-            if all(map(fits, left, right)):
+    def _fit_all(
+        self,
+        left: Sequence[Atom],
+        right: Sequence[Atom],
+        at: Op,
+        binding: dict[Value, Atom],
+        producers: dict[Value, Eqn],
+    ) -> bool:
+        """Whether operands of an op are those of the pattern, in either order where it has none."""
+        before = dict(binding)
+        for order in (right, right[::-1]) if at is add or at is multiply else (right,):
+            for pattern, atom in zip(left, order, strict=True):
+                if not self._fits(pattern, atom, binding, producers):
+                    break
+            else:
                 return True
             binding.clear()
             binding.update(before)
-            if isinstance(at, Elementwise) and at.ufunc in (np.add, np.multiply):
-                if all(map(fits, left, right[::-1])):
-                    return True
-                binding.clear()
-                binding.update(before)
-            return False
+        return False
 
-        if not fits_all(eqns[-1].operands, operands, op):
-            return None
-        return [binding[p] for p in params]
+    def _fits(
+        self,
+        pattern: Atom,
+        atom: Atom,
+        binding: dict[Value, Atom],
+        producers: dict[Value, Eqn],
+    ) -> bool:
+        """Whether an operand is what the pattern has in its place; `binding` says what it binds."""
+        if isinstance(pattern, Literal):
+            return isinstance(atom, Literal) and atom.is_scalar and _equal(pattern, atom)
+        inner = self._made.get(pattern)
+        if inner is None:
+            known = binding.get(pattern)
+            if known is not None:
+                return known is atom or known == atom
+            if pattern in self._constants and not (isinstance(atom, Literal) and atom.is_scalar):
+                return False
+            binding[pattern] = atom
+            return True
+        producer = producers.get(atom) if isinstance(atom, Value) else None
+        return (
+            producer is not None
+            and producer.op is inner.op
+            and self._fit_all(inner.operands, producer.operands, inner.op, binding, producers)
+        )
 
 
 def candidates(
@@ -158,8 +173,8 @@ def candidates(
         return []
     has_literal = Literal in [a.__class__ for a in operands]
     is_same = len(operands) == 2 and operands[0] == operands[1]
-    makers = [producers.get(a) for a in operands]  # type: ignore[arg-type]
-    inner = {maker.op for maker in makers if maker is not None}
+    makers = [producers[a] for a in operands if a in producers]  # type: ignore[index]
+    inner = {maker.op for maker in makers}
     return [
         known
         for known in rules

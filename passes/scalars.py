@@ -21,18 +21,76 @@ After::
 from __future__ import annotations
 
 import math
+import operator
+
+import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Literal, Value
-from ..ir.op import Op, broadcast
+from ..ir.errors import ShapeError
+from ..ir.op import Effect, Op, broadcast
 from ..ir.ops.elementwise import add, divide, multiply
 from ..ir.ops.reduce import Sum, reduced_shape
 from ..ir.ops.shape import BroadcastTo, Reshape
 
+_VIEWS: frozenset[type[Op]] = frozenset({Reshape, BroadcastTo})
+
+
+def untangled(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom, ...] | None:
+    """Compute with what was broadcast: NumPy broadcasts by itself, and the result can be, after.
+
+    Returns the results of the cheaper equation, None where no operand was broadcast.
+    """
+    producers = builder.producers
+    for a in operands:
+        if a.__class__ is Literal:
+            if a.type.shape:
+                break
+        elif a in producers and producers[a].op.__class__ in _VIEWS:  # type: ignore[index]
+            break
+    else:
+        return None
+    sources = [before_broadcast(builder, a) for a in operands]
+    if all(map(operator.is_, sources, operands)):
+        return None
+    shape = broadcast([a.type.shape for a in operands])
+    kept = list(operands)
+    for k, source in enumerate(sources):
+        trial = [source if j == k else a for j, a in enumerate(kept)]
+        try:
+            fits = len(shape) == len(broadcast([a.type.shape for a in trial]))
+        except ShapeError:
+            continue
+        # Axes of size 1 may stand for broadcast ones only if they stay aligned from the right.
+        if fits or not source.type.shape:
+            kept = trial
+    if all(a is b for a, b in zip(kept, operands, strict=True)):
+        return None
+    smaller = broadcast([a.type.shape for a in kept])
+    if smaller == shape:
+        return builder.emit(op, kept)
+    if op.effect is not Effect.PURE:
+        return None
+    (result,) = builder.emit(op, kept)
+    return builder.emit(BroadcastTo(shape, result.type.ndim), (result,))
+
+
+def before_broadcast(builder: Builder, atom: Atom) -> Atom:
+    """Return what a value was broadcast from; a literal of one element as a scalar literal."""
+    producer = builder.producers.get(atom)  # type: ignore[arg-type]
+    if producer is not None and isinstance(producer.op, BroadcastTo):
+        atom = producer.operands[0]
+    elif producer is not None and isinstance(producer.op, Reshape):
+        (source,) = producer.operands
+        atom = atom if source.type.shape else source
+    if isinstance(atom, Literal) and atom.type.size == 1 and atom.type.shape:
+        return Literal(np.asarray(atom.value).reshape(())[()])
+    return atom
+
 
 def merged(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom, ...] | None:
     """Return the results of the same sum or product with its operands swapped, if it is there."""
-    if (op is add or op is multiply) and operands[0] != operands[1]:
+    if (op is add or op is multiply) and operands[0] is not operands[1]:
         known = builder.find((op, operands[::-1]))
         if known is not None:
             return known.results
@@ -95,4 +153,4 @@ def sum_of_constant(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | No
     return (scaled,)
 
 
-__all__ = ["combined", "merged", "sum_of_constant"]
+__all__ = ["before_broadcast", "combined", "merged", "sum_of_constant", "untangled"]

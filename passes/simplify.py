@@ -23,20 +23,20 @@ After, with two equations that only `dce` removes::
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..ir.binding import instantiated
 from ..ir.builder import Builder, inherit
 from ..ir.core import Atom, Eqn, Function, Literal, Value
-from ..ir.errors import DTypeError, ShapeError
-from ..ir.op import Effect, Elementwise, Op, broadcast
+from ..ir.errors import DTypeError
+from ..ir.op import Effect, Elementwise, Op
 from ..ir.ops.cond import Cond
 from ..ir.ops.dynamic import Match
-from ..ir.ops.elementwise import divide, multiply, negative
+from ..ir.ops.elementwise import add, divide, multiply, negative, subtract
 from ..ir.ops.index import Index, IndexAdd
 from ..ir.ops.reduce import Sum, reduced_shape
 from ..ir.ops.select import Convert
@@ -47,10 +47,11 @@ from ..tracer.state import Trace
 from .cancel import cancels, remaining
 from .facts import filled, made
 from .rewrite import Class, Rule, candidates, rule
-from .scalars import combined, merged, sum_of_constant
+from .scalars import before_broadcast, combined, merged, sum_of_constant, untangled
 from .scatter import added, covered, sum_of_scattered
 from .stable import stable, stable_rules_for
 from .views import part_of_view, viewed
+
 
 def _softplus(x: Any) -> Any:
     return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
@@ -93,7 +94,11 @@ RULES: tuple[Rule, ...] = (
 )
 
 _SHAPES = (Transpose, Reshape, BroadcastTo)
+_MERGED = frozenset({add, subtract, multiply, divide})
+"""What `merged`, `combined` and `added` are about."""
 _index: dict[Op, list[Rule]] = {}
+_NONE: list[Rule] = []
+_chosen: dict[tuple[Op, int, bool], list[Rule]] = {}
 
 
 def rules_for(op: Op) -> list[Rule]:
@@ -101,7 +106,17 @@ def rules_for(op: Op) -> list[Rule]:
     if not _index:
         for known in RULES:
             _index.setdefault(known.root, []).append(known)
-    return _index.get(op, [])
+    return _index.get(op, _NONE)
+
+
+def _rules(op: Op, allow: Class, is_cotangent: bool) -> list[Rule]:
+    """Return the rules for equations of an op, of at most a class."""
+    key = (op, int(allow), is_cotangent)
+    found = _chosen.get(key)
+    if found is None:
+        rules = [*rules_for(op), *(stable_rules_for(op) if is_cotangent else ())]
+        found = _chosen[key] = [known for known in rules if known.kind <= allow]
+    return found
 
 
 @dataclass(frozen=True)
@@ -112,6 +127,13 @@ class Simplify:
     name = "simplify"
 
     def __call__(self, function: Function) -> Function:
+        return self._simplified(function, is_whole=True)
+
+    def _simplified(self, function: Function, is_whole: bool = False) -> Function:
+        """Return a function simplified; the values of a region are new, those of a whole may stay.
+
+        A region may stand in several equations, each of which has values of its own then.
+        """
         builder = Builder(self.peephole)
         scope: dict[Atom, Atom] = {}
         for p in function.params:
@@ -121,9 +143,11 @@ class Simplify:
                 trace.fixed = builder.provenance = eqn.provenance
                 op = eqn.op
                 if op.regions:
-                    op = op.with_regions([self(r) for r in op.regions])
+                    op = op.with_regions([self._simplified(r) for r in op.regions])
                 operands = tuple([scope.get(a, a) for a in eqn.operands])
-                made = self._emit(builder, eqn, op, operands)
+                made = self._emit(builder, eqn, op, operands, is_whole)
+                if made is eqn.results:
+                    continue
                 for old, new in zip(eqn.results, made, strict=True):
                     scope[old] = new
                     inherit(old, new)
@@ -137,7 +161,7 @@ class Simplify:
         )
 
     def _emit(
-        self, builder: Builder, eqn: Eqn, op: Op, operands: tuple[Atom, ...]
+        self, builder: Builder, eqn: Eqn, op: Op, operands: tuple[Atom, ...], is_whole: bool
     ) -> tuple[Atom, ...]:
         if op is eqn.op and operands == eqn.operands and op.effect is Effect.ORDERED:
             return builder.add(eqn)
@@ -146,14 +170,14 @@ class Simplify:
             return builder.inline(instantiated(branch, op.dims), operands[1:])
         if op.regions:
             return builder.add(Eqn(op, operands, eqn.results, eqn.provenance))
-        return builder.emit(op, operands)
+        return builder.emit(op, operands, eqn if is_whole else None)
 
     def peephole(
         self, builder: Builder, op: Op, operands: tuple[Atom, ...]
     ) -> tuple[Atom, ...] | None:
         """Return the replacement of one equation, None to keep it."""
         if op.is_elementwise and not op.is_view:
-            trimmed = _untangle_broadcasts(builder, op, operands)
+            trimmed = untangled(builder, op, operands)
             if trimmed is not None:
                 return trimmed
             if isinstance(op, Convert) and operands[0].type.dtype == op.dtype:
@@ -180,17 +204,16 @@ class Simplify:
                 return steadied
         if not isinstance(op, Elementwise):
             return None
-        equal = merged(builder, op, operands)
-        if equal is not None:
-            return equal
-        if self.allow >= Class.REASSOCIATE:
-            smaller = combined(builder, op, operands) or added(builder, op, operands)
-            if smaller is not None:
-                return smaller
-        rules = [*rules_for(op), *(stable_rules_for(op) if is_cotangent else ())]
+        if op in _MERGED:
+            equal = merged(builder, op, operands)
+            if equal is not None:
+                return equal
+            if self.allow >= Class.REASSOCIATE:
+                smaller = combined(builder, op, operands) or added(builder, op, operands)
+                if smaller is not None:
+                    return smaller
+        rules = _rules(op, self.allow, is_cotangent)
         for known in candidates(rules, operands, builder.producers):
-            if known.kind > self.allow:
-                continue
             binding = known.match(op, operands, builder.producers)
             if binding is not None:
                 replaced = _apply(known, binding, builder)
@@ -245,51 +268,6 @@ def _is_unfolded(replaced: Atom, builder: Builder) -> bool:
 
 def _values(eqn: Eqn) -> list[Value]:
     return [a for a in eqn.operands if isinstance(a, Value)]
-
-
-def _untangle_broadcasts(
-    builder: Builder, op: Op, operands: tuple[Atom, ...]
-) -> tuple[Atom, ...] | None:
-    """Compute with what was broadcast: NumPy broadcasts by itself, and the result can be, after.
-
-    Returns the results of the cheaper equation, None where no operand was broadcast.
-    """
-    sources = [_before_broadcast(builder, a) for a in operands]
-    if all(map(operator.is_, sources, operands)):
-        return None
-    shape = broadcast([a.type.shape for a in operands])
-    kept = list(operands)
-    for k, source in enumerate(sources):
-        trial = [source if j == k else a for j, a in enumerate(kept)]
-        try:
-            fits = len(shape) == len(broadcast([a.type.shape for a in trial]))
-        except ShapeError:
-            continue
-        # Axes of size 1 may stand for broadcast ones only if they stay aligned from the right.
-        if fits or not source.type.shape:
-            kept = trial
-    if all(a is b for a, b in zip(kept, operands, strict=True)):
-        return None
-    smaller = broadcast([a.type.shape for a in kept])
-    if smaller == shape:
-        return builder.emit(op, kept)
-    if op.effect is not Effect.PURE:
-        return None
-    (result,) = builder.emit(op, kept)
-    return builder.emit(BroadcastTo(shape, result.type.ndim), (result,))
-
-
-def _before_broadcast(builder: Builder, atom: Atom) -> Atom:
-    """Return what a value was broadcast from; a literal of one element as a scalar literal."""
-    producer = builder.producers.get(atom)  # type: ignore[arg-type]
-    if producer is not None and isinstance(producer.op, BroadcastTo):
-        atom = producer.operands[0]
-    elif producer is not None and isinstance(producer.op, Reshape):
-        (source,) = producer.operands
-        atom = atom if source.type.shape else source
-    if isinstance(atom, Literal) and atom.type.size == 1 and atom.type.shape:
-        return Literal(np.asarray(atom.value).reshape(())[()])
-    return atom
 
 
 def _needless_copy(builder: Builder, x: Atom) -> tuple[Atom, ...] | None:
@@ -381,7 +359,7 @@ def _compose(builder: Builder, op: Op, x: Atom) -> tuple[Atom, ...] | None:
         source = producer.operands[0]
         if isinstance(producer.op, BroadcastTo) and source.type.size == 1:
             (type,) = op.infer(x.type)
-            scalar = _before_broadcast(builder, x)
+            scalar = before_broadcast(builder, x)
             if not scalar.type.shape and type.shape:
                 return builder.emit(BroadcastTo(type.shape, 0), (scalar,))
     if isinstance(op, Transpose):

@@ -29,6 +29,7 @@ the product, so that what was not chosen may be inf or nan; what is multiplied b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ from ..ir.core import Atom, Literal, Value
 from ..ir.op import Elementwise, Op
 from ..ir.ops.elementwise import add, divide, exp, multiply, negative, square, subtract
 from ..ir.ops.select import Where
-from ..ir.ops.shape import Reshape
+from ..ir.ops.shape import BroadcastTo, Reshape
 from ..ir.types import ArrayType
 from .choices import chosen, nested, sum_of_choices
 from .facts import filled, made, number
@@ -84,26 +85,40 @@ def stable_rules_for(op: Op) -> list[Rule]:
 
 def stable(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom, ...] | None:
     """Return what an equation of a cotangent is replaced by, beyond the rules; None to keep it."""
-    if not isinstance(op, Elementwise | Where):
+    rule_of = _BY_OP.get(op) if op.__class__ is Elementwise else None
+    if rule_of is None and op.__class__ is not Where:
         return None
-    if any(a.type.dtype.kind == "c" for a in operands):
+    if rule_of is not None and rule_of is not _quotient and _is_plain(builder, operands):
         return None
-    found: Atom | None = None
-    if op is multiply:
-        found = _product(builder, operands)
-    elif op is divide:
-        found = _quotient(builder, *operands)
-    elif op is add or op is subtract:
-        found = _sum(builder, op, operands)
-    elif op is negative:
-        found = _negated(builder, operands[0])
-    elif isinstance(op, Where):
-        found = nested(builder, operands)
+    if "c" in [a.type.dtype.kind for a in operands]:
+        return None
+    found = nested(builder, operands) if rule_of is None else rule_of(builder, op, operands)
     return (
         None
         if found is None or found.type != op.infer(*[a.type for a in operands])[0]
         else (found,)
     )
+
+
+def _is_plain(builder: Builder, operands: tuple[Atom, ...]) -> bool:
+    """Whether no rule can say anything of a product, a sum or what is negated: a quick answer.
+
+    The rules are about numbers and about what is made in one of a few ways.
+    """
+    producers = builder.producers
+    for a in operands:
+        if a.__class__ is Literal:
+            return False
+        eqn = producers.get(a)  # type: ignore[arg-type]
+        if eqn is None:
+            continue
+        op = eqn.op
+        if op in _SAYING if op.__class__ is Elementwise else op.__class__ in _SHOWING:
+            return False
+        # A product with a number in it is negated by its number, one with a small factor by that.
+        if len(operands) == 1 and op is multiply:
+            return False
+    return True
 
 
 # -- what equations say ----------------------------------------------------------------------------
@@ -134,7 +149,7 @@ def _reciprocal(builder: Builder, d: Atom) -> Atom | None:
 # -- products and quotients ------------------------------------------------------------------------
 
 
-def _product(builder: Builder, operands: tuple[Atom, ...]) -> Atom | None:
+def _product(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> Atom | None:
     outside = _outside(builder, multiply, *operands)
     if outside is not None:
         return outside
@@ -192,35 +207,37 @@ def _times_exp(builder: Builder, x: Atom, e: Atom) -> Atom | None:
         return None
     one = _one(e.type)
     both = {_known(builder, add, one, e), _known(builder, add, e, one)} - {None}
-    if not both:
-        return None
+    return _without(builder, x, e, both, 3) if both else None
 
-    def without(factor: Atom, depth: int) -> Atom | None:
-        inner = made(builder, factor)
-        if inner is None:
-            return None
-        if inner.op is divide and inner.operands[1] in both:
-            a, d = inner.operands
-            whole = _known(builder, divide, e, d)
-            if whole is not None:  # (e / d) e is what it would become
-                return None if a == e else builder.one(multiply, a, whole)
-            if a == one and not inner.provenance.is_adjoint:
-                return builder.one(subtract, one, factor)
-            return builder.one(divide, a, builder.one(add, one, builder.one(divide, one, e)))
-        if inner.op is multiply and depth:
-            for k in (1, 0):
-                rest = without(inner.operands[k], depth - 1)
-                if rest is not None:
-                    return builder.one(multiply, inner.operands[1 - k], rest)
-        if inner.op is square:
-            rest = without(inner.operands[0], 0)
-            return None if rest is None else builder.one(multiply, inner.operands[0], rest)
-        if inner.op is negative:
-            rest = without(inner.operands[0], depth)
-            return None if rest is None else builder.one(negative, rest)
-        return None
 
-    return without(x, 3)
+def _without(
+    builder: Builder, factor: Atom, e: Atom, both: set[Value | None], depth: int
+) -> Atom | None:
+    """Return e times a factor that has an a / (1 + e) in it; `both` are the known 1 + e."""
+    inner = made(builder, factor)
+    if inner is None:
+        return None
+    if inner.op is divide and inner.operands[1] in both:
+        a, d = inner.operands
+        one = _one(e.type)
+        whole = _known(builder, divide, e, d)
+        if whole is not None:  # (e / d) e is what it would become
+            return None if a == e else builder.one(multiply, a, whole)
+        if a == one and not inner.provenance.is_adjoint:
+            return builder.one(subtract, one, factor)
+        return builder.one(divide, a, builder.one(add, one, builder.one(divide, one, e)))
+    if inner.op is multiply and depth:
+        for k in (1, 0):
+            rest = _without(builder, inner.operands[k], e, both, depth - 1)
+            if rest is not None:
+                return builder.one(multiply, inner.operands[1 - k], rest)
+    if inner.op is square:
+        rest = _without(builder, inner.operands[0], e, both, 0)
+        return None if rest is None else builder.one(multiply, inner.operands[0], rest)
+    if inner.op is negative:
+        rest = _without(builder, inner.operands[0], e, both, depth)
+        return None if rest is None else builder.one(negative, rest)
+    return None
 
 
 def _times_known(builder: Builder, x: Atom, y: Atom) -> Atom | None:
@@ -268,7 +285,8 @@ def _gathered(builder: Builder, c: Atom, y: Atom) -> Atom | None:
     return None
 
 
-def _quotient(builder: Builder, x: Atom, d: Atom) -> Atom | None:
+def _quotient(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> Atom | None:
+    x, d = operands
     if number(builder, x) == 0:
         return filled(builder, 0.0, _result(divide, x, d))
     if x == d and isinstance(x, Value):
@@ -299,7 +317,8 @@ def _sum(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> Atom | None:
     return sum_of_choices(builder, op, x, y)
 
 
-def _negated(builder: Builder, x: Atom) -> Atom | None:
+def _negated(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> Atom | None:
+    (x,) = operands
     value = number(builder, x)
     if value is not None and x.type.shape:
         return filled(builder, -value or 0.0, x.type)
@@ -314,6 +333,17 @@ def _negated(builder: Builder, x: Atom) -> Atom | None:
             if _is_small(small, x):
                 return builder.one(multiply, builder.one(negative, small), large)
     return None
+
+
+_BY_OP: dict[Op, Callable[[Builder, Op, tuple[Atom, ...]], Atom | None]] = {
+    multiply: _product,
+    divide: _quotient,
+    add: _sum,
+    subtract: _sum,
+    negative: _negated,
+}
+_SAYING = frozenset({negative, exp, divide})
+_SHOWING: frozenset[type[Op]] = frozenset({BroadcastTo, Reshape, Where})
 
 
 __all__ = ["RULES", "stable", "stable_rules_for"]

@@ -49,23 +49,28 @@ _LITERALS = LiteralInputs()
 class Trace:
     """One function being built.
 
-    `root` is the outermost trace, which owns the hidden inputs; `fixed`, when set, is the
-    provenance of everything emitted (a gradient rule belongs to the primal equation it came from).
-    `region` is the innermost loop body or branch under way inside of it, if any. `marks` are the
-    checkpoints under way that were entered in this very trace.
+    `fixed`, when set, is the provenance of everything emitted (a gradient rule belongs to the
+    primal equation it came from). `region` is the innermost loop body or branch under way inside
+    of it, if any. `marks` are the checkpoints under way that were entered in this very trace.
     """
 
-    __slots__ = ("active", "builder", "fixed", "inputs", "marks", "parent", "region", "root")
+    __slots__ = ("_outermost", "active", "builder", "fixed", "inputs", "marks", "parent", "region")
 
     def __init__(self, builder: Builder, parent: Trace | None, inputs: Any = None) -> None:
         self.builder = builder
         self.parent = parent
-        self.root: Trace = parent.root if parent is not None else self
+        # None for itself: what holds itself waits for the garbage collector, and all that it holds.
+        self._outermost: Trace | None = None if parent is None else parent.root
         self.inputs: Any = (inputs or _LITERALS) if parent is None else parent.root.inputs
         self.fixed: Provenance | None = None
         self.active = True
         self.region: Region | None = None
         self.marks: tuple[Mark, ...] = ()
+
+    @property
+    def root(self) -> Trace:
+        """The outermost trace, which owns the hidden inputs."""
+        return self if self._outermost is None else self._outermost
 
     def __enter__(self) -> Trace:
         _threads.stack.append(self)
