@@ -79,12 +79,14 @@ def _dot(eqn: Eqn, op: Sum, product: Eqn) -> list[Eqn] | None:
         return None
     if isinstance(a, Literal) and isinstance(b, Literal):
         return None
+    if whole.ndim > 1 and not whole.is_static:
+        return None
     if len(op.axes) == whole.ndim and a.type.shape == b.type.shape:
         made: list[Eqn] = []
         if whole.ndim > 1:
             a, b = (_shaped(made, x, (whole.size,), eqn) for x in (a, b))
         return [*made, Eqn(MatMul(1, 1), (a, b), eqn.results, eqn.provenance)]
-    if whole.ndim != 2 or len(op.axes) != 1 or not whole.is_static:
+    if whole.ndim != 2 or len(op.axes) != 1:
         return None
     for matrix, factor in ((a, b), (b, a)):
         if matrix.type.shape != whole.shape:

@@ -74,6 +74,19 @@ def test_a_product_that_is_read_elsewhere_stays() -> None:
     assert Dots()(function) is function
 
 
+def test_matrices_of_a_size_that_changes_are_left_alone() -> None:
+    def triangle(x: Any) -> Any:
+        total = 0.0
+        for k in range(1, len(x)):
+            total = total + np.sum(x[:k] * x[-k:]) * np.sum(x[:k, 0] * x[-k:, 1])
+        return total
+
+    x = np.random.default_rng(3).standard_normal((5, 3))
+    np.testing.assert_allclose(
+        pb.grad(triangle)(x), pb.grad(triangle, exact=True)(x), rtol=1e-11, atol=1e-12
+    )
+
+
 def inner(x: Any, y: Any) -> Any:
     return np.sum(x * y)
 
