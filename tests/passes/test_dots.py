@@ -76,9 +76,9 @@ def test_a_product_that_is_read_elsewhere_stays() -> None:
 
 def test_matrices_of_a_size_that_changes_are_left_alone() -> None:
     def triangle(x: Any) -> Any:
-        total = 0.0
-        for k in range(1, len(x)):
-            total = total + np.sum(x[:k] * x[-k:]) * np.sum(x[:k, 0] * x[-k:, 1])
+        total, n = 0.0, len(x)
+        for k in range(1, n):
+            total = total + np.sum(x[:k] * x[n - k :]) * np.sum(x[:k, 0] * x[n - k :, 1])
         return total
 
     x = np.random.default_rng(3).standard_normal((5, 3))
