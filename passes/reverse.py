@@ -51,6 +51,9 @@ from .accumulate import Accumulate
 
 Cotangents = dict[Value, TracedArray]
 
+# Tuples made once: a union is made at each call.
+_CALLS = (Call, Recur)
+_WHOLE = (Loop, Cond, Recursion, Call, Recur)
 _SEEDING = Provenance((), "vjp")
 
 
@@ -58,10 +61,10 @@ def active_values(function: Function, wrt: Sequence[Value]) -> set[Value]:
     """Return the values through which a derivative with respect to `wrt` flows."""
     active = {v for v in wrt if v.type.is_inexact}  # what is no float has the derivative zero
     for eqn in function.eqns:
-        if not any(isinstance(a, Value) and a in active for a in eqn.operands):
+        if active.isdisjoint(eqn.operands):
             continue
-        if eqn.op.has_gradient or eqn.op.regions or isinstance(eqn.op, Call | Recur):
-            active.update(r for r in eqn.results if r.type.is_inexact)
+        if eqn.op.has_gradient or eqn.op.regions or isinstance(eqn.op, _CALLS):
+            active.update([r for r in eqn.results if r.type.is_inexact])
     return active
 
 
@@ -92,7 +95,7 @@ class Adjoint:
         for eqn in reversed(eqns):
             cts = [self.cotangents.pop(r, None) for r in eqn.results]
             needs = tuple([isinstance(a, Value) and a in self.active for a in eqn.operands])
-            if all(ct is None for ct in cts) or not any(needs):
+            if True not in needs or all(ct is None for ct in cts):
                 if eqn not in self.links:
                     continue
                 cts, needs = [None] * len(cts), (False,) * len(needs)
@@ -127,13 +130,31 @@ class Adjoint:
         self, eqn: Eqn, needs: tuple[bool, ...], cts: Sequence[Any], scope: dict[Atom, Atom]
     ) -> Sequence[Any]:
         filled = tuple(
-            (Zero(r.type) if r.type.is_static else zeros(r.type.shape, r.type.dtype))
-            if ct is None
-            else ct
-            for ct, r in zip(cts, eqn.results, strict=True)
+            [
+                (Zero(r.type) if r.type.is_static else zeros(r.type.shape, r.type.dtype))
+                if ct is None
+                else ct
+                for ct, r in zip(cts, eqn.results, strict=True)
+            ]
         )
         operands = [self._wrap(scope.get(a, a)) for a in eqn.operands]
         results = tuple([self._wrap(scope.get(r, r)) for r in eqn.results])
+        if eqn.op.regions or isinstance(eqn.op, _WHOLE):
+            return self._rule_of_regions(eqn, needs, cts, operands, scope)
+        try:
+            return eqn.op.vjp(needs, filled, results, *operands)
+        except NotImplementedError as error:
+            raise no_rule(eqn.op, eqn.provenance, str(error)) from error
+
+    def _rule_of_regions(
+        self,
+        eqn: Eqn,
+        needs: tuple[bool, ...],
+        cts: Sequence[Any],
+        operands: list[TracedArray],
+        scope: dict[Atom, Atom],
+    ) -> Sequence[Any]:
+        """Return the cotangents of the operands of a loop, a branch, a recursion or its call."""
         if isinstance(eqn.op, Loop):
             from .reverse_loop import loop_vjp
 
@@ -147,12 +168,7 @@ class Adjoint:
 
             rule = recursion_vjp if isinstance(eqn.op, Recursion) else recur_vjp
             return rule(self, eqn, needs, cts, operands, scope)
-        if eqn.op.regions or isinstance(eqn.op, Call):
-            raise no_rule(eqn.op, eqn.provenance)
-        try:
-            return eqn.op.vjp(needs, filled, results, *operands)
-        except NotImplementedError as error:
-            raise no_rule(eqn.op, eqn.provenance, str(error)) from error
+        raise no_rule(eqn.op, eqn.provenance)
 
     def _wrap(self, atom: Atom) -> TracedArray:
         return wrap(atom, Kind.ARRAY if atom.type.shape else Kind.SCALAR, self.trace)

@@ -162,9 +162,14 @@ def apply_elementwise(
     trace.builder.provenance = locate(trace)
     if dtypes is None:
         dtypes = resolve(op, promotion_keys(lifted))
-    dtypes = holding(op, lifted, dtypes)
-    atoms = [convert(a, d, trace) for (a, _), d in zip(lifted, dtypes, strict=True)]
-    if is_operator and op.ufunc in CHECKED and is_python(op, lifted):
+    has_python = Kind.PYTHON in [k for _, k in lifted]
+    if has_python:
+        dtypes = holding(op, lifted, dtypes)
+    atoms = [
+        a if a.type.dtype is d else convert(a, d, trace)
+        for (a, _), d in zip(lifted, dtypes, strict=True)
+    ]
+    if has_python and is_operator and op.ufunc in CHECKED and is_python(op, lifted):
         atoms = checked(trace.builder, op.ufunc, atoms)
     try:
         (result,) = trace.builder.emit(op, atoms)
@@ -177,7 +182,7 @@ def apply_elementwise(
         (result,) = trace.builder.emit(op, matched)
     if result.type.shape:
         kind = Kind.ARRAY
-    elif is_operator and is_python(op, lifted):
+    elif has_python and is_operator and is_python(op, lifted):
         kind = Kind.PYTHON
     else:
         kind = Kind.SCALAR
