@@ -50,7 +50,7 @@ def _blas_wait() -> float:
         exponent = int(os.environ["OPENBLAS_THREAD_TIMEOUT"])
     except (KeyError, ValueError):
         return Machine().blas_wait
-    return 2 ** min(max(exponent, 4), 30) / _CYCLES
+    return float(1 << min(max(exponent, 4), 30)) / _CYCLES
 
 
 def _cache_sizes() -> list[tuple[int, int]]:
