@@ -9,7 +9,7 @@ from __future__ import annotations
 import keyword
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -43,6 +43,8 @@ from .recycle import WORTH, Shelf
 
 _APART = frozenset({Loop, Cond, Fused, Recursion, Recur, Pack, Unpack, TapePush, TapePop})
 """Ops that have a writer of their own."""
+MANY = 16
+"""Views alike that have lines of their own in the source."""
 _NAME = re.compile(r"\W")
 _BUILTINS = [
     "abs",
@@ -160,6 +162,8 @@ class Writer:
         self.setup: list[str] = []
         self.static: dict[str, None] = {}
         self.slot_views: dict[Any, str] = {}
+        self.alike: dict[str, list[tuple[str, int]]] = {}
+        """The views of slots with their slots, by what makes them."""
         self.body: list[Line] = []
         self.indent = 1
         self.dims: dict[Symbol, str] = {}
@@ -259,7 +263,8 @@ class Writer:
             known = self.slot_views[key] = self.fresh(self.hint(value))
             make = self.bind(make_array, "make_array")
             dtype = self.bind(type.dtype, str(type.dtype))
-            self.setup.append(f"{known} = {make}({type.shape}, {dtype}, {layout}, slots[{slot}])")
+            form = f"{make}({type.shape}, {dtype}, {layout}, "
+            self.alike.setdefault(form, []).append((known, slot))
             self.static[known] = None
         return known
 
@@ -428,7 +433,7 @@ class Writer:
             byte = self.bind(np.dtype(np.uint8), "uint8")
             sizes = ", ".join(map(str, self.plan.slots))
             lines.append(f"    slots = [empty(n, {byte}) for n in ({sizes},)]")
-        lines += [f"    {text}" for text in self.setup]
+        lines += [f"    {text}" for text in (*self._views(), *self.setup)]
         static = ", ".join(self.static)
         lines.append(f"    return ({static},)" if static else "    return ()")
         lines += ["", "", f"def run({', '.join(['ws', *params])}):"]
@@ -443,6 +448,16 @@ class Writer:
         code = "\n".join(lines) + "\n"
         shelves = tuple(self.shelves.values())
         return Source(code, self.constants, mapping, self.has_numbers, shelves)
+
+    def _views(self) -> Iterator[str]:
+        """Yield the lines that make the views of slots, many alike in one: it compiles sooner."""
+        for form, views in self.alike.items():
+            if len(views) <= MANY:
+                yield from (f"{name} = {form}slots[{slot}])" for name, slot in views)
+            else:
+                names = ", ".join([name for name, _ in views])
+                slots = ", ".join([str(slot) for _, slot in views])
+                yield f"{names} = [{form}slots[k]) for k in ({slots})]"
 
     def _passing(self) -> set[str]:
         """Return the variables that may keep memory which is not that of the workspace."""
