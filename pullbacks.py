@@ -18,7 +18,15 @@ from .ir.errors import ShapeError, StructureError
 from .ir.ops.dynamic import AsSize, Extent, Match
 from .ir.types import ArrayType
 from .passes.memory import plan_memory
-from .passes.pipeline import AFTER_REVERSE, BEFORE_REVERSE, EXACT_AFTER, EXACT_BEFORE, run
+from .passes.pipeline import (
+    AFTER_REVERSE,
+    BEFORE_REVERSE,
+    EXACT_AFTER,
+    EXACT_BEFORE,
+    EXACT_FUSION,
+    FUSION,
+    run,
+)
 from .passes.recompute import Recompute
 from .passes.rematerialize import Rematerialize
 from .passes.reverse import reverse
@@ -165,15 +173,15 @@ class _Entry(GuardedEntry):
         )
         forward, backward = owner.derive(self.traced, self.wanted, call.exact)
         total = len(self.traced.function.results)
-        fuse = AFTER_REVERSE[-1:]
+        fusion = EXACT_FUSION if call.exact else FUSION
         self.forward = Program(
-            plan_memory(run(forward, fuse, [])),
+            plan_memory(run(forward, fusion, [])),
             frozenset(range(total, len(forward.results))),
             {k: fresh for k, fresh in enumerate(self.traced.fresh) if fresh is not None},
             call.exact,
         )
         self.backward = Program(
-            plan_memory(run(backward, fuse, [])), frozenset(range(len(backward.results)))
+            plan_memory(run(backward, fusion, [])), frozenset(range(len(backward.results)))
         )
 
     def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
@@ -207,7 +215,10 @@ class VjpFunction:
         seeds = list(range(traced.results))
         joint = reverse(function, wanted.positions, seeds=seeds)
         last = [
-            p for p in after[:-1] if not (is_nested and isinstance(p, Recompute | Rematerialize))
+            p
+            for p in after
+            if p not in (*FUSION, *EXACT_FUSION)
+            and not (is_nested and isinstance(p, Recompute | Rematerialize))
         ]
         joint = run(joint, last, [])
         return split(joint, len(function.results), traced.results)

@@ -36,6 +36,9 @@ from .simplify import Simplify
 Pass = Callable[[Function], Function]
 
 BEFORE_REVERSE: tuple[Pass, ...] = (Simplify(Class.EXACT), Chain(), Dce())
+FUSION: tuple[Pass, ...] = (Fuse(), Dots())
+"""What is done last, to each of the functions that a joint one is cut into."""
+EXACT_FUSION: tuple[Pass, ...] = (Fuse(exact=True),)
 AFTER_REVERSE: tuple[Pass, ...] = (
     Contract(),
     Settle(),
@@ -48,8 +51,7 @@ AFTER_REVERSE: tuple[Pass, ...] = (
     Merge(),
     Recompute(),
     Rematerialize(),
-    Fuse(),
-    Dots(),
+    *FUSION,
 )
 EXACT_BEFORE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce(keep_raising=True))
 EXACT_AFTER: tuple[Pass, ...] = (
@@ -60,7 +62,7 @@ EXACT_AFTER: tuple[Pass, ...] = (
     Merge(),
     Recompute(keep_raising=True),
     Rematerialize(),
-    Fuse(exact=True),
+    *EXACT_FUSION,
 )
 
 

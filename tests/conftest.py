@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -47,3 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for context in pinned:
         context.__enter__()
         config.add_cleanup(partial(context.__exit__, None, None, None))
+    with mock.patch.dict(os.environ):
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_THREAD_TIMEOUT"):
+            os.environ.pop(name, None)
+        machine.machine()  # which is kept
