@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import functools
 import io
 import threading
 import warnings
@@ -341,3 +342,29 @@ def test_registered_containers_are_taken_apart() -> None:
     gradient = warm(pb.grad(lambda b: np.sum(b.items[0] * 2)), Bag([A], "t"))
     assert gradient.tag == "t"
     np.testing.assert_array_equal(gradient.items[0], np.full_like(A, 2))
+
+
+def test_attributes_that_are_no_fields_are_refused() -> None:
+    @dataclasses.dataclass
+    class Model:
+        a: Any
+        b: Any = None
+
+        @functools.cached_property
+        def total(self) -> Any:
+            return np.sum(self.a)
+
+    def loss(model: Any) -> Any:
+        return np.sum(model.a**2) * model.total + np.sum(getattr(model, "c", 0.0))
+
+    model = Model(np.arange(3.0))
+    gradient = pb.grad(loss)
+    expected = pb.grad(lambda a: np.sum(a**2) * np.sum(a))(model.a)
+    for _ in range(4):
+        np.testing.assert_allclose(gradient(model).a, expected)
+    assert model.total == 3.0
+    np.testing.assert_allclose(gradient(model).a, expected)
+    model.c = np.ones(3)  # type: ignore[attr-defined]
+    for _ in range(2):
+        with pytest.raises(pb.UnsupportedError, match="attribute `c`, which is no field"):
+            gradient(model)

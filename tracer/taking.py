@@ -136,7 +136,8 @@ class _Taker:
             self.unless(f"{name}s != {self.constant(static)}", f"len({name}_) != {len(children)}")
             self.parts(children, f"{name}_")
         elif not isinstance(value, tuple) and cls is not list:
-            self.unless(test)
+            count = len(getattr(value, "__dict__", ()))
+            self.unless(test, *[f"len({name}.__dict__) != {count}"] if count else ())
             fields = "".join([f"{name}.{field}, " for field in static])
             self.parts(children, f"({fields})")
         else:

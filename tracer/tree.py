@@ -11,11 +11,12 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..ir.errors import ArgumentError, StructureError
+from ..ir.errors import ArgumentError, StructureError, UnsupportedError
 
 Flatten = Callable[[Any], tuple[Sequence[Any], Any]]
 Unflatten = Callable[[Any, Sequence[Any]], Any]
@@ -141,8 +142,23 @@ def children_of(value: Any) -> tuple[Any, Sequence[Any]] | None:
     if not isinstance(value, type):
         names = _dataclass_fields(cls)
         if names:
+            _check_attributes(value, cls, names)
             return names, [getattr(value, n) for n in names]
     return None
+
+
+def _check_attributes(value: Any, cls: type, names: Sequence[str]) -> None:
+    """Raise where an object has attributes beside its fields: a copy of it would lose them."""
+    attributes = getattr(value, "__dict__", ())
+    if len(attributes) <= len(names) and all(name in names for name in attributes):
+        return
+    for name in attributes:
+        if name not in names and not isinstance(getattr(cls, name, None), cached_property):
+            raise UnsupportedError(
+                f"a {cls.__name__} has the attribute `{name}`, which is no field of the dataclass, "
+                "so that a compiled function would not see it.\n"
+                f"  Declare `{name}` as a field, or register the class: pb.register_container."
+            )
 
 
 def is_leaf(value: Any) -> bool:
