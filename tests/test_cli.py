@@ -68,8 +68,8 @@ def test_inspect_prints_the_optimised_gradient(model: Path) -> None:
     ("stage", "there", "absent"),
     [
         ("forward", "def loss(w: f64[3], x: f64[3]) -> f64:", "∂"),
-        ("joint", "dw  : f64[3]", "fused"),
-        ("optimized", "dw : f64[3] = t4 * x", "workspace"),
+        ("joint", "return dw", "fused"),
+        ("optimized", "= square(", "workspace"),
         ("source", "def run(", "f64[3]"),
     ],
 )
