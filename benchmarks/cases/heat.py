@@ -1,5 +1,6 @@
 """Heat on a plate, in place on slices, step by step: its conductivity fitted to a last state."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -65,25 +66,31 @@ def portable(xp: Any, params: Any, powers: Any, source: Any, seen: Any) -> Any:
 
 def by_jax_scan(jax: Any, params: Any, powers: Any, source: Any, seen: Any) -> Any:
     """Say `loss` in JAX with ``lax.scan``."""
-    first, conductivity = params
 
-    def step(u: Any, power: Any) -> tuple[Any, None]:
-        around = u[:-2, 1:-1] + u[2:, 1:-1] + u[1:-1, :-2] + u[1:-1, 2:]
-        change = conductivity * (around - 4 * u[1:-1, 1:-1]) + power * source
-        return u.at[1:-1, 1:-1].add(change), None
+    def added(u: Any, change: Any) -> Any:
+        return u.at[1:-1, 1:-1].add(change)
 
-    u, _ = jax.lax.scan(step, first, powers)
-    return jax.numpy.mean((u - seen) ** 2)
+    return _by_scan(jax, params, powers, source, seen, added)
 
 
 def by_jax_scan_padded(jax: Any, params: Any, powers: Any, source: Any, seen: Any) -> Any:
     """Say `loss` in JAX with ``lax.scan``, with padding in the place of a write."""
+
+    def added(u: Any, change: Any) -> Any:
+        return u + jax.numpy.pad(change, 1)
+
+    return _by_scan(jax, params, powers, source, seen, added)
+
+
+def _by_scan(
+    jax: Any, params: Any, powers: Any, source: Any, seen: Any, added: Callable[[Any, Any], Any]
+) -> Any:
     first, conductivity = params
 
     def step(u: Any, power: Any) -> tuple[Any, None]:
         around = u[:-2, 1:-1] + u[2:, 1:-1] + u[1:-1, :-2] + u[1:-1, 2:]
         change = conductivity * (around - 4 * u[1:-1, 1:-1]) + power * source
-        return u + jax.numpy.pad(change, 1), None
+        return added(u, change), None
 
     u, _ = jax.lax.scan(step, first, powers)
     return jax.numpy.mean((u - seen) ** 2)

@@ -1,5 +1,6 @@
 """The likelihood by a Kalman filter: a loop of products and solutions with small matrices."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -96,31 +97,35 @@ def by_hand(params: Any, ys: Any) -> tuple[Any, Any]:
 
 def by_jax_scan(jax: Any, params: Any, ys: Any) -> Any:
     """Say `loss` in JAX with ``lax.scan``."""
-    jnp = jax.numpy
-    motion, sensing, log_q, log_r = params
-    q = jnp.diag(jnp.exp(log_q))
-    r = jnp.diag(jnp.exp(log_r))
+    linalg = jax.numpy.linalg
 
-    def step(carry: Any, y: Any) -> tuple[Any, Any]:
-        mean, cov = carry
-        mean = motion @ mean
-        cov = motion @ cov @ motion.T + q
-        seen = sensing @ cov
-        spread = seen @ sensing.T + r
-        error = y - sensing @ mean
-        gain = jnp.linalg.solve(spread, seen).T
-        _, log_determinant = jnp.linalg.slogdet(spread)
-        term = error @ jnp.linalg.solve(spread, error) + log_determinant
-        return (mean + gain @ error, cov - gain @ seen), term
+    def update(seen: Any, spread: Any, error: Any) -> tuple[Any, Any, Any]:
+        gain = linalg.solve(spread, seen).T
+        _, log_determinant = linalg.slogdet(spread)
+        term = error @ linalg.solve(spread, error) + log_determinant
+        return gain @ error, gain @ seen, term
 
-    first = jnp.zeros(len(motion), ys.dtype), jnp.eye(len(motion), dtype=ys.dtype)
-    _, terms = jax.lax.scan(step, first, ys)
-    return 0.5 * jnp.mean(terms)
+    return _by_scan(jax, params, ys, update)
 
 
 def by_jax_cholesky(jax: Any, params: Any, ys: Any) -> Any:
     """Say `loss` in JAX with ``lax.scan`` and one Cholesky factor a step."""
     jnp = jax.numpy
+
+    def update(seen: Any, spread: Any, error: Any) -> tuple[Any, Any, Any]:
+        factor = jnp.linalg.cholesky(spread)
+        both = jnp.concatenate([seen, error[:, None]], axis=1)
+        white = jax.scipy.linalg.solve_triangular(factor, both, lower=True)
+        seen, error = white[:, :-1], white[:, -1]
+        term = error @ error + 2 * jnp.sum(jnp.log(jnp.diag(factor)))
+        return error @ seen, seen.T @ seen, term
+
+    return _by_scan(jax, params, ys, update)
+
+
+def _by_scan(jax: Any, params: Any, ys: Any, update: Callable[..., tuple[Any, Any, Any]]) -> Any:
+    """Filter with `update`, which gives what mean and covariance change by, and a step's term."""
+    jnp = jax.numpy
     motion, sensing, log_q, log_r = params
     q = jnp.diag(jnp.exp(log_q))
     r = jnp.diag(jnp.exp(log_r))
@@ -130,13 +135,8 @@ def by_jax_cholesky(jax: Any, params: Any, ys: Any) -> Any:
         mean = motion @ mean
         cov = motion @ cov @ motion.T + q
         seen = sensing @ cov
-        factor = jnp.linalg.cholesky(seen @ sensing.T + r)
-        error = y - sensing @ mean
-        both = jnp.concatenate([seen, error[:, None]], axis=1)
-        white = jax.scipy.linalg.solve_triangular(factor, both, lower=True)
-        seen, error = white[:, :-1], white[:, -1]
-        term = error @ error + 2 * jnp.sum(jnp.log(jnp.diag(factor)))
-        return (mean + error @ seen, cov - seen.T @ seen), term
+        gained, known, term = update(seen, seen @ sensing.T + r, y - sensing @ mean)
+        return (mean + gained, cov - known), term
 
     first = jnp.zeros(len(motion), ys.dtype), jnp.eye(len(motion), dtype=ys.dtype)
     _, terms = jax.lax.scan(step, first, ys)

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arguments, Case, Size
+from ..case import Arguments, Case
+from . import rnn
 
 
 def sigmoid(a: Any) -> Any:
@@ -26,25 +27,9 @@ def loss(params: Any, h: Any, c: Any, xs: Any, ys: Any) -> Any:
     return np.mean((hs @ readout - ys) ** 2)
 
 
-def make(
-    rng: np.random.Generator,
-    dtype: Any,
-    steps: int,
-    batch: int,
-    inputs: int,
-    hidden: int,
-    outputs: int = 8,
-) -> Arguments:
+def make(rng: np.random.Generator, dtype: Any, **dims: int) -> Arguments:
     """Draw weights, first states of zeros, a sequence and its targets."""
-    params = (
-        (rng.standard_normal((inputs, 4 * hidden)) / np.sqrt(inputs)).astype(dtype),
-        (rng.standard_normal((hidden, 4 * hidden)) / np.sqrt(hidden)).astype(dtype),
-        (0.1 * rng.standard_normal(4 * hidden)).astype(dtype),
-        (rng.standard_normal((hidden, outputs)) / np.sqrt(hidden)).astype(dtype),
-    )
-    h = np.zeros((batch, hidden), dtype)
-    xs = rng.standard_normal((steps, batch, inputs)).astype(dtype)
-    ys = rng.standard_normal((steps, batch, outputs)).astype(dtype)
+    params, h, xs, ys = rnn.make(rng, dtype, **dims, gates=4)
     return params, h, h.copy(), xs, ys
 
 
@@ -140,14 +125,7 @@ CASE = Case(
     name="lstm",
     title="long short-term memory by a Python loop, squared error",
     family="sequences and dynamics",
-    sizes=(
-        Size(
-            "20 steps, 8 x 16-32",
-            {"steps": 20, "batch": 8, "inputs": 16, "hidden": 32},
-            quick=True,
-        ),
-        Size("100 steps, 16 x 64-128", {"steps": 100, "batch": 16, "inputs": 64, "hidden": 128}),
-    ),
+    sizes=rnn.CASE.sizes,
     loss=loss,
     make=make,
     by_hand=by_hand,

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arguments, Case, Size
+from ..case import Arguments, Case, Size, with_namespace
 
 STEP = 0.01
 SOFTENING = 0.1
@@ -94,22 +94,18 @@ def by_jax_scan(jax: Any, params: Any, seen: Any) -> Any:
     """Say `loss` in JAX with ``lax.scan``."""
     jnp = jax.numpy
     positions, velocities, masses = params
-
-    def pull_on(positions: Any) -> Any:
-        apart = positions[None, :, :] - positions[:, None, :]
-        squares = jnp.sum(apart**2, axis=2) + SOFTENING**2
-        weights = masses / (squares * jnp.sqrt(squares))
-        return jnp.sum(weights[:, :, None] * apart, axis=1)
+    pull_on = with_namespace(accelerations, jnp)
 
     def step(carry: Any, target: Any) -> tuple[Any, Any]:
         positions, velocities, pull = carry
         velocities = velocities + 0.5 * STEP * pull
         positions = positions + STEP * velocities
-        pull = pull_on(positions)
+        pull = pull_on(positions, masses)
         velocities = velocities + 0.5 * STEP * pull
         return (positions, velocities, pull), jnp.sum((positions - target) ** 2)
 
-    _, terms = jax.lax.scan(step, (positions, velocities, pull_on(positions)), seen)
+    first = positions, velocities, pull_on(positions, masses)
+    _, terms = jax.lax.scan(step, first, seen)
     return jnp.sum(terms) / seen.size
 
 

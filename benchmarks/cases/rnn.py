@@ -29,12 +29,16 @@ def make(
     inputs: int,
     hidden: int,
     outputs: int = 8,
+    gates: int = 1,
 ) -> Arguments:
-    """Draw weights of spectral radius near one, a first state, a sequence and its targets."""
+    """Draw weights of spectral radius near one, a first state, a sequence and its targets.
+
+    The weights of a cell with several gates stand side by side.
+    """
     params = (
-        (rng.standard_normal((inputs, hidden)) / np.sqrt(inputs)).astype(dtype),
-        (rng.standard_normal((hidden, hidden)) / np.sqrt(hidden)).astype(dtype),
-        (0.1 * rng.standard_normal(hidden)).astype(dtype),
+        (rng.standard_normal((inputs, gates * hidden)) / np.sqrt(inputs)).astype(dtype),
+        (rng.standard_normal((hidden, gates * hidden)) / np.sqrt(hidden)).astype(dtype),
+        (0.1 * rng.standard_normal(gates * hidden)).astype(dtype),
         (rng.standard_normal((hidden, outputs)) / np.sqrt(hidden)).astype(dtype),
     )
     h0 = np.zeros((batch, hidden), dtype)
