@@ -70,13 +70,19 @@ def duration(seconds: float) -> str:
     """Return a time with its unit, three digits; nothing for none."""
     if seconds <= 0:
         return ""
-    for scale, unit in ((1.0, "s"), (1e-3, "ms")):
-        if seconds >= scale:
-            return f"{_digits(seconds / scale)} {unit}"
-    return f"{_digits(seconds * 1e6)} µs"
+    name, length = unit(seconds)
+    return f"{digits(seconds / length)} {name}"
 
 
-def _digits(number: float) -> str:
+def unit(seconds: float) -> tuple[str, float]:
+    """Return the unit that suits a time, and its length in seconds."""
+    if seconds >= 1:
+        return "s", 1.0
+    return ("ms", 1e-3) if seconds >= 1e-3 else ("µs", 1e-6)
+
+
+def digits(number: float) -> str:
+    """Return a number with three digits, or with those before the point."""
     return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
 
 
@@ -84,9 +90,9 @@ def amount(nbytes: float) -> str:
     """Return a number of bytes with its unit, three digits."""
     if nbytes <= 0:
         return ""
-    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
+    for power, name in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
         if nbytes >= 1024**power:
-            return f"{_digits(nbytes / 1024**power)} {unit}"
+            return f"{digits(nbytes / 1024**power)} {name}"
     return f"{nbytes:.0f} B"
 
 
@@ -104,4 +110,4 @@ def rate(nbytes: float, flops: float, seconds: float) -> str:
     return f"{nbytes / seconds / 1e9:.3g} GB/s"
 
 
-__all__ = ["Table", "amount", "duration", "percent", "rate"]
+__all__ = ["Table", "amount", "digits", "duration", "percent", "rate", "unit"]

@@ -3,32 +3,23 @@
 from collections.abc import Callable
 from typing import Any
 
-
-def unit(seconds: float) -> tuple[str, float]:
-    """Choose the unit that suits a time, and its length in seconds."""
-    if seconds >= 1:
-        return "s", 1.0
-    return ("ms", 1e-3) if seconds >= 1e-3 else ("µs", 1e-6)
+from .. import tables
 
 
 def duration(seconds: float) -> str:
-    """Write a time with three digits."""
-    name, length = unit(seconds)
-    return f"{seconds / length:.3g} {name}"
+    """Write a time with three digits, also where it is zero."""
+    return tables.duration(seconds) or "0 µs"
 
 
 def span(low: float, high: float) -> str:
     """Write two times in one unit."""
-    name, length = unit(high)
-    return f"{low / length:.3g}-{high / length:.3g} {name}"
+    name, length = tables.unit(high)
+    return f"{tables.digits(low / length)}-{tables.digits(high / length)} {name}"
 
 
 def size_in_bytes(count: float) -> str:
-    """Write a size in the unit that suits it."""
-    for unit, scale in (("MiB", 2**20), ("KiB", 2**10)):
-        if count >= scale:
-            return f"{count / scale:.3g} {unit}"
-    return f"{count:.0f} B"
+    """Write a size in the unit that suits it, also where it is zero."""
+    return tables.amount(count) or "0 B"
 
 
 def share(fraction: float) -> str:
