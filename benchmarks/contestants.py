@@ -1,7 +1,6 @@
 """The contestants: each makes a case into a call, of the gradient or of the forward."""
 
 import importlib
-import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.machine import machine
 from . import child, memory, work
 from .case import Arguments, Case, leaves, map_leaves
 from .timing import Run, Timer, timer_of
@@ -105,9 +105,7 @@ def threads() -> int:
 
     NumPy's BLAS and XLA take as many by themselves; PyTorch is told.
     """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return machine().cores
 
 
 def prepare_pullback(case: Case, args: Arguments, way: str = "") -> Prepared:
