@@ -44,6 +44,13 @@ def _command(call: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
+def _message(*parts: Any) -> bytes:
+    try:
+        return pickle.dumps(parts)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ChildError(f"cannot be sent to another process: {error}") from error
+
+
 class Keeper:
     """A process in which malloc keeps pages, and that times calls when it is asked to."""
 
@@ -68,10 +75,7 @@ class Keeper:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        try:
-            message = pickle.dumps((what, value))
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise ChildError(f"cannot be sent to another process: {error}") from error
+        message = _message(what, value)
         try:
             stdin.write(message)
             stdin.flush()
@@ -149,10 +153,7 @@ def first_gradient_with_import(contestant: str, case: Any, args: Any, way: str) 
     ChildError
         If the process fails.
     """
-    try:
-        message = pickle.dumps((contestant, case, args, way))
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ChildError(f"cannot be sent to another process: {error}") from error
+    message = _message(contestant, case, args, way)
     code = (
         "import time, numpy; start = time.perf_counter(); import pullback; "
         "imported = time.perf_counter() - start; "
