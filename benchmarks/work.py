@@ -5,10 +5,11 @@ bandwidth; and it computes its products of matrices, at no more than the machine
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pullback.inspection import Inspection
+from ..inspection import Inspection
+from ..ir.op import Op
+from ..ir.ops.control import function_flops
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Work:
         return (computing, "BLAS") if computing > moving else (moving, "bandwidth")
 
 
-def products_of(inspection: "Inspection") -> int:
+def products_of(inspection: Inspection) -> int:
     """Count the floating-point operations of a program's products, transforms and solves.
 
     Elementwise work and reductions are left out: memory bounds them, and the cost model's price of
@@ -49,22 +50,10 @@ def _products(function: Any) -> int:
         flops = eqn.op.flops(operands, results)
         if eqn.op.regions:
             # A loop counts its regions as often as it runs them; so do we, but for products alone.
-            whole = sum(_flops(region) for region in eqn.op.regions)
+            whole = sum(function_flops(region) for region in eqn.op.regions)
             share = sum(_products(region) for region in eqn.op.regions) / max(whole, 1)
             total += round(flops * share)
-        elif _counts_for_itself(eqn.op):
+        elif type(eqn.op).flops is not Op.flops:
+            # Not the default count, a price for each element.
             total += flops
     return total
-
-
-def _flops(function: Any) -> int:
-    from pullback.ir.ops.control import function_flops
-
-    return function_flops(function)
-
-
-def _counts_for_itself(op: Any) -> bool:
-    """Whether an op's count is not the default one, a price for each element."""
-    from pullback.ir.op import Op
-
-    return type(op).flops is not Op.flops
