@@ -84,10 +84,10 @@ def _changes(document: Document, old: Result, new: Result) -> Iterator[Change]:
                 new.label, name, was.median, now.median, was.quartiles, now.quartiles, is_time=True
             )
     for what, pair in document.ratios.items():
-        ratios = old.ratio(*pair), new.ratio(*pair)
-        spreads = old.spread(*pair), new.spread(*pair)
-        if None not in ratios and None not in spreads:
-            yield Change(new.label, what, *ratios, *spreads)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        before, after = old.ratio(*pair), new.ratio(*pair)
+        earlier, later = old.spread(*pair), new.spread(*pair)
+        if before is not None and after is not None and earlier and later:
+            yield Change(new.label, what, before, after, earlier, later)
 
 
 def tables(before: Document, after: Document) -> list[Any]:
