@@ -60,8 +60,7 @@ def compile_seconds(result: Result) -> float | None:
 
 def jax_compile_seconds(result: Result) -> float | None:
     """Give the seconds that JAX compiled its gradient in."""
-    found = result.of("jax gradient")
-    return None if found is None else found.first_call
+    return result.first_call("jax gradient")
 
 
 def peak_bytes(result: Result) -> int | None:

@@ -1,8 +1,7 @@
 """A page of results that stands alone: plots and tables, no scripts, nothing to load."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
 
 from . import loops_report, plots, summary
 from .contestants import PULLBACK
@@ -11,9 +10,9 @@ from .machine import machine_lines
 from .page_style import STYLE
 from .plots import CONTESTANTS
 from .report import nearness
-from .results import COSTS, RATIOS, Document, Result, geometric_mean, known
+from .results import COSTS, RATIOS, Document, Result, geometric_mean, present
 
-RACERS = tuple(name for name in ("pullback", *summary.PEERS))
+RACERS = ("pullback", *summary.PEERS)
 
 TITLES = {
     "models": "Gradients of plain NumPy, raced",
@@ -50,7 +49,7 @@ def model_sections(document: Document) -> Iterable[str]:
             "How many times as long as pullback each takes for value and gradient: to the right of "
             "1x pullback is faster. Medians of interleaved rounds; the thin line spans the "
             "quotients of the quartiles, as far as a factor of 1.5. The axes are logarithmic.",
-            plots.bars("ratios", results, _present(results, summary.PEERS)),
+            plots.bars("ratios", results, present(results, summary.PEERS)),
         )
         yield scaling_section(results)
         yield costs_section(results)
@@ -58,8 +57,7 @@ def model_sections(document: Document) -> Iterable[str]:
         yield section(
             "Peak memory of a call",
             "Bytes that are alive at once beyond the inputs and the results, in steady state.",
-            legend(["pullback", "by hand", "jax", "torch", "autograd"])
-            + plots.dots(
+            dots(
                 "memory",
                 results,
                 {"beyond inputs and results": _peak},
@@ -67,8 +65,7 @@ def model_sections(document: Document) -> Iterable[str]:
                 size_in_bytes,
             ),
         )
-    items = "".join(f"<li>{escape(line)}</li>" for line in summary.lines(document))
-    yield f"<section><h2>What misses a mark</h2><ul>{items}</ul></section>"
+    yield listing("What misses a mark", summary.lines(document))
     yield section("All figures", "Medians per call.", models_table(document.results))
 
 
@@ -98,29 +95,27 @@ def costs_section(results: Sequence[Result]) -> str:
         "Time of value and gradient over the time of the value alone, by the number of parameters: "
         "reverse mode stays flat. Lines join the sizes of one case; hollow points have inputs of "
         f"at most {summary.LARGE:,} entries; the dotted line is at {summary.MOST}.",
-        plots.costs("costs", results, forwards, summary.MOST),
+        plots.costs("costs", results, forwards, summary.MOST, summary.LARGE),
     )
 
 
 def firsts_section(results: Sequence[Result]) -> str:
     """Draw the first gradients, with imports where they were timed."""
 
-    def first(result: Result, contestant: str) -> float | None:
-        found = result.of(contestant)
-        return None if found is None else found.first_call
-
     def imported(result: Result, contestant: str) -> float | None:
         found = result.of(contestant)
         return None if found is None else found.first_with_import
 
     who = ("pullback", "jax", "torch", "autograd")
-    panels: dict[str, Callable[[Result, str], float | None]] = {"packages imported": first}
+    panels: dict[str, Callable[[Result, str], float | None]] = {
+        "packages imported": Result.first_call
+    }
     if any(imported(result, name) for result in results for name in who):
         panels["in a new process, with the import"] = imported
     return section(
         "The first gradient",
         "From the function to its first gradient, tracing and compiling included.",
-        legend(who) + plots.dots("firsts", results, panels, who, duration),
+        dots("firsts", results, panels, who, duration),
     )
 
 
@@ -128,7 +123,7 @@ def loop_sections(document: Document) -> Iterable[str]:
     """Give the sections on the suite of loops."""
     results = [result for result in document.results if result.of("forward")]
     if results:
-        ratios = _present(results, document.ratios)
+        ratios = present(results, document.ratios)
         speeds = {what: pair for what, pair in ratios.items() if what not in COSTS}
         shown = {what: pair for what, pair in ratios.items() if what in COSTS}
         yield section(
@@ -146,35 +141,24 @@ def loop_sections(document: Document) -> Iterable[str]:
         yield section(
             "Compiling",
             "The first gradient less a later one.",
-            legend(["gradient", "jax gradient"])
-            + plots.dots(
+            dots(
                 "firsts",
                 results,
-                {"first gradient": _first},
+                {"first gradient": Result.first_call},
                 ("gradient", "jax gradient"),
                 duration,
             ),
         )
     failed = [f"{r.case}: {what}" for r in document.results for what in r.failures.values()]
     if failed:
-        items = "".join(f"<li>{escape(line)}</li>" for line in failed)
-        yield f"<section><h2>What failed</h2><ul>{items}</ul></section>"
+        yield listing("What failed", failed)
     yield section("All figures", "Medians per call.", loops_table(document.results))
 
 
-def _first(result: Result, contestant: str) -> float | None:
-    found = result.of(contestant)
-    return None if found is None else found.first_call
-
-
 def _peak(result: Result, contestant: str) -> float | None:
-    found = result.of(contestant)
+    peak = result.peak_bytes(contestant)
     # On a logarithmic axis nothing is drawn as one byte.
-    return None if found is None or found.peak_bytes is None else max(found.peak_bytes, 1)
-
-
-def _present(results: Sequence[Result], ratios: Any) -> dict[str, tuple[str, str]]:
-    return {what: pair for what, pair in ratios.items() if known(r.ratio(*pair) for r in results)}
+    return None if peak is None else max(peak, 1)
 
 
 # Parts
@@ -186,6 +170,23 @@ def section(title: str, text: str, content: str) -> str:
         f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p>"
         f'<div class="wide">{content}</div></section>'
     )
+
+
+def listing(title: str, lines: Iterable[str]) -> str:
+    """Give a section of one line for each item."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<section><h2>{escape(title)}</h2><ul>{items}</ul></section>"
+
+
+def dots(
+    name: str,
+    results: Sequence[Result],
+    panels: Mapping[str, Callable[[Result, str], float | None]],
+    contestants: Sequence[str],
+    write: Callable[[float], str],
+) -> str:
+    """Give a plot of dots under the legend of its contestants."""
+    return legend(contestants) + plots.dots(name, results, panels, contestants, write)
 
 
 def legend(contestants: Iterable[str]) -> str:
@@ -238,7 +239,6 @@ def models_table(results: Sequence[Result]) -> str:
     timed = [name for name in CONTESTANTS if any(result.of(name) for result in results)]
 
     def cells(result: Result) -> Iterable[str]:
-        ours, jax = result.of(PULLBACK.name), result.of("jax")
         yield result.case
         yield result.size
         for name in timed:
@@ -248,11 +248,11 @@ def models_table(results: Sequence[Result]) -> str:
                 if name in result.failures
                 else optional(lambda m: duration(m.median), found)
             )
-        for measured in (ours, jax):
-            yield optional(duration, measured and measured.first_call)
-        for measured in (ours, jax):
-            yield optional(size_in_bytes, measured and measured.peak_bytes)
-        yield optional(lambda text: text, nearness(result))
+        for name in (PULLBACK.name, "jax"):
+            yield optional(duration, result.first_call(name))
+        for name in (PULLBACK.name, "jax"):
+            yield optional(size_in_bytes, result.peak_bytes(name))
+        yield nearness(result) or ""
 
     return table(
         ["case", "size", *timed, "first", "JAX's first", "memory", "JAX's memory", "bound"],

@@ -8,7 +8,7 @@ import importlib
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -111,7 +111,8 @@ def _rows(results: Sequence[Result]) -> tuple[list[tuple[float, Result]], list[t
     places: list[tuple[float, Result]] = []
     headings: list[tuple[float, str]] = []
     at = 0.0
-    ordered = sorted(results, key=lambda r: list(_families(results)).index(r.family))
+    families = list(dict.fromkeys(result.family for result in results))
+    ordered = sorted(results, key=lambda r: families.index(r.family))
     for family, part in groupby(ordered, key=lambda r: r.family):
         headings.append((at, family))
         at += 1.15
@@ -120,10 +121,6 @@ def _rows(results: Sequence[Result]) -> tuple[list[tuple[float, Result]], list[t
             at += 1
         at += 0.6
     return places, headings
-
-
-def _families(results: Iterable[Result]) -> dict[str, None]:
-    return dict.fromkeys(result.family for result in results)
 
 
 def _panels(
@@ -284,14 +281,13 @@ def dots(
 
 
 def _decades(ax: Any, low: float, high: float, write: Callable[[float], str]) -> None:
-    """Put a tick at every power of ten, or of a thousand over a wide range."""
+    """Put a tick at every power of ten, at every other over a wide range; of bytes, of 32."""
     ax.set_xlim(low / 1.5, high * 1.5)
-    step = 10 if high / low < 1e4 else 100
-    ticks: list[float] = [10.0**n for n in range(-9, 13)]
-    if write is size_in_bytes:
-        ticks, step = [2.0**n for n in range(0, 44, 5)], 1
+    is_bytes = write is size_in_bytes
+    ticks = [32.0**n for n in range(9)] if is_bytes else [10.0**n for n in range(-9, 13)]
     shown = [tick for tick in ticks if low / 1.5 <= tick <= high * 1.5]
-    shown = shown[:: 1 if step != 100 else 2]
+    if not is_bytes and high / low >= 1e4:
+        shown = shown[::2]
     ax.set_xticks(shown, [write(tick) for tick in shown])
 
 
@@ -344,9 +340,16 @@ def _curve(ax: Any, points: Sequence[tuple[float, float]], contestant: str) -> N
 
 
 def costs(
-    name: str, results: Sequence[Result], forwards: Mapping[str, tuple[str, str]], most: float
+    name: str,
+    results: Sequence[Result],
+    forwards: Mapping[str, tuple[str, str]],
+    most: float,
+    large: int,
 ) -> str:
-    """Draw what a gradient costs in forwards over the number of parameters, a panel for each."""
+    """Draw what a gradient costs in forwards over the number of parameters, a panel for each.
+
+    Points are hollow up to `large` entries, where the call is too short for arrays to matter.
+    """
 
     def plot(figure: Any) -> None:
         axes = figure.subplots(1, len(forwards), sharey=True, squeeze=False)[0]
@@ -361,7 +364,7 @@ def costs(
             ax.axhline(most, color=COLORS["worse"], linewidth=1, linestyle=":")
             for case, part in groupby(results, key=lambda r: (r.case, r.facts["dtype"])):
                 points = sorted(
-                    (r.facts["parameters"], ratio, r.facts["entries"])
+                    (r.facts["parameters"], ratio, r.facts["entries"] > large)
                     for r in part
                     if (ratio := r.ratio(*pair)) is not None
                 )
@@ -373,7 +376,7 @@ def costs(
     return draw(name, WIDTH, 3.6, plot)
 
 
-def _cost(ax: Any, case: str, points: Sequence[tuple[float, float, float]]) -> None:
+def _cost(ax: Any, case: str, points: Sequence[tuple[float, float, bool]]) -> None:
     if not points:
         return
     x, y = [p[0] for p in points], [p[1] for p in points]
@@ -384,13 +387,12 @@ def _cost(ax: Any, case: str, points: Sequence[tuple[float, float, float]]) -> N
         linewidth=2 if is_scaling else 0.8,
         alpha=1 if is_scaling else 0.6,
     )
-    for left, top, entries in points:
+    for left, top, is_large in points:
         ax.plot(
             *(left, top),
             marker="o",
             color=COLORS["pullback" if is_scaling else "neutral"],
-            # Hollow where the call is too short for arrays to matter.
-            fillstyle="full" if entries > 10_000 else "none",
+            fillstyle="full" if is_large else "none",
         )
     if is_scaling:
         ax.annotate(

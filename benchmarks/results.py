@@ -126,6 +126,16 @@ class Result:
             above.quartiles[1] / below.quartiles[0],
         )
 
+    def first_call(self, contestant: str) -> float | None:
+        """Give the seconds of a contestant's first call, if they are known."""
+        found = self.of(contestant)
+        return None if found is None else found.first_call
+
+    def peak_bytes(self, contestant: str) -> int | None:
+        """Give the bytes that a contestant's call needs at once, if they are known."""
+        found = self.of(contestant)
+        return None if found is None else found.peak_bytes
+
     @property
     def failures(self) -> dict[str, str]:
         """What went wrong, by contestant."""
@@ -171,6 +181,13 @@ def geometric_mean(values: Sequence[float]) -> float:
 def known(values: Iterable[float | None]) -> list[float]:
     """Give the values that are there."""
     return [value for value in values if value is not None]
+
+
+def present(
+    results: Sequence[Result], ratios: Mapping[str, tuple[str, str]]
+) -> dict[str, tuple[str, str]]:
+    """Give the ratios that at least one result has."""
+    return {what: pair for what, pair in ratios.items() if known(r.ratio(*pair) for r in results)}
 
 
 def _result_to_json(result: Result, ratios: Mapping[str, tuple[str, str]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .contestants import PULLBACK
 from .figures import duration, frame, size_in_bytes
-from .results import RATIOS, Document, Result, geometric_mean, known
+from .results import RATIOS, Document, Result, geometric_mean, known, present
 
 PEERS = {
     name: pair for name, pair in RATIOS["models"].items() if not name.startswith("gradient to ")
@@ -70,13 +70,13 @@ def _of_cases(results: Sequence[Result], pair: tuple[str, str]) -> list[float]:
 
 def families_table(results: Sequence[Result]) -> Any:
     """Make a table of the geometric means by family."""
-    present = [name for name, pair in PEERS.items() if any(known(r.ratio(*pair) for r in results))]
-    found = frame("geometric means by family", "rows", *present)
+    peers = present(results, PEERS)
+    found = frame("geometric means by family", "rows", *peers)
     for family in dict.fromkeys(result.family for result in results):
         part = [result for result in results if result.family == family]
         cells: list[str] = []
-        for name in present:
-            values = known(result.ratio(*PEERS[name]) for result in part)
+        for pair in peers.values():
+            values = known(result.ratio(*pair) for result in part)
             cells.append(f"{geometric_mean(values):.2f}x" if values else "")
         found.add_row(family, str(len(part)), *cells)
     return found
@@ -87,8 +87,7 @@ def lines(document: Document) -> list[str]:
     results = document.results
     found = [
         _named(f"Slower than {name}", results, partial(_behind, pair))
-        for name, pair in PEERS.items()
-        if any(known(r.ratio(*pair) for r in results))
+        for name, pair in present(results, PEERS).items()
     ]
     found += [_first_gradients(results), _costs(results), _memory(results), _failed(results)]
     return [line for line in found if line]
@@ -108,14 +107,11 @@ def _first_gradients(results: Sequence[Result]) -> str:
     """Compare first gradients with JAX's, imports excluded."""
 
     def ours(result: Result) -> float | None:
-        found = result.of(PULLBACK.name)
-        return None if found is None else found.first_call
+        return result.first_call(PULLBACK.name)
 
     def sooner(result: Result) -> float | None:
-        jax, first = result.of("jax"), ours(result)
-        if jax is None or jax.first_call is None or first is None:
-            return None
-        return jax.first_call / first
+        jax, first = result.first_call("jax"), ours(result)
+        return None if jax is None or first is None else jax / first
 
     def missed(result: Result) -> str:
         first, ratio = ours(result), sooner(result)
@@ -156,23 +152,21 @@ def _costs(results: Sequence[Result]) -> str:
 
 def _memory(results: Sequence[Result]) -> str:
     """Name the cases that need more memory than JAX."""
-    compared = [r for r in results if _peak(r, PULLBACK.name) is not None]
-    compared = [r for r in compared if _peak(r, "jax") is not None]
+
+    def peaks(result: Result) -> list[float]:
+        return known(map(result.peak_bytes, (PULLBACK.name, "jax")))
+
+    compared = [result for result in results if len(peaks(result)) == 2]
     if not compared:
         return ""
 
     def missed(result: Result) -> str:
-        ours, theirs = _peak(result, PULLBACK.name) or 0, _peak(result, "jax") or 0
+        ours, theirs = peaks(result)
         if ours <= max(MORE_MEMORY * theirs, theirs + MORE_BYTES):
             return ""
         return f"{size_in_bytes(ours)} against {size_in_bytes(theirs)}"
 
     return _named("More memory than JAX's by over 10 % and 4 MiB", compared, missed)
-
-
-def _peak(result: Result, contestant: str) -> int | None:
-    found = result.of(contestant)
-    return None if found is None else found.peak_bytes
 
 
 def _failed(results: Sequence[Result]) -> str:
