@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ STAGES = ("forward", "joint", "optimized", "source")
 CLASSES = ("differentiable", "no gradient", "known while tracing", "refused")
 SUITES = ("models", "loops")
 TRANSFORMS = ("grad", "value_and_grad", "compile")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def main() -> None:
@@ -80,16 +82,7 @@ def commands() -> click.Group:
         run(seed, quick)
 
     @group.command(name="inspect")
-    @click.argument("target", metavar="FILE.py:FUNCTION")
-    @click.option(
-        "--args",
-        "expression",
-        metavar="EXPR",
-        required=True,
-        help="A tuple of arguments, or one argument: Python in which the names of FILE,"
-        " np, pb and Spec are known, such as '(Spec((3,), \"f4\"), 2.0)'.",
-    )
-    @click.option("--transform", type=click.Choice(TRANSFORMS), help="For a plain FUNCTION: grad.")
+    @_called_with("np, pb and Spec", '(Spec((3,), "f4"), 2.0)')
     @click.option("--stage", type=click.Choice(STAGES), default="optimized", show_default=True)
     @click.option("--dot", type=click.Path(path_type=Path), help="Write the graph for Graphviz.")
     @click.option("--json", type=click.Path(path_type=Path), help="Write the graph as JSON.")
@@ -105,16 +98,7 @@ def commands() -> click.Group:
         show(target, expression, transform, stage, dot, json)
 
     @group.command(name="profile")
-    @click.argument("target", metavar="FILE.py:FUNCTION")
-    @click.option(
-        "--args",
-        "expression",
-        metavar="EXPR",
-        required=True,
-        help="A tuple of arguments, or one argument: Python in which the names of FILE,"
-        " np and pb are known, such as '(np.ones(3), 2.0)'.",
-    )
-    @click.option("--transform", type=click.Choice(TRANSFORMS), help="For a plain FUNCTION: grad.")
+    @_called_with("np and pb", "(np.ones(3), 2.0)")
     @click.option(
         "--repeat",
         type=click.IntRange(1),
@@ -173,6 +157,33 @@ def commands() -> click.Group:
         cover(module, "refused" if refused else kind, peers, markdown)
 
     return group
+
+
+def _called_with(known: str, example: str) -> Callable[[Command], Command]:
+    """Give a command the options that `_called` reads: a function, its arguments, a transform."""
+    import click
+
+    options = (
+        click.argument("target", metavar="FILE.py:FUNCTION"),
+        click.option(
+            "--args",
+            "expression",
+            metavar="EXPR",
+            required=True,
+            help="A tuple of arguments, or one argument: Python in which the names of FILE,"
+            f" {known} are known, such as '{example}'.",
+        ),
+        click.option(
+            "--transform", type=click.Choice(TRANSFORMS), help="For a plain FUNCTION: grad."
+        ),
+    )
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def cover(module: str | None, kind: str | None, peers: bool, markdown: Path | None) -> None:

@@ -246,17 +246,21 @@ def test_bench_refuses_a_program_that_it_does_not_have() -> None:
     assert "No program mlp. The programs: cholesky," in result.output
 
 
-@pytest.mark.parametrize("package", ["rich", "matplotlib"])
-def test_what_bench_lacks_is_named_before_anything_is_measured(package: str) -> None:
+def run_without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     script = (
         f"import sys; sys.path[:] = {sys.path!r}; sys.modules[{package!r}] = None\n"
-        "sys.argv = ['pullback', 'bench', '--quick', '--html', 'page.html']\n"
+        f"sys.argv = {['pullback', *arguments]!r}\n"
         "from pullback.cli import main\n"
         "main()\n"
     )
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.parametrize("package", ["rich", "matplotlib"])
+def test_what_bench_lacks_is_named_before_anything_is_measured(package: str) -> None:
+    done = run_without(package, "bench", "--quick", "--html", "page.html")
     assert done.returncode == 2
     assert f"needs {package}" in done.stderr
     assert "pip install 'pullback[bench]'" in done.stderr
@@ -265,15 +269,7 @@ def test_what_bench_lacks_is_named_before_anything_is_measured(package: str) -> 
 
 @pytest.mark.parametrize("package", ["click", "rich", "sklearn"])
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(package: str) -> None:
-    script = (
-        f"import sys; sys.path[:] = {sys.path!r}; sys.modules[{package!r}] = None\n"
-        "sys.argv = ['pullback', 'demo', '--quick']\n"
-        "from pullback.cli import main\n"
-        "main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+    done = run_without(package, "demo", "--quick")
     assert done.returncode == 2
     assert f"needs {package}" in done.stderr
     assert "pip install 'pullback[demo]'" in done.stderr
