@@ -56,7 +56,6 @@ class Tally:
         "calls",
         "covered",
         "iterations",
-        "kept",
         "notes",
         "own",
         "sizes",
@@ -68,17 +67,19 @@ class Tally:
         self.calls = [0] * count
         self.own = [0.0] * count
         self.total = [0.0] * count
-        self.kept = [0] * count
         self.iterations = [0] * count
         self.spans: list[Span] = []
         self.sizes: dict[tuple[int, tuple[int, ...]], int] = {}
         self.covered = 0.0
         self.notes = 0
 
-    def keep(self, number: int, start: int, end: int) -> None:
-        """Keep the run of an equation, if not too many are kept already."""
-        self.kept[number] += 1
-        if self.kept[number] <= KEPT:
+    def add(self, number: int, start: int, end: int, own: float, total: float) -> None:
+        """Add the run of an equation, and keep it, if not too many are kept already."""
+        self.own[number] += own
+        self.total[number] += total
+        self.calls[number] += 1
+        self.notes += 1
+        if self.calls[number] <= KEPT:
             self.spans.append(Span(number, start, end))
 
 
@@ -124,14 +125,10 @@ class Recorder:
         """Note one run of an equation."""
         tally = self.tally()
         duration = max(end - start - self.clock_cost, 0.0)
-        tally.own[number] += duration
-        tally.total[number] += duration
-        tally.calls[number] += 1
+        tally.add(number, start, end, duration, duration)
         tally.covered += duration
-        tally.notes += 1
         if sizes is not None:
             tally.sizes[number, sizes] = tally.sizes.get((number, sizes), 0) + 1
-        tally.keep(number, start, end)
 
     def iteration(self, number: int, start: int, end: int) -> None:
         """Note one iteration of the loop of a number."""
@@ -160,12 +157,8 @@ class Recorder:
         for key, other in list(self.tallies.items()):
             if other is not tally:
                 inside = max(inside, other.covered - others.get(key, 0.0))
-        tally.own[number] += max(total - inside, 0.0)
-        tally.total[number] += total
-        tally.calls[number] += 1
+        tally.add(number, start, end, max(total - inside, 0.0), total)
         tally.covered = covered + total
-        tally.notes += 1
-        tally.keep(number, start, end)
 
 
 @dataclass(frozen=True)
