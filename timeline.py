@@ -55,7 +55,13 @@ def _named(kind: str, process: int, thread: int, text: str) -> Event:
 
 
 def _event(
-    name: str, category: str, span: Span, origin: int, thread: int, args: dict[str, Any]
+    name: str,
+    category: str,
+    span: Span,
+    origin: int,
+    thread: int,
+    args: dict[str, Any],
+    process: int = CALLS,
 ) -> Event:
     return {
         "ph": "X",
@@ -63,7 +69,7 @@ def _event(
         "cat": category,
         "ts": (span.start - origin) / 1e3,
         "dur": (span.end - span.start) / 1e3,
-        "pid": CALLS,
+        "pid": process,
         "tid": thread,
         "args": args,
     }
@@ -109,22 +115,12 @@ def _compilation(stages: Sequence[StageTime]) -> list[Event]:
         _named("process_name", COMPILATION, 0, "pullback: compilation"),
         _named("thread_name", COMPILATION, 1, "stages"),
     ]
-    start = 0.0
+    start = 0
     for stage in stages:
-        took = max(1e3 * stage.milliseconds, 0.0)
-        events.append(
-            {
-                "ph": "X",
-                "name": stage.name,
-                "cat": "compilation",
-                "ts": round(start, 3),
-                "dur": round(took, 3),
-                "pid": COMPILATION,
-                "tid": 1,
-                "args": {},
-            }
-        )
-        start += took
+        end = start + max(round(1e6 * stage.milliseconds), 0)
+        span = Span(PROGRAM, start, end)
+        events.append(_event(stage.name, "compilation", span, 0, 1, {}, COMPILATION))
+        start = end
     return events
 
 

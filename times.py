@@ -39,7 +39,7 @@ class EquationTime(NamedTuple):
     @property
     def place(self) -> str:
         """The user's line, as `model.py:12`."""
-        return f"{os.path.basename(self.file)}:{self.line}" if self.file else ""
+        return _short(self.file, self.line)
 
 
 class LineTime(NamedTuple):
@@ -61,7 +61,11 @@ class LineTime(NamedTuple):
     @property
     def place(self) -> str:
         """The line, as `model.py:12`."""
-        return f"{os.path.basename(self.file)}:{self.line}" if self.file else "elsewhere"
+        return _short(self.file, self.line) or "elsewhere"
+
+
+def _short(file: str, line: int) -> str:
+    return f"{os.path.basename(file)}:{line}" if file else ""
 
 
 class StageTime(NamedTuple):
