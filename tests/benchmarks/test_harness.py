@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import types
 
+import benchmark_runs as runs
 import numpy as np
 import pytest
 
@@ -20,12 +21,11 @@ from pullback.benchmarks.contestants import (
     Prepared,
 )
 from pullback.benchmarks.timing import Effort
-from pullback.benchmarks.work import Rates, Work
+from pullback.benchmarks.work import Work
 
 FAST = Effort(rounds=3, slice_seconds=1e-4, pause_seconds=0.0)
 CASE = CASES["logistic"]
 SIZE = CASE.sizes[0]
-RATES = Rates(bandwidth=1e10, blas={"float32": 1e11, "float64": 5e10})
 
 
 def contestant(name: str, change) -> Contestant:
@@ -37,7 +37,7 @@ def contestant(name: str, change) -> Contestant:
 
 def test_a_race_measures_everyone() -> None:
     everyone = (PULLBACK, NUMPY, PLAIN, FORWARD)
-    result = harness.race(CASE, SIZE, everyone, FAST, rates=RATES)
+    result = harness.race(CASE, SIZE, everyone, FAST, rates=runs.RATES)
     assert (result.case, result.size, result.failures) == ("logistic", SIZE.label, {})
     assert [m.contestant for m in result.measurements] == [c.name for c in everyone]
     for m in result.measurements:
@@ -55,7 +55,7 @@ def test_a_race_measures_everyone() -> None:
 
 
 def test_a_race_counts_what_a_case_needs() -> None:
-    facts = harness.race(CASE, SIZE, (PULLBACK,), FAST, rates=RATES).facts
+    facts = harness.race(CASE, SIZE, (PULLBACK,), FAST, rates=runs.RATES).facts
     assert facts["dtype"] == "float32"
     assert facts["parameters"] == 21
     assert facts["entries"] == 21 + 1000 * 20 + 1000
@@ -67,8 +67,8 @@ def test_a_race_counts_what_a_case_needs() -> None:
 
 
 def test_the_larger_of_two_bounds_holds() -> None:
-    assert Work(10**10, 10**10).bound(RATES, "float32") == (1.0, "bandwidth")
-    assert Work(10**10, 10**11).bound(RATES, "float64") == (2.0, "BLAS")
+    assert Work(10**10, 10**10).bound(runs.RATES, "float32") == (1.0, "bandwidth")
+    assert Work(10**10, 10**11).bound(runs.RATES, "float64") == (2.0, "BLAS")
 
 
 def test_products_in_loops_count_as_often_as_they_run() -> None:
@@ -161,7 +161,7 @@ def test_imports_are_timed_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
         return 0.5
 
     monkeypatch.setattr(harness.child, "first_gradient_with_import", first)
-    torch = dataclasses.replace(contestant("torch", lambda r: r), name="torch")
+    torch = contestant("torch", lambda r: r)
     result = harness.race(CASE, SIZE, (PULLBACK, NUMPY, torch), FAST, imports=True)
     assert asked == [("pullback", CASE, ""), ("torch", CASE, "")]
     assert [m.first_with_import for m in result.measurements] == [0.5, None, None]
@@ -189,7 +189,7 @@ def test_the_report_names_who_is_missing(monkeypatch: pytest.MonkeyPatch) -> Non
     assert machine.missing() == (
         "Not installed, so left out: jax, torch.  pip install 'pullback[bench,bench-torch]'"
     )
-    facts = machine.environment(RATES)
+    facts = machine.environment(runs.RATES)
     assert "left out: jax, torch" in report.heading(facts)
     assert "memory 10 GB/s (triad); products 100 GFLOP/s in float32, 50 in float64" in (
         report.heading(facts)

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import benchmark_runs as runs
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from pullback.benchmarks import child, command, loops, loops_report, results
 from pullback.benchmarks.corpus import PROGRAMS
 from pullback.benchmarks.corpus.flow import shallow_water
 from pullback.benchmarks.corpus.program import Program
-from pullback.benchmarks.results import Measurement, Result
+from pullback.benchmarks.results import Result
 from pullback.benchmarks.timing import Effort, OutOfTimeError, time_limit
 
 FAST = Effort(rounds=3, slice_seconds=1e-4, pause_seconds=0.0)
@@ -151,9 +152,9 @@ def test_lines_are_those_of_code() -> None:
 def test_means_are_geometric() -> None:
     assert loops_report.geometric_mean([0.5, 2.0]) == pytest.approx(1.0)
     rows = [
-        row("a", "array", plain=1.0, forward=2.0),
-        row("b", "scalar", plain=2.0, forward=1.0),
-        row("c", "array"),
+        runs.loop("a", "array", plain=1.0, forward=2.0),
+        runs.loop("b", "scalar", plain=2.0, forward=1.0),
+        runs.loop("c", "array"),
     ]
     assert rows[0].ratio("plain", "forward") == 0.5
     assert rows[2].ratio("plain", "forward") is None
@@ -162,11 +163,6 @@ def test_means_are_geometric() -> None:
     assert everything[0].startswith("1.00 (1.25; 0.50 to 2)")
     # No gradient was measured.
     assert everything[2] == ""
-
-
-def row(name: str, body: str, **seconds: float) -> Result:
-    measurements = [Measurement(who, samples=[time]) for who, time in seconds.items()]
-    return Result(name, "", "f", {"body": body, "lines": 3}, measurements)
 
 
 def test_a_failure_is_shown_and_the_others_go_on(
