@@ -258,7 +258,7 @@ def test_workspaces_kept_for_error_modes_are_bounded():
 # -- leaks -----------------------------------------------------------------------------------------
 
 
-def test_ten_thousand_calls_with_changing_shapes_leak_nothing(traced):
+def test_ten_thousand_calls_with_changing_shapes_leak_nothing(traced, clock):
     """More shapes than the cache holds, each used some times in a row, over and over."""
     f = pb.grad(lambda x: np.sum(x * x))
     shapes = [(n,) for n in range(1, CACHE_SIZE + 30)]
@@ -287,7 +287,7 @@ def test_ten_thousand_calls_with_changing_shapes_leak_nothing(traced):
     assert after[2] < 1.02 * objects + 500
 
 
-def test_programs_that_the_cache_forgets_take_their_memory_along(traced):
+def test_programs_that_the_cache_forgets_take_their_memory_along(traced, clock):
     f = pb.compile(chain)
     before = arrays()
     for n in range(N, N + 3):
