@@ -265,6 +265,16 @@ def walk(function: Function) -> Iterator[Eqn]:
             yield from walk(region)
 
 
+def reads(function: Function) -> set[Atom]:
+    """Return what equations and results read, in regions too."""
+    found: set[Atom] = set(function.results)
+    for eqn in walk(function):
+        found.update(eqn.operands)
+        for region in eqn.op.regions:
+            found.update(region.results)
+    return found
+
+
 def uses(function: Function) -> dict[Value, int]:
     """Count how often each value is read by equations and results."""
     counts: dict[Value, int] = {}

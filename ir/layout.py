@@ -70,6 +70,17 @@ def reduced_layout(
     return tuple(strides)
 
 
+def splits_last_axis(operand: ArrayType, whole: ArrayType) -> bool:
+    """Whether a broadcast operand keeps the last axis from being merged with the one before.
+
+    NumPy's inner loop runs along the last axis then, however short. `whole` has two axes or more.
+    """
+    last, before = (
+        operand.ndim >= -axis and operand.shape[axis] == whole.shape[axis] for axis in (-1, -2)
+    )
+    return last != before
+
+
 def _dummy(type: ArrayType, layout: Layout) -> np.ndarray:
     """Return an array of bytes that has the shape and the strides of a value, and no memory."""
     type = type.typical

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -161,6 +161,10 @@ class Op:
     ) -> tuple[tuple[int, ...] | None, ...] | None:
         """Return the results' strides for non-contiguous operands, or None: all C-contiguous."""
         return None
+
+    def may_stand_over(self, positions: Iterable[int]) -> bool:
+        """Whether an `out` may be the memory of an operand that stands at these positions."""
+        return self.takes_over is None or set(positions) <= set(self.takes_over)
 
     def cut(
         self, types: Sequence[ArrayType], axes: Sequence[int | None], size: Size

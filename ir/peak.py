@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .core import Atom, Eqn, Function, Literal, Value, walk
+from .core import Atom, Eqn, Function, Literal, Value, reads
 from .ops.cond import Cond
 from .ops.control import Loop
 from .ops.effects import WriteBack
@@ -24,16 +24,6 @@ def transient_peak(plan: Plan) -> int:
     return _Peak(plan).whole(plan.function)
 
 
-def _read(function: Function) -> set[Atom]:
-    """Return what equations and results read, in regions too."""
-    found: set[Atom] = set(function.results)
-    for eqn in walk(function):
-        found.update(eqn.operands)
-        for region in eqn.op.regions:
-            found.update(region.results)
-    return found
-
-
 class _Memory:
     """A piece of memory that the run allocates."""
 
@@ -45,7 +35,7 @@ class _Memory:
 class _Peak:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.read = _read(plan.function)
+        self.read = reads(plan.function)
         self.known: dict[Cell, _Memory] = {}
         self.copies: dict[Value, _Memory] = {}
         """By value the memory of a reshape that takes a copy, and of views of that."""

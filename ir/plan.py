@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from .core import Eqn, Function, Value
 from .dims import Symbol
 from .machine import machine
-from .ops.control import Fused
 from .ops.reduce import Reduction
 from .types import ArrayType
 
@@ -115,21 +114,50 @@ class CallPlan:
     released: tuple[Value, ...] = ()
 
 
-@dataclass(frozen=True)
-class TilePlan:
-    """How a tiled region runs: `body` computes a part, whose size is the symbol `size`.
+ALIGNMENT = 64
 
-    The operands' `extent` entries are cut into parts. For each result there is the axis along
-    which it is cut, or the reduction of which a part makes a partial result. `registers` are the
-    arrays of a part that hold what does not leave it: the cell of the values that each holds in
-    turn, and its type.
+
+def aligned(nbytes: int) -> int:
+    """Return the bytes that an array takes up in scratch memory, with what follows aligned."""
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a part of a region makes of one result: a part along `axis`, or a partial reduction."""
+
+    axis: int | None
+    reduction: Reduction | None = None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A tiled region as a function of parts: `body` mentions `size`, the entries of a part.
+
+    The operands' `extent` entries are cut into parts of `tile`; only the last may be smaller.
     """
 
     body: Function
     size: Symbol
     extent: int
-    axes: tuple[int | None, ...]
-    reductions: tuple[Reduction | None, ...]
+    tile: int
+    results: tuple[Part, ...]
+
+    @property
+    def count(self) -> int:
+        """How many parts there are."""
+        return -(-self.extent // self.tile)
+
+
+@dataclass(frozen=True)
+class TilePlan(Parts):
+    """How a tiled region runs, by several threads where `threads`.
+
+    `registers` are the arrays of a part that hold what does not leave it: the cell of the values
+    that each holds in turn, and its type.
+    """
+
+    threads: bool
     registers: tuple[tuple[Cell, ArrayType], ...]
 
 
@@ -152,8 +180,7 @@ class Plan:
     def scratch_bytes(self) -> int:
         """Bytes of scratch memory of each thread that shares a tiled region."""
         sizes = [
-            sum(-(-type.nbytes // 64) * 64 for _, type in plan.registers)
-            for plan in self.tiles.values()
+            sum(aligned(type.nbytes) for _, type in plan.registers) for plan in self.tiles.values()
         ]
         return max(sizes, default=0)
 
@@ -166,10 +193,10 @@ class Plan:
     def partial_bytes(self) -> int:
         """Bytes of what the parts of tiled regions reduce to."""
         return sum(
-            -(-plan.extent // eqn.op.tile) * eqn.results[k].type.nbytes
+            plan.count * result.type.nbytes
             for eqn, plan in self.tiles.items()
-            for k, reduction in enumerate(plan.reductions)
-            if reduction is not None and isinstance(eqn.op, Fused)
+            for result, part in zip(eqn.results, plan.results, strict=True)
+            if part.reduction is not None
         )
 
     @property
@@ -181,11 +208,7 @@ class Plan:
 
     def peak(self, threads: int) -> int:
         """Return the predicted bytes of a call on some threads beyond its arguments."""
-        parts = [
-            -(-plan.extent // eqn.op.tile)
-            for eqn, plan in self.tiles.items()
-            if isinstance(eqn.op, Fused) and eqn.op.threads
-        ]
+        parts = [plan.count for plan in self.tiles.values() if plan.threads]
         scratch = min(threads, max(parts, default=1)) * self.scratch_bytes
         return self.workspace_bytes + scratch + self.transient_bytes
 

@@ -161,6 +161,11 @@ Layout = tuple[int, ...] | None
 """Strides in bytes, or None for C-contiguous: the memory order NumPy would give a value."""
 
 
+def most_entries(shape: Sequence[Size]) -> int:
+    """Return the most entries that an array of a shape can have, 0 where there is no bound."""
+    return prod(d if isinstance(d, int) else (bounds(d)[1] or 0) for d in shape)
+
+
 def c_strides(itemsize: int, shape: Sequence[Size]) -> tuple[int, ...]:
     """Return the strides in bytes of a C-contiguous array; unknown sizes are typical ones."""
     strides: list[int] = []

@@ -61,8 +61,8 @@ class Fuse:
         out: list[Eqn] = []
         waiting = [self._inner(eqn) for eqn in reversed(function.eqns)]
         if not any(r.type.nbytes >= LARGE for eqn in waiting for r in eqn.results):
-            inner = tuple(reversed(waiting))
-            return function if inner == function.eqns else function.replace(eqns=inner)
+            same = tuple(reversed(waiting))
+            return function if same == function.eqns else function.replace(eqns=same)
         blas = False
         while waiting:
             eqn = waiting.pop()
@@ -71,21 +71,18 @@ class Fuse:
                 out.append(eqn)
                 blas = _after_blas(eqn, blas)
                 continue
-            length = len(waiting)
-            rest = waiting[:]
-            before, after = self._grow(region, waiting)
-            blas = any(_after_blas(e, blas) for e in before) or (blas and not before)
-            made = region.close(counts, found, blas) if region.is_large else None
-            if made is None and after:
-                # As it was, up to the first equation that would have moved behind.
-                kept = next(k for k, e in enumerate(reversed(rest)) if e is after[0])
-                out += [eqn, *reversed(rest[length - kept :])]
-                waiting = rest[: length - kept]
-            elif made is None:
-                out += [eqn, *reversed(rest[len(waiting) :])]
-            else:
+            taken, before, after = self._grow(region, waiting)
+            for inner in before:
+                blas = _after_blas(inner, blas)
+            made = region.close(counts, blas) if region.is_large else None
+            if made is not None:
                 out += [*before, *made]
                 waiting += reversed(after)
+            else:
+                # As it was, up to the first equation that would have moved behind.
+                kept = taken.index(after[0]) if after else len(taken)
+                out += [eqn, *taken[:kept]]
+                waiting += reversed(taken[kept:])
         return function.replace(eqns=out)
 
     def _inner(self, eqn: Eqn) -> Eqn:
@@ -95,8 +92,12 @@ class Fuse:
         op = op.with_regions([self(r) for r in op.regions])
         return Eqn(op, eqn.operands, eqn.results, eqn.provenance)
 
-    def _grow(self, region: _Region, waiting: list[Eqn]) -> tuple[list[Eqn], list[Eqn]]:
-        """Take equations into a region while that is possible; return what is before and after."""
+    def _grow(self, region: _Region, waiting: list[Eqn]) -> tuple[list[Eqn], list[Eqn], list[Eqn]]:
+        """Take equations into a region while that is possible.
+
+        Returns all equations that were looked at, and of these the ones in front and behind.
+        """
+        taken: list[Eqn] = []
         before: list[Eqn] = []
         after: list[Eqn] = []
         behind: set[Value] = set()
@@ -106,21 +107,20 @@ class Fuse:
             if op.effect is not Effect.PURE or op.binds:
                 break
             waits = any(isinstance(a, Value) and a in behind for a in eqn.operands)
-            if not waits and region.takes(eqn):
-                waiting.pop()
-                continue
-            waits = waits or region.feeds(eqn)
-            # What writes into its operand's memory must not come before what reads it.
-            may_move = not (op.regions or op.updates is not None)
-            cheap = op.is_view or not any(r.type.shape for r in eqn.results)
-            if not waits and may_move and (cheap or region.is_large):
-                before.append(waiting.pop())
-            elif region.is_large:
-                after.append(waiting.pop())
-                behind.update(eqn.results)
-            else:
-                break
-        return before, after
+            if waits or not region.takes(eqn):
+                waits = waits or region.feeds(eqn)
+                # What writes into its operand's memory must not come before what reads it.
+                may_move = not (op.regions or op.updates is not None)
+                cheap = op.is_view or not any(r.type.shape for r in eqn.results)
+                if not waits and may_move and (cheap or region.is_large):
+                    before.append(eqn)
+                elif region.is_large:
+                    after.append(eqn)
+                    behind.update(eqn.results)
+                else:
+                    break
+            taken.append(waiting.pop())
+        return taken, before, after
 
 
 def _after_blas(eqn: Eqn, before: bool) -> bool:
@@ -152,6 +152,7 @@ class _Region:
 
     def __init__(self, exact: bool, machine: Machine) -> None:
         self.exact = exact
+        self.machine = machine
         self.part = part_bytes(machine)
         self.eqns: list[Eqn] = []
         self.made: set[Value] = set()
@@ -264,9 +265,7 @@ class _Region:
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def close(
-        self, counts: dict[Value, int], machine: Machine, after_blas: bool
-    ) -> Sequence[Eqn] | None:
+    def close(self, counts: dict[Value, int], after_blas: bool) -> Sequence[Eqn] | None:
         """Return the region as one equation and views of what it makes, None: it is not tiled."""
         inside: dict[Value, int] = {}
         for eqn in self.eqns:
@@ -277,7 +276,7 @@ class _Region:
         if not outs:
             return None
         outs, views = self._without_views(outs)
-        tiling = self._tiling(outs, machine, after_blas)
+        tiling = self._tiling(outs, after_blas)
         return None if tiling is None else [self._region(outs, tiling), *views]
 
     def _without_views(self, outs: Sequence[Value]) -> tuple[list[Value], list[Eqn]]:
@@ -305,23 +304,21 @@ class _Region:
             axis.cuts = [axis.cuts[k] for k in kept]
         return list(found), views
 
-    def _tiling(
-        self, outs: Sequence[Value], machine: Machine, after_blas: bool
-    ) -> Tiling[_Axis] | None:
+    def _tiling(self, outs: Sequence[Value], after_blas: bool) -> Tiling[_Axis] | None:
         types = [t.type for e in self.eqns for t in (*e.operands, *e.results)]
         if not all(t.is_static and 0 not in t.shape for t in types):
             return None
         if any(e.result.layout is not None for e in self.eqns):
             return None
+        widest = max(e.result.type.nbytes for e in self.eqns)
         candidates: list[Candidate[_Axis]] = []
         for axis in self.axes:
             assert isinstance(axis.extent, int)
-            widest = max(e.result.type.nbytes for e in self.eqns)
-            row = -(-widest // max(axis.extent, 1))
+            row = -(-widest // axis.extent)
             candidates.append(Candidate(axis, axis.extent, row, axis.sums, axis.first))
         reads = {a for a, _ in self.axes[0].reads}
         outside = sum(v.type.nbytes for v in (*reads, *outs))
-        return choose(self.eqns, outside, candidates, machine, after_blas)
+        return choose(self.eqns, outside, candidates, self.machine, after_blas)
 
     def _region(self, outs: Sequence[Value], tiling: Tiling[_Axis]) -> Eqn:
         """Return the equation that holds the region."""

@@ -337,16 +337,13 @@ class _Block:
 
     def may_overwrite(self, eqn: Eqn, cell: Cell, result: Value) -> bool:
         """Whether an elementwise result may stand over the operand in `cell`."""
-        allowed = eqn.op.takes_over
-        for position, operand in enumerate(eqn.operands):
-            if self.planner.cell_of(operand) is cell:
-                if operand is not cell.owner or operand.type != result.type:
-                    return False
-                if operand.layout != result.layout:
-                    return False
-                if allowed is not None and position not in allowed:
-                    return False
-        return True
+        places = [p for p, a in enumerate(eqn.operands) if self.planner.cell_of(a) is cell]
+        for operand in [eqn.operands[p] for p in places]:
+            if operand is not cell.owner or operand.type != result.type:
+                return False
+            if operand.layout != result.layout:
+                return False
+        return eqn.op.may_stand_over(places)
 
     def can_take(self, cell: Cell, result: Value) -> bool:
         if cell not in self.live or cell.end != self.at or cell.layout != result.layout:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from ..ir.core import Eqn, Value
 from ..ir.ops.control import Fused
-from ..ir.plan import Cell, Home, TilePlan
+from ..ir.plan import Cell, Home, Parts, TilePlan
 from ..ir.types import ArrayType
 from .protect import shares_memory
-from .tiling import Parts, parts_of
+from .tiling import parts_of
 
 if TYPE_CHECKING:
     from .memory import _Block
@@ -35,7 +35,7 @@ def place_tiles(block: _Block, eqn: Eqn, op: Fused) -> None:
             if block.reach(result) or _take(block, eqn, op, parts, k, reads, made[inner]):
                 continue
         block.new(result)
-    block.planner.tiles[eqn] = _Registers(block, parts).plan()
+    block.planner.tiles[eqn] = _Registers(block, parts, op.threads).plan()
 
 
 def _last_reads(eqns: Sequence[Eqn]) -> dict[Value, int]:
@@ -65,7 +65,6 @@ def _take(
     result, target = eqn.results[k], block.targets.get(eqn.results[k])
     cells = [block.planner.cell_of(a) for a in eqn.operands]
     maker = op.body.eqns[made]
-    allowed = maker.op.takes_over
     for j in sorted(range(len(cells)), key=lambda j: cells[j] is not target):
         cell, operand, param = cells[j], eqn.operands[j], op.body.params[j]
         if cell is None or cells.count(cell) > 1 or (cell.pinned and cell is not target):
@@ -78,9 +77,7 @@ def _take(
             continue
         if reads.get(param, -1) == made:
             at = [p for p, a in enumerate(maker.operands) if a is param]
-            if not maker.op.is_elementwise or not at:
-                continue
-            if allowed is not None and not set(at) <= set(allowed):
+            if not (maker.op.is_elementwise and at and maker.op.may_stand_over(at)):
                 continue
         block.take_over(cell, result)
         return True
@@ -97,12 +94,13 @@ def _pinned(value: Value) -> Cell:
 class _Registers:
     """Places the values of a part."""
 
-    def __init__(self, block: _Block, parts: Parts) -> None:
+    def __init__(self, block: _Block, parts: Parts, threads: bool) -> None:
         self.cells = block.planner.cells
         self.parts = parts
+        self.threads = threads
         self.types: list[ArrayType] = []
         self.registers: list[Cell] = []
-        """For each array of a part its type and the cell of all values that it holds in turn."""
+        """For each array of a part the cell of all values that it holds in turn."""
         self.free: dict[ArrayType, list[int]] = {}
         self.number: dict[Cell, int] = {}
 
@@ -129,8 +127,9 @@ class _Registers:
             body,
             self.parts.size,
             self.parts.extent,
-            tuple([p.axis for p in self.parts.results]),
-            tuple([p.reduction for p in self.parts.results]),
+            self.parts.tile,
+            self.parts.results,
+            self.threads,
             tuple(zip(self.registers, self.types, strict=True)),
         )
 
@@ -139,7 +138,6 @@ class _Registers:
         if not eqn.op.has_out:
             self.cells[result] = Cell(Home.NUMPY, result, 0)
             return
-        allowed = eqn.op.takes_over
         if eqn.op.is_elementwise:
             for a in eqn.operands:
                 if not isinstance(a, Value):
@@ -149,9 +147,7 @@ class _Registers:
                     continue
                 if a.type != result.type or ends.get(a, -1) != k:
                     continue
-                if allowed is not None and any(
-                    b is a and p not in allowed for p, b in enumerate(eqn.operands)
-                ):
+                if not eqn.op.may_stand_over(p for p, b in enumerate(eqn.operands) if b is a):
                     continue
                 cell.owner = result
                 self.cells[result] = cell

@@ -17,9 +17,11 @@ from typing import Generic, TypeVar
 
 from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.dims import Dim, Size, Symbol
+from ..ir.layout import splits_last_axis
 from ..ir.machine import Machine
 from ..ir.ops.control import Fused
 from ..ir.ops.reduce import Reduction
+from ..ir.plan import Part, Parts
 from ..ir.types import ArrayType
 
 CACHED = 0.01
@@ -144,39 +146,13 @@ def _times(eqns: Sequence[Eqn], outside: int, machine: Machine) -> tuple[float, 
 
 
 def _short_loops(types: Sequence[ArrayType]) -> int:
-    """Return how often NumPy's inner loop runs along a last axis that it cannot merge with others.
-
-    That is where an operand has the last axis and not the one before, or the other way round.
-    """
+    """Return how often NumPy's inner loop runs, where it cannot merge the last axis with others."""
     whole = max(types, key=lambda t: t.nbytes)
-    if whole.ndim < 2 or not whole.is_static:
+    if whole.ndim < 2 or not whole.is_static or not any(splits_last_axis(t, whole) for t in types):
         return 0
-    *_, before, last = whole.shape
-    for t in types:
-        has_last = t.ndim > 0 and t.shape[-1] == last
-        has_before = t.ndim > 1 and t.shape[-2] == before
-        if t.shape and has_last != has_before:
-            assert isinstance(last, int)
-            return whole.size // max(last, 1)
-    return 0
-
-
-@dataclass(frozen=True)
-class Part:
-    """What a part of a region makes of one result: a part along `axis`, or a partial reduction."""
-
-    axis: int | None
-    reduction: Reduction | None = None
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A region as a function of parts: `body` mentions `size`, the entries of a part."""
-
-    body: Function
-    size: Symbol
-    extent: int
-    results: tuple[Part, ...]
+    last = whole.shape[-1]
+    assert isinstance(last, int)
+    return whole.size // max(last, 1)
 
 
 def parts_of(op: Fused) -> Parts:
@@ -211,9 +187,8 @@ def parts_of(op: Fused) -> Parts:
         eqns.append(Eqn(inner, operands, (result,), eqn.provenance))
     results = [scope[r] for r in op.body.results]
     body = Function("part", params, eqns, results, dims=[size, *op.body.dims])
-    return Parts(
-        body, size, extent, tuple([Part(axes[r], reductions.get(r)) for r in op.body.results])
-    )
+    made = tuple([Part(axes[r], reductions.get(r)) for r in op.body.results])
+    return Parts(body, size, extent, op.tile, made)
 
 
 def _renewed(value: Value, type: ArrayType) -> Value:
@@ -228,4 +203,4 @@ def _resized(type: ArrayType, axis: int | None, size: Symbol) -> ArrayType:
     return type.with_shape(shape)
 
 
-__all__ = ["Candidate", "Part", "Parts", "Tiling", "choose", "is_long", "part_bytes", "parts_of"]
+__all__ = ["Candidate", "Tiling", "choose", "is_long", "part_bytes", "parts_of"]

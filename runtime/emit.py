@@ -9,7 +9,8 @@ from __future__ import annotations
 import keyword
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.binding import lone_symbol
-from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
+from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value, reads
 from ..ir.dims import Dim, Size, Symbol, substitute
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Fused, Loop
@@ -129,16 +130,6 @@ def make_array(
     return np.ndarray(shape, dtype, buffer, 0, strides)
 
 
-def _read(function: Function) -> set[Atom]:
-    """Return what equations and results read, in regions too."""
-    found: set[Atom] = set(function.results)
-    for eqn in function.eqns:
-        found.update(eqn.operands)
-        for region in eqn.op.regions:
-            found |= _read(region)
-    return found
-
-
 class Writer:
     """Implements `ir.op.Emitter`."""
 
@@ -181,7 +172,7 @@ class Writer:
         self.prepared: dict[str, str] = {}
         self.waiting: dict[Value, Eqn] = {}
         self.moving: set[str] = set()
-        self.read = _read(plan.function)
+        self.read = reads(plan.function)
         self.frames = Frames()
         self.shelves: dict[int, Shelf] = {}
         self.passing: set[str] = set()
@@ -277,6 +268,27 @@ class Writer:
         if shelf is None:
             shelf = self.shelves[type.nbytes] = Shelf(type.nbytes)
         return f"{self.bind(shelf.lender(type, layout), 'recycled')}()"
+
+    def allocate(self, name: str, result: Value) -> None:
+        """Give a variable memory of its own for a result."""
+        memory = self.lent(result, result.layout)
+        if memory is None:
+            shape = f"({', '.join(self.size(d) for d in result.type.shape)},)"
+            dtype = self.bind(result.type.dtype, str(result.type.dtype))
+            if result.layout is None:
+                memory = f"empty({shape}, {dtype})"
+            else:
+                memory = f"{self.bind(make_array, 'make_array')}({shape}, {dtype}, {result.layout})"
+        self.line(f"{name} = {memory}")
+
+    @contextmanager
+    def nested(self) -> Generator[None, None, None]:
+        """Write the body of a function within the program: nothing of it is prepared outside."""
+        frames, self.frames = self.frames, Frames()
+        self.indent += 1
+        yield
+        self.indent -= 1
+        self.frames = frames
 
     def atom(self, operand: str) -> Atom | None:
         """Return what an operand's source text stands for, None where that is not known."""

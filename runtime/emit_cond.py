@@ -73,19 +73,7 @@ def _memory(writer: Writer, eqn: Eqn, plan: CondPlan) -> None:
         if cell.home is Home.STACK:
             writer.row(cell.stack, name)
         elif cell.home is not Home.SLOT and not all(k in b.renamed for b in plan.branches):
-            memory = writer.lent(result, result.layout)
-            if memory is not None:
-                writer.line(f"{name} = {memory}")
-                continue
-            shape = f"({', '.join(writer.size(d) for d in result.type.shape)},)"
-            dtype = writer.bind(result.type.dtype, str(result.type.dtype))
-            if result.layout is None:
-                writer.line(f"{name} = empty({shape}, {dtype})")
-            else:
-                from .emit import make_array
-
-                make = writer.bind(make_array, "make_array")
-                writer.line(f"{name} = {make}({shape}, {dtype}, {result.layout})")
+            writer.allocate(name, result)
 
 
 def _branch(writer: Writer, eqn: Eqn, op: Cond, branch: Function, plan: BranchPlan) -> None:

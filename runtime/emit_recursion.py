@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from ..ir.core import Atom, Eqn, Value
 from ..ir.ops.recursion import Pack, Recursion, Unpack
 from ..ir.plan import Home
-from .frames import Frames
 from .numbers import is_number
 
 if TYPE_CHECKING:
@@ -31,12 +30,9 @@ def emit_recursion(writer: Writer, eqn: Eqn, op: Recursion) -> None:
             writer.cells[cell] = text
         params.append(text)
     writer.line(f"def {name}({', '.join(params)}):", eqn.provenance, op.name)
-    frames, writer.frames = writer.frames, Frames()  # what it computes is not prepared outside
-    writer.indent += 1
-    writer.block(op.body.eqns)
-    _return(writer, eqn, op, params)
-    writer.indent -= 1
-    writer.frames = frames
+    with writer.nested():
+        writer.block(op.body.eqns)
+        _return(writer, eqn, op, params)
     writer.dims.update(hidden)
     emit_call(writer, eqn, name, op.carries)
     writer.functions = outside

@@ -13,7 +13,6 @@ from ..ir.ops.reduce import Reduction
 from ..ir.plan import Home, TilePlan
 from ..ir.types import ArrayType
 from .emit_equation import exists
-from .frames import Frames
 from .tiles import Arena, Register, Tiles
 
 if TYPE_CHECKING:
@@ -23,57 +22,57 @@ if TYPE_CHECKING:
 def emit_tiles(writer: Writer, eqn: Eqn, op: Fused) -> None:
     """Write a tiled region."""
     plan = writer.plan.tiles[eqn]
-    registers = [_register(type, plan, op) for _, type in plan.registers]
-    partial = {
-        k: writer.fresh(f"{writer.hint(eqn.results[k])}_parts")
-        for k, reduction in enumerate(plan.reductions)
-        if reduction is not None
-    }
+    partial = _partial(writer, eqn, plan)
     whole = _operands(writer, eqn)
     for k, result in enumerate(eqn.results):
         if result.type.shape and k not in partial:
             _memory(writer, eqn, result)
-    tiles = _tiles(writer, op, plan, registers)
+    tiles = _tiles(writer, plan)
     for k, name in partial.items():
         type = eqn.results[k].type
-        shape = (-(-plan.extent // op.tile), *type.shape)
         dtype = writer.bind(type.dtype, str(type.dtype))
-        writer.setup.append(f"{name} = empty({shape}, {dtype})")
+        writer.setup.append(f"{name} = empty({(plan.count, *type.shape)}, {dtype})")
         writer.static[name] = None
     function = writer.fresh("part")
     lo, hi, at, scratch = [writer.fresh(n) for n in ("lo", "hi", "at", "scratch")]
     writer.line(f"def {function}({lo}, {hi}, {at}, {scratch}):", eqn.provenance, op.name)
-    frames, writer.frames = writer.frames, Frames()  # what it computes is not prepared outside
-    writer.indent += 1
-    names = [writer.fresh("t") for _ in registers]
-    if names:
-        writer.line(f"({', '.join(names)},) = {scratch}")
-    for (cell, _), name in zip(plan.registers, names, strict=True):
-        writer.cells[cell] = name
-    _enter(writer, op, plan, whole, lo, hi)
-    late = _results(writer, eqn, plan, partial, lo, hi, at)
-    writer.block(plan.body.eqns)
-    for k, part in late:
-        writer.line(f"copyto({part}, {writer.operand(plan.body.results[k])})", eqn.provenance)
-    for k, name in partial.items():
-        inner = plan.body.results[k]
-        if not inner.type.shape:
-            writer.line(f"{name}[{at}] = {writer.operand(inner)}")
-    writer.indent -= 1
-    writer.frames = frames
+    with writer.nested():
+        names = [writer.fresh("t") for _ in plan.registers]
+        if names:
+            writer.line(f"({', '.join(names)},) = {scratch}")
+        for (cell, _), name in zip(plan.registers, names, strict=True):
+            writer.cells[cell] = name
+        _enter(writer, op, plan, whole, lo, hi)
+        late = _results(writer, eqn, plan, partial, lo, hi, at)
+        writer.block(plan.body.eqns)
+        for k, part in late:
+            writer.line(f"copyto({part}, {writer.operand(plan.body.results[k])})", eqn.provenance)
+        for k, name in partial.items():
+            inner = plan.body.results[k]
+            if not inner.type.shape:
+                writer.line(f"{name}[{at}] = {writer.operand(inner)}")
     writer.line(f"{tiles}({function})", eqn.provenance, op.name)
     for k, name in partial.items():
-        _combine(writer, eqn, eqn.results[k], plan.reductions[k], name)
+        _combine(writer, eqn, eqn.results[k], plan.results[k].reduction, name)
 
 
-def _register(type: ArrayType, plan: TilePlan, op: Fused) -> Register:
+def _partial(writer: Writer, eqn: Eqn, plan: TilePlan) -> dict[int, str]:
+    """Name the arrays of what the parts reduce to, by the result."""
+    return {
+        k: writer.fresh(f"{writer.hint(eqn.results[k])}_parts")
+        for k, part in enumerate(plan.results)
+        if part.reduction is not None
+    }
+
+
+def _register(type: ArrayType, plan: TilePlan) -> Register:
     size = Dim.of(plan.size)
     axis = next((k for k, n in enumerate(type.shape) if n == size), None)
-    shape: list[Any] = [op.tile if n == size else n for n in type.shape]
+    shape: list[Any] = [plan.tile if n == size else n for n in type.shape]
     return Register(tuple(shape), type.dtype, axis)
 
 
-def _tiles(writer: Writer, op: Fused, plan: TilePlan, registers: list[Register]) -> str:
+def _tiles(writer: Writer, plan: TilePlan) -> str:
     """Make the object that runs the parts, with the workspace."""
     if "arena" not in writer.static:
         writer.taken.add("arena")
@@ -83,8 +82,9 @@ def _tiles(writer: Writer, op: Fused, plan: TilePlan, registers: list[Register])
         writer.static["arena"] = None
     name = writer.fresh("tiles")
     make = writer.bind(Tiles, "Tiles")
-    arrays = writer.bind(tuple(registers), "registers")
-    writer.setup.append(f"{name} = {make}(arena, {plan.extent}, {op.tile}, {op.threads}, {arrays})")
+    arrays = writer.bind(tuple([_register(type, plan) for _, type in plan.registers]), "registers")
+    sizes = f"{plan.extent}, {plan.tile}, {plan.threads}"
+    writer.setup.append(f"{name} = {make}(arena, {sizes}, {arrays})")
     writer.static[name] = None
     return name
 
@@ -129,7 +129,7 @@ def _results(
         assert isinstance(inner, Value)
         if not result.type.shape:
             continue
-        axis = plan.axes[k]
+        axis = plan.results[k].axis
         if axis is None:
             part = f"{partial[k]}[{at}]"
         else:
@@ -154,12 +154,7 @@ def _memory(writer: Writer, eqn: Eqn, result: Value) -> None:
     if cell.home is Home.STACK:
         writer.row(cell.stack, name)
     elif cell.home is not Home.SLOT and not exists(writer, eqn, cell):
-        memory = writer.lent(result, None)
-        if memory is None:
-            shape = ", ".join(map(str, result.type.shape))
-            dtype = writer.bind(result.type.dtype, str(result.type.dtype))
-            memory = f"empty(({shape},), {dtype})"
-        writer.line(f"{name} = {memory}")
+        writer.allocate(name, result)
 
 
 def _combine(

@@ -28,9 +28,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ir.core import Atom, Eqn
-from ..ir.dims import bounds
 from ..ir.op import Cost, Elementwise
-from ..ir.types import ArrayType
+from ..ir.types import ArrayType, most_entries
 
 if TYPE_CHECKING:
     from .emit import Writer
@@ -99,13 +98,7 @@ def as_long_rows(writer: Writer, eqn: Eqn, operands: Sequence[str], out: str) ->
 def _is_short(type: ArrayType) -> bool:
     if type.ndim < 2 or not isinstance(type.shape[-1], int) or not 1 < type.shape[-1] <= WIDEST:
         return False
-    entries = 1
-    for size in type.shape:
-        greatest = bounds(size)[1]
-        if greatest is None:
-            return False
-        entries *= greatest
-    return entries >= LEAST
+    return most_entries(type.shape) >= LEAST
 
 
 def _way(row: Atom, type: ArrayType) -> Any:

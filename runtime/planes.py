@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..ir.core import Eqn
-from ..ir.dims import bounds
+from ..ir.layout import splits_last_axis
 from ..ir.op import Elementwise
-from ..ir.types import ArrayType
+from ..ir.types import ArrayType, most_entries
 
 if TYPE_CHECKING:
     from .emit import Writer
@@ -42,27 +42,11 @@ def in_planes(writer: Writer, eqn: Eqn, operands: Sequence[str], out: str) -> bo
 def _is_worth_it(type: ArrayType, eqn: Eqn) -> bool:
     if type.ndim < 2 or not isinstance(type.shape[-1], int) or not 1 < type.shape[-1] <= WIDEST:
         return False
-    if not any(_splits(a.type, type) for a in eqn.operands):
+    if not any(splits_last_axis(a.type, type) for a in eqn.operands):
         return False
     if any(v.layout is not None for v in (*eqn.operands, *eqn.results)):
         return False
-    entries = 1
-    for size in type.shape[:-1]:
-        greatest = bounds(size)[1]
-        if greatest is None:
-            return False
-        entries *= greatest
-    return entries >= LEAST
-
-
-def _splits(operand: ArrayType, result: ArrayType) -> bool:
-    """Whether an operand keeps the last axis from being merged with the one before."""
-    last, before = (_is_full(operand, result, axis) for axis in (-1, -2))
-    return last != before
-
-
-def _is_full(operand: ArrayType, result: ArrayType, axis: int) -> bool:
-    return operand.ndim >= -axis and operand.shape[axis] == result.shape[axis]
+    return most_entries(type.shape[:-1]) >= LEAST
 
 
 def _plane(type: ArrayType, text: str, k: int) -> str:

@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..ir.plan import ALIGNMENT, aligned
 from . import pool
 
 Scratch = tuple[np.ndarray, ...]
 Body = Callable[[int, int, int, Scratch], None]
 """Computes the entries from `lo` to `hi`, which are part number `at`, in scratch memory."""
-
-ALIGNMENT = 64
 
 
 class Register(NamedTuple):
@@ -30,7 +29,7 @@ class Register(NamedTuple):
         count = self.dtype.itemsize
         for size in self.shape:
             count *= size
-        return -(-count // ALIGNMENT) * ALIGNMENT
+        return aligned(count)
 
 
 class Arena:
@@ -93,22 +92,18 @@ class Tiles:
         found = self.scratch.get(worker)
         if found is None:
             rest = self.extent - (self.parts - 1) * self.tile
-            arrays = [self._array(worker, *placed) for placed in self._placed()]
+            arrays = self._arrays(self.arena.buffer(worker))
             last = [_start(a, r.axis, rest) for a, r in zip(arrays, self.registers, strict=True)]
             found = self.scratch[worker] = (tuple(arrays), tuple(last))
         return found
 
-    def _placed(self) -> list[tuple[Register, int]]:
-        placed: list[tuple[Register, int]] = []
+    def _arrays(self, buffer: np.ndarray) -> list[np.ndarray]:
+        arrays: list[np.ndarray] = []
         start = 0
         for register in self.registers:
-            placed.append((register, start))
+            arrays.append(np.ndarray(register.shape, register.dtype, buffer, start))
             start += register.nbytes
-        return placed
-
-    def _array(self, worker: int, register: Register, start: int) -> np.ndarray:
-        buffer = self.arena.buffer(worker)
-        return np.ndarray(register.shape, register.dtype, buffer, start)
+        return arrays
 
 
 def is_repeated(frame: FrameType, flag: int) -> bool:

@@ -136,7 +136,7 @@ class Checker:
                 return False
             if e.op.is_view:
                 aliases.update(e.results)
-        return op.cuts[position] == self.plan.tiles[eqn].axes[place]
+        return op.cuts[position] == self.plan.tiles[eqn].results[place].axis
 
     def tile(self, eqn: Eqn) -> None:
         """The values of a part, in registers."""
