@@ -36,11 +36,12 @@ After::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..ir.core import Atom, Eqn, Function, Mark, Value
+from ..ir.closing import duplicate
+from ..ir.core import Atom, Eqn, Function, Mark, Value, walk
 from ..ir.op import Effect
 from .dce import Dce
 
@@ -83,20 +84,20 @@ def recompute(function: Function, again: Callable[[Eqn], Again | None]) -> Funct
             out.append(eqn)
             continue
         known = copies.setdefault(chosen.key, {})
-        wanted = _closure(eqn.operands, chosen.values, known, makers)
+        wanted = closure(eqn.operands, chosen.values, makers, known)
         out += [_copy(maker, known) for maker in sorted(wanted, key=place.__getitem__)]
         operands = tuple([known.get(a, a) for a in eqn.operands])
         out.append(Eqn(eqn.op, operands, eqn.results, eqn.provenance))
-    return function.replace(eqns=out, result_kinds=function.result_kinds)
+    return function.replace(eqns=out)
 
 
-def _closure(
+def closure(
     atoms: Iterable[Atom],
     values: Container[Value],
-    known: dict[Atom, Atom],
-    makers: dict[Value, Eqn],
+    makers: Mapping[Value, Eqn],
+    known: Container[Atom] = (),
 ) -> set[Eqn]:
-    """Return the equations to copy, so that copies of all that is wanted are there."""
+    """Return the equations to copy for what reads atoms, where some copies are known."""
     found: set[Eqn] = set()
     stack = list(atoms)
     while stack:
@@ -113,30 +114,15 @@ def _closure(
 def _copy(eqn: Eqn, known: dict[Atom, Atom]) -> Eqn:
     """Return an equation with results of its own, which `known` gets."""
     operands = tuple([known.get(a, a) for a in eqn.operands])
-    results = tuple([_fresh(r, known) for r in eqn.results])
-    # A value belongs to one region, too.
-    op = eqn.op.with_regions([_renewed(r) for r in eqn.op.regions]) if eqn.op.regions else eqn.op
+    results = tuple([Value(r.type, r.hint, r.cotangent_of, r.layout) for r in eqn.results])
+    known.update(zip(eqn.results, results, strict=True))
+    op = eqn.op
+    if op.regions:
+        regions = [duplicate(r) for r in op.regions]
+        for inner in (e for r in regions for e in walk(r)):
+            inner.provenance = inner.provenance.as_derived("recompute")
+        op = op.with_regions(regions)
     return Eqn(op, operands, results, eqn.provenance.as_derived("recompute"))
-
-
-def _fresh(value: Value, known: dict[Atom, Atom]) -> Value:
-    made = known[value] = Value(value.type, value.hint, value.cotangent_of, value.layout)
-    return made
-
-
-def _renewed(region: Function) -> Function:
-    """Return a region with values of its own."""
-    known: dict[Atom, Atom] = {}
-    params = [_fresh(p, known) for p in region.params]
-    eqns = [_copy(e, known) for e in region.eqns]
-    results = [known.get(r, r) for r in region.results]
-    return region.replace(
-        params=params,
-        eqns=eqns,
-        results=results,
-        param_kinds=region.param_kinds,
-        result_kinds=region.result_kinds,
-    )
 
 
 @dataclass(frozen=True)
@@ -203,4 +189,12 @@ def _is_marked(function: Function) -> bool:
     )
 
 
-__all__ = ["LINE", "Again", "Recompute", "can_run_again", "is_in_checkpoint", "recompute"]
+__all__ = [
+    "LINE",
+    "Again",
+    "Recompute",
+    "can_run_again",
+    "closure",
+    "is_in_checkpoint",
+    "recompute",
+]

@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.op import Effect
-from .recompute import LINE, Again, can_run_again, recompute
+from .recompute import LINE, Again, can_run_again, closure, recompute
 
 # Measured on two cores, in seconds: rough, since only the order of the choices hangs on them.
 CALL = 1e-6
@@ -33,9 +33,7 @@ def marked(function: Function) -> Function:
         Eqn(e.op, e.operands, e.results, e.provenance.with_marks(((LINE, 0), *e.provenance.marks)))
         for e in function.eqns
     ]
-    return function.replace(
-        eqns=eqns, param_kinds=function.param_kinds, result_kinds=function.result_kinds
-    )
+    return function.replace(eqns=eqns)
 
 
 def unmarked(function: Function) -> tuple[Function, int]:
@@ -50,7 +48,7 @@ def unmarked(function: Function) -> tuple[Function, int]:
             provenance = provenance.with_marks(provenance.marks[1:])
             eqn = Eqn(eqn.op, eqn.operands, eqn.results, provenance)
         eqns.append(eqn)
-    return function.replace(eqns=eqns, result_kinds=function.result_kinds), forward
+    return function.replace(eqns=eqns), forward
 
 
 def seconds(eqn: Eqn) -> float:
@@ -158,15 +156,8 @@ class Line:
 
     def again(self, dropped: Container[Value]) -> list[Eqn]:
         """Return the equations that run again, by their originals."""
-        found: dict[Eqn, None] = {}
-        stack: list[Atom] = [a for e in self.backward for a in e.operands]
-        while stack:
-            atom = stack.pop()
-            if isinstance(atom, Value) and atom in dropped:
-                eqn = self.makers[atom]
-                if eqn not in found:
-                    found[eqn] = None
-                    stack += eqn.operands
+        read = [a for e in self.backward for a in e.operands]
+        found = closure(read, dropped, self.makers)
         return sorted(found, key=lambda e: self.place[e.results[0]])
 
     def saved(self, dropped: Container[Value]) -> list[Value]:
