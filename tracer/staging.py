@@ -33,6 +33,7 @@ import contextlib
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
+from .exit_scan import blocks
 from .exits import flag_of, is_native
 from .liveness import Names, analyse
 from .nodes import placed
@@ -40,9 +41,6 @@ from .scope import mangled, target_names
 
 DEEPEST = 8
 """Statements around one that gets a driver: a driver is two blocks, and Python nests 20."""
-
-_PARTS = ("body", "orelse", "finalbody", "handlers", "cases")
-"""The fields of a syntax node that hold statements, or what does."""
 
 _LOAD, _STORE, _DEL = ast.Load(), ast.Store(), ast.Del()
 
@@ -84,7 +82,7 @@ class Staging:
 def _has_flow(node: ast.AST) -> bool:
     """Whether there is a branch or loop among the statements in a node; expressions have none."""
     return isinstance(node, ast.If | ast.For | ast.While) or any(
-        _has_flow(inner) for part in _PARTS for inner in getattr(node, part, ())
+        _has_flow(inner) for block in blocks(node) for inner in block
     )
 
 
