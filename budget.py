@@ -41,6 +41,11 @@ def bytes_of(memory: int | str | None) -> int | None:
     )
 
 
+def planned_peak(function: Function, late: Sequence[Pass]) -> int:
+    """Return the planned peak of a function in bytes, once the passes `late` have run."""
+    return plan_memory(run(function, late, [])).peak_bytes
+
+
 def fitted(joint: Function, late: Sequence[Pass], budget: int) -> tuple[Function, dict[Value, str]]:
     """Return a joint function whose planned peak is within a budget, and why values are kept.
 
@@ -57,14 +62,11 @@ def fitted(joint: Function, late: Sequence[Pass], budget: int) -> tuple[Function
     """
     function, forward = unmarked(joint)
 
-    def peak(candidate: Function) -> int:
-        return plan_memory(run(candidate, late, [])).peak_bytes
-
     has_loops = any(e.op.regions for e in function.eqns)
-    if has_loops and Line(function, forward).droppable_bytes < 0.1 * peak(function):
+    if has_loops and Line(function, forward).droppable_bytes < 0.1 * planned_peak(function, late):
         return function, {}  # what is around the loops makes no difference
     try:
-        choice = fit(function, forward, budget, peak)
+        choice = fit(function, forward, budget, lambda candidate: planned_peak(candidate, late))
     except Least as found:
         if has_loops:
             return found.choice.function, _reasons(found.choice)
@@ -178,4 +180,4 @@ def _size(count: float) -> str:
     return f"{count:.4g} GB"
 
 
-__all__ = ["KeptTable", "bytes_of", "fitted"]
+__all__ = ["KeptTable", "bytes_of", "fitted", "planned_peak"]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .arguments import Argnums, Arguments, Wanted
-from .budget import KeptTable, fitted
+from .budget import KeptTable, fitted, planned_peak
 from .entries import CacheInfo, Call, GuardedEntry, Programs, uncollected
 from .explain import Explanation, explained
 from .inspection import Inspection
@@ -23,17 +23,7 @@ from .ir.errors import DifferentiationError, UnsupportedError
 from .passes.batch import Batch
 from .passes.checkpoint import Kept, checkpoint
 from .passes.memory import plan_memory
-from .passes.pipeline import (
-    AFTER_REVERSE,
-    BEFORE_REVERSE,
-    EXACT_AFTER,
-    EXACT_BEFORE,
-    Pass,
-    Stage,
-    record,
-    run,
-)
-from .passes.recompute import Recompute
+from .passes.pipeline import EXACT, STABLE, Pipeline, Stage, record, run
 from .passes.reverse import reverse
 from .passes.rewind import rewind
 from .passes.separate import separate
@@ -103,10 +93,10 @@ class Entry(GuardedEntry):
         self, owner: Compiled, wanted: Wanted | None, exact: bool
     ) -> tuple[Function, frozenset[int]]:
         options = owner.options
-        before, after = (EXACT_BEFORE, EXACT_AFTER) if exact else (BEFORE_REVERSE, AFTER_REVERSE)
-        function = run(self.traced.function, before, self.stages)
+        passes = EXACT if exact else STABLE
+        function = run(self.traced.function, passes.before, self.stages)
         if wanted is None:
-            return run(function, after, self.stages, "again "), frozenset()
+            return run(function, passes.after, self.stages, "again "), frozenset()
         check_scalar(owner.name, self.traced)
         rows: dict[Symbol, int] = {}
         if options.memory is not None:
@@ -127,21 +117,20 @@ class Entry(GuardedEntry):
             self._stage("rewind", joint, started, before_it)
         owned = frozenset(range(len(keep), len(joint.results)))
         if options.memory is None:
-            return run(joint, after, self.stages, "joint "), owned
-        return self._within(joint, after, options.memory), owned
+            return run(joint, passes.after, self.stages, "joint "), owned
+        return self._within(joint, passes, options.memory), owned
 
-    def _within(self, joint: Function, after: Sequence[Pass], memory: int) -> Function:
+    def _within(self, joint: Function, passes: Pipeline, memory: int) -> Function:
         """Run the passes so that what is kept is within a budget."""
-        place = next(k for k, p in enumerate(after) if isinstance(p, Recompute))
-        early, late = after[:place], after[place:]
-        result = run(joint, early, self.stages, "joint ")
-        if any(isinstance(p, Batch) for p in early) and any(e.op.regions for e in joint.eqns):
+        late = passes.late
+        result = run(joint, passes.early, self.stages, "joint ")
+        plain = [p for p in passes.early if not isinstance(p, Batch)]
+        if len(plain) < len(passes.early) and any(e.op.regions for e in joint.eqns):
             # Products taken out of loops are stacks too.
             stages: list[Stage] = []
-            plain = [p for p in early if not isinstance(p, Batch)]
             smaller = run(joint, plain, stages, "smaller ")
-            peaks = [plan_memory(run(f, late, [])).peak_bytes for f in (result, smaller)]
-            if KeptTable(self.kept).peak + peaks[0] - peaks[1] > memory:
+            more = planned_peak(result, late) - planned_peak(smaller, late)
+            if KeptTable(self.kept).peak + more > memory:
                 self.stages += stages
                 result = smaller
         started, before = time.perf_counter(), result

@@ -18,17 +18,7 @@ from .ir.errors import ShapeError, StructureError
 from .ir.ops.dynamic import AsSize, Extent, Match
 from .ir.types import ArrayType
 from .passes.memory import plan_memory
-from .passes.pipeline import (
-    AFTER_REVERSE,
-    BEFORE_REVERSE,
-    EXACT_AFTER,
-    EXACT_BEFORE,
-    EXACT_FUSION,
-    FUSION,
-    run,
-)
-from .passes.recompute import Recompute
-from .passes.rematerialize import Rematerialize
+from .passes.pipeline import EXACT, STABLE, run
 from .passes.reverse import reverse
 from .runtime.program import Program
 from .tracer.nested import inline_function, trace_apart
@@ -173,7 +163,7 @@ class _Entry(GuardedEntry):
         )
         forward, backward = owner.derive(self.traced, self.wanted, call.exact)
         total = len(self.traced.function.results)
-        fusion = EXACT_FUSION if call.exact else FUSION
+        fusion = (EXACT if call.exact else STABLE).fusion
         self.forward = Program(
             plan_memory(run(forward, fusion, [])),
             frozenset(range(total, len(forward.results))),
@@ -210,17 +200,11 @@ class VjpFunction:
 
         Nested in another trace, it is the outermost that computes values again.
         """
-        before, after = (EXACT_BEFORE, EXACT_AFTER) if exact else (BEFORE_REVERSE, AFTER_REVERSE)
-        function = run(traced.function, before, [])
+        passes = EXACT if exact else STABLE
+        function = run(traced.function, passes.before, [])
         seeds = list(range(traced.results))
         joint = reverse(function, wanted.positions, seeds=seeds)
-        last = [
-            p
-            for p in after
-            if p not in (*FUSION, *EXACT_FUSION)
-            and not (is_nested and isinstance(p, Recompute | Rematerialize))
-        ]
-        joint = run(joint, last, [])
+        joint = run(joint, passes.early if is_nested else (*passes.early, *passes.again), [])
         return split(joint, len(function.results), traced.results)
 
     def __call__(self, *args: Any) -> Any:

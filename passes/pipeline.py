@@ -35,34 +35,52 @@ from .simplify import Simplify
 
 Pass = Callable[[Function], Function]
 
-BEFORE_REVERSE: tuple[Pass, ...] = (Simplify(Class.EXACT), Chain(), Dce())
-FUSION: tuple[Pass, ...] = (Fuse(), Dots())
-"""What is done last, to each of the functions that a joint one is cut into."""
-EXACT_FUSION: tuple[Pass, ...] = (Fuse(exact=True),)
-AFTER_REVERSE: tuple[Pass, ...] = (
-    Contract(),
-    Settle(),
-    Simplify(Class.STABLE),
-    Chain(),
-    Hoist(),
-    Batch(),
-    Dce(),
-    Place(),
-    Merge(),
-    Recompute(),
-    Rematerialize(),
-    *FUSION,
+
+class Pipeline(NamedTuple):
+    """The passes, in the parts that a derivative may have to run apart.
+
+    `before` and `early` stand on both sides of reverse mode. `again` has what is computed again in
+    place of being kept, and `fusion` is last, run on each of the functions that a joint one is cut
+    into.
+    """
+
+    before: tuple[Pass, ...]
+    early: tuple[Pass, ...]
+    again: tuple[Pass, ...]
+    fusion: tuple[Pass, ...]
+
+    @property
+    def late(self) -> tuple[Pass, ...]:
+        """What follows once it is known what may be computed again."""
+        return (*self.again, *self.fusion)
+
+    @property
+    def after(self) -> tuple[Pass, ...]:
+        """All that comes after reverse mode."""
+        return (*self.early, *self.late)
+
+
+STABLE = Pipeline(
+    before=(Simplify(Class.EXACT), Chain(), Dce()),
+    early=(
+        Contract(),
+        Settle(),
+        Simplify(Class.STABLE),
+        Chain(),
+        Hoist(),
+        Batch(),
+        Dce(),
+        Place(),
+        Merge(),
+    ),
+    again=(Recompute(), Rematerialize()),
+    fusion=(Fuse(), Dots()),
 )
-EXACT_BEFORE: tuple[Pass, ...] = (Simplify(Class.EXACT), Dce(keep_raising=True))
-EXACT_AFTER: tuple[Pass, ...] = (
-    Settle(),
-    Simplify(Class.EXACT),
-    Hoist(),
-    Dce(keep_raising=True),
-    Merge(),
-    Recompute(keep_raising=True),
-    Rematerialize(),
-    *EXACT_FUSION,
+EXACT = Pipeline(
+    before=(Simplify(Class.EXACT), Dce(keep_raising=True)),
+    early=(Settle(), Simplify(Class.EXACT), Hoist(), Dce(keep_raising=True), Merge()),
+    again=(Recompute(keep_raising=True), Rematerialize()),
+    fusion=(Fuse(exact=True),),
 )
 
 

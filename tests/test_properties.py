@@ -115,7 +115,7 @@ def noted(function: Function) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("passes", [pipeline.AFTER_REVERSE, pipeline.EXACT_AFTER])
+@pytest.mark.parametrize("passes", [pipeline.STABLE.after, pipeline.EXACT.after])
 def test_no_pass_moves_merges_or_drops_an_ordered_effect(passes: Any) -> None:
     function = parse_function("""
 def f(x: f64[3], y: f64[3]) -> f64[3]:

@@ -115,10 +115,10 @@ def test_every_pass_of_the_pipeline_has_its_example() -> None:
     passes = {
         type(step).__module__.rsplit(".", 1)[1]
         for steps in (
-            pipeline.BEFORE_REVERSE,
-            pipeline.AFTER_REVERSE,
-            pipeline.EXACT_BEFORE,
-            pipeline.EXACT_AFTER,
+            pipeline.STABLE.before,
+            pipeline.STABLE.after,
+            pipeline.EXACT.before,
+            pipeline.EXACT.after,
         )
         for step in steps
     }
