@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -252,25 +252,33 @@ class _Reporter:
     def __call__(self, error: str, flag: int) -> None:
         program = self.program()
         assert program is not None  # it is being called
-        for tell in report(program, self.state, self.handler, error, flag):
-            if self.kept is None:
-                tell()
-            else:
-                self.kept.append(tell)
+        tell = report(program, self.state, self.handler, error, flag)
+        if tell is None:
+            return
+        if self.kept is None:
+            tell()
+        else:
+            self.kept.append(tell)
 
 
-_FLAGS = {1: "divide", 2: "over", 4: "under", 8: "invalid"}
+_MODES = {
+    "divide by zero": "divide",
+    "overflow": "over",
+    "underflow": "under",
+    "invalid value": "invalid",
+}
+"""The mode that holds for each error. NumPy tells of one after the other, with all their flags."""
 
 
 def report(
     program: Program, state: dict[str, Any], handler: Any, error: str, flag: int
-) -> Iterator[Callable[[], None]]:
+) -> Callable[[], None] | None:
     """Treat a floating-point error as NumPy would in a primal equation; drop it in an adjoint.
 
-    Yields
-    ------
+    Returns
+    -------
     callable
-        What warns, or calls the user's handler.
+        What warns, or calls the user's handler; None where there is nothing to do.
     """
     frame = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename != program.filename:
@@ -278,30 +286,24 @@ def report(
     known = program.source.lines.get(frame.f_lineno) if frame is not None else None
     op, provenance = known if known is not None else ("the program", None)
     if provenance is not None and provenance.derived != "primal":
-        return
-    if frame is not None and is_repeated(frame, flag):
-        return
+        return None
+    if frame is not None and is_repeated(frame, error):
+        return None
     own = None if provenance is None else provenance.errors
-    modes = state if own is None else {**state, **own}
-    for bit, key in _FLAGS.items():
-        if flag & bit:
-            mode = modes[key]
-            message = f"{error} encountered in {op}"
-            if mode == "ignore":
-                continue
-            if mode == "raise":
-                raise FloatingPointError(message)
-            if mode == "call":
-                yield partial(handler, error, flag)
-            elif mode == "log":
-                yield partial(handler.write, f"Warning: {message}\n")
-            elif mode == "print":
-                yield partial(print, f"Warning: {message}", file=sys.stderr)
-            elif mode == "warn":
-                location = provenance.location if provenance is not None else None
-                if location is None:
-                    yield partial(warnings.warn, message, RuntimeWarning, stacklevel=3)
-                else:
-                    place = (location.file, location.line)
-                    yield partial(warnings.warn_explicit, message, RuntimeWarning, *place)
-            return
+    mode = {**state, **(own or {})}[_MODES[error]]
+    message = f"{error} encountered in {op}"
+    if mode == "raise":
+        raise FloatingPointError(message)
+    if mode == "call":
+        return partial(handler, error, flag)
+    if mode == "log":
+        return partial(handler.write, f"Warning: {message}\n")
+    if mode == "print":
+        return partial(print, f"Warning: {message}", file=sys.stderr)
+    if mode == "ignore":
+        return None
+    location = provenance.location if provenance is not None else None
+    if location is None:
+        return partial(warnings.warn, message, RuntimeWarning, stacklevel=3)
+    place = (location.file, location.line)
+    return partial(warnings.warn_explicit, message, RuntimeWarning, *place)

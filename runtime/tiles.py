@@ -65,7 +65,7 @@ class Tiles:
         self.registers = tuple(registers)
         self.parts = -(-extent // tile)
         self.scratch: dict[int, tuple[Scratch, Scratch]] = {}
-        self.told: dict[tuple[int, int], object] = {}
+        self.told: dict[tuple[int, str], object] = {}
         """Floating-point errors that some part has reported, by line."""
 
     def __call__(self, body: Body) -> None:
@@ -106,14 +106,14 @@ class Tiles:
         return arrays
 
 
-def is_repeated(frame: FrameType, flag: int) -> bool:
+def is_repeated(frame: FrameType, error: str) -> bool:
     """Whether an error in the function of a part was reported in another part of this call."""
     caller = frame.f_back
     if caller is None or caller.f_code is not Tiles._part.__code__:
         return False
     tiles: Tiles = caller.f_locals["self"]
     mark = object()
-    return tiles.told.setdefault((frame.f_lineno, flag), mark) is not mark
+    return tiles.told.setdefault((frame.f_lineno, error), mark) is not mark
 
 
 def _start(array: np.ndarray, axis: int | None, size: int) -> np.ndarray:

@@ -295,6 +295,26 @@ def test_error_modes_are_read_at_every_call() -> None:
         divide(x)
 
 
+def test_each_of_two_errors_of_one_operation_has_its_own_mode() -> None:
+    divide = pb.compile(lambda x, y: x / y)
+    operands = np.array([1.0, 0.0]), np.zeros(2)
+    calls: list[tuple[str, int]] = []
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with np.errstate(invalid="ignore"):
+                divide(*operands)
+            with np.errstate(invalid="call", call=lambda *args: calls.append(args)):
+                divide(*operands)
+            with (
+                np.errstate(invalid="raise"),
+                pytest.raises(FloatingPointError, match="invalid value"),
+            ):
+                divide(*operands)
+        assert [str(w.message) for w in caught] == ["divide by zero encountered in divide"] * 3
+    assert calls == [("invalid value", 9)] * 2
+
+
 def test_threads_share_the_programs_of_several_signatures() -> None:
     step = pb.value_and_grad(lambda p: np.sum(p["a"] * p["a"]))
     failures: list[Any] = []

@@ -160,6 +160,21 @@ def test_a_warning_is_given_once_with_the_line_of_the_user() -> None:
     assert caught[0].filename == __file__
 
 
+def test_each_of_two_errors_of_one_operation_is_told_once() -> None:
+    x, y = np.zeros(1000), np.zeros(1000)
+    x[:400] = 1.0  # parts with the one, with both, with the other
+    with tiny_tiles():
+        tiled = pb.compile(lambda x, y: np.sum(x / y + x))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            tiled(x, y)
+    told = [str(w.message) for w in caught if "divide" in str(w.message)]
+    assert sorted(told) == [
+        "divide by zero encountered in divide",
+        "invalid value encountered in divide",
+    ]
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_an_error_of_any_part_is_raised(threads: int) -> None:
     x = np.linspace(1.0, 2.0, 1000)
