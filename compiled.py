@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from .arguments import Argnums, Arguments, Wanted
 from .budget import KeptTable, fitted, planned_peak
-from .entries import CacheInfo, Call, GuardedEntry, Programs, uncollected
+from .entries import CacheInfo, Call, GuardedEntry, Programs, scanned, uncollected
 from .explain import Explanation, explained
 from .inspection import Inspection
 from .ir.core import Function, Value
@@ -282,10 +282,7 @@ class Compiled:
         entry, found = programs.again(args, kwargs)
         if entry is not None:
             return entry.build(found)
-        leaves, objects, key = self.arguments.scan(args, kwargs)
-        # The last two objects are for what the function stores in its arguments themselves.
-        call = Call(args, kwargs, leaves, [*objects, args, kwargs])
-        entry, flat = programs.run(key, call, found)
+        entry, flat = programs.run(args, kwargs, found)
         return entry.build(flat)
 
     def _entry(self, call: Call) -> Entry:
@@ -322,9 +319,9 @@ class Compiled:
 
     def inspect(self, *args: Any, **kwargs: Any) -> Inspection:
         """Return the stages of the compilation for these arguments, arrays or `Spec`s."""
-        leaves, objects, _ = self.arguments.scan(args, kwargs)
+        _, call = scanned(self.arguments, args, kwargs)
         with uncollected():
-            entry = Entry(self, Call(args, kwargs, leaves, [*objects, args, kwargs]))
+            entry = Entry(self, call)
         return Inspection(
             entry.stages,
             entry.program.source.text,
@@ -339,12 +336,12 @@ class Compiled:
 
         Also why each program that is kept was made: what differed from one made before.
         """
-        leaves, objects, _ = self.arguments.scan(args, kwargs)
+        _, call = scanned(self.arguments, args, kwargs)
         with uncollected():
             entry = GuardedEntry(
                 self.function,
                 self.arguments,
-                Call(args, kwargs, leaves, [*objects, args, kwargs]),
+                call,
                 name=self.name,
                 has_aux=self.options.has_aux,
                 wanted=None,

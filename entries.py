@@ -56,6 +56,15 @@ class Call(NamedTuple):
     exact: bool = False
 
 
+def scanned(
+    arguments: Arguments, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, Call]:
+    """Return the signature of a call, and the call."""
+    leaves, objects, key = arguments.scan(args, kwargs)
+    # The last two objects are for what the function stores in its arguments themselves.
+    return key, Call(args, kwargs, leaves, [*objects, args, kwargs])
+
+
 _numbers = itertools.count()
 
 
@@ -172,11 +181,14 @@ class Programs(Generic[E]):
         self.known: tuple[E, ...] = ()
         self._lock = threading.RLock()
 
-    def run(self, key: Any, call: Call, missed: Sequence[E] = ()) -> tuple[E, tuple[Any, ...]]:
+    def run(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], missed: Sequence[E] = ()
+    ) -> tuple[E, tuple[Any, ...]]:
         """Return the entry for a call and what its program returns, compiled if there is none.
 
         `missed` are the entries that are known not to be for this call.
         """
+        key, call = scanned(self.arguments, args, kwargs)
         self.keep(key)
         left = list(missed)
         while True:
@@ -216,29 +228,23 @@ class Programs(Generic[E]):
         for entry in self.known:
             take = entry.take
             assert take is not None
-            try:
-                if entry.simple:
-                    leaves = take(args, kwargs, None)
-                    if leaves is None:
-                        continue
-                    flat = entry.run(leaves)
-                else:
-                    objects: list[Any] = []
-                    leaves = take(args, kwargs, objects)
-                    if leaves is None:
-                        continue
-                    inputs = entry.inputs(leaves, [*objects, args, kwargs])
-                    if inputs is None:
-                        missed.append(entry)
-                        continue
-                    flat = entry.run(inputs)
-            except Missed:
-                missed.append(entry)
+            objects: list[Any] | None = None if entry.simple else []
+            leaves = take(args, kwargs, objects)
+            if leaves is None:
                 continue
-            self.hits += 1
-            if len(self.entries) > CACHE_SIZE // 2:
-                self.keep(entry.key)
-            return entry, flat
+            inputs: Sequence[Any] | None = leaves
+            if objects is not None:
+                inputs = entry.inputs(leaves, [*objects, args, kwargs])
+            try:
+                if inputs is not None:
+                    flat = entry.run(inputs)
+                    self.hits += 1
+                    if len(self.entries) > CACHE_SIZE // 2:
+                        self.keep(entry.key)
+                    return entry, flat
+            except Missed:
+                pass
+            missed.append(entry)
         return None, missed
 
     def _know(self, key: Any, entry: E, call: Call) -> None:
@@ -345,4 +351,4 @@ def _changes_while_traced(name: str) -> UnsupportedError:
     )
 
 
-__all__ = ["CacheInfo", "Call", "GuardedEntry", "Programs", "uncollected"]
+__all__ = ["CacheInfo", "Call", "GuardedEntry", "Programs", "scanned", "uncollected"]

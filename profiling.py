@@ -114,9 +114,7 @@ class Profiler:
                 self.built = ProfiledProgram.of(self.function.program)
             return self.function.call(self.built, *args), self.built, ()
         assert self.programs is not None
-        leaves, objects, key = self.function.arguments.scan(args, kwargs)
-        call = Call(args, kwargs, leaves, [*objects, args, kwargs])
-        entry, flat = self.programs.run(key, call)
+        entry, flat = self.programs.run(args, kwargs)
         return entry.build(flat), entry.timed, entry.stage_times
 
 

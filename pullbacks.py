@@ -212,9 +212,7 @@ class VjpFunction:
             return self._inline(args)
         entry, flat = self.programs.again(args, {})
         if entry is None:
-            leaves, objects, key = self.arguments.scan(args, {})
-            call = Call(args, {}, leaves, [*objects, args, {}])
-            entry, flat = self.programs.run(key, call, flat)
+            entry, flat = self.programs.run(args, {}, flat)
         total = len(entry.traced.function.results)
         residuals = flat[total:]
         if entry.traced.commit is not None:
