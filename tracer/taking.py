@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from .tree import children_of, flattener, object_key
+from .tree import KNOWN_BY_IDENTITY, children_of, flattener, object_key
 
 Take = Callable[[tuple[Any, ...], dict[str, Any], "list[Any] | None"], "tuple[Any, ...] | None"]
 """`take(args, kwargs, objects)`: the leaves, None for another signature.
@@ -146,7 +146,7 @@ class _Taker:
 
     def opaque(self, value: Any, cls: Any, name: str) -> None:
         """Test an object that is known by its class, or is the same where it cannot change."""
-        if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType | np.ufunc):
+        if isinstance(value, KNOWN_BY_IDENTITY):
             self.unless(f"{name} is not {self.constant(value)}")
         elif object_key(value) is cls:
             self.unless(f"type({name}) is not {self.constant(cls)}")

@@ -21,6 +21,7 @@ from ..ir.errors import ArgumentError, StructureError, UnsupportedError
 Flatten = Callable[[Any], tuple[Sequence[Any], Any]]
 Unflatten = Callable[[Any, Sequence[Any]], Any]
 _registered: dict[type, tuple[Flatten, Unflatten]] = {}
+KNOWN_BY_IDENTITY = (type, types.ModuleType, types.BuiltinFunctionType, np.ufunc)
 _STATIC = (int, bool, str, bytes, type(None), type(Ellipsis), slice, range, np.dtype)
 _fields: dict[type, tuple[str, ...] | None] = {}
 
@@ -361,7 +362,7 @@ def object_key(value: Any, seen: tuple[Any, ...] = ()) -> Any:
         return (value.__func__, object_key(value.__self__, seen))
     if isinstance(value, np.ndarray):
         return (value.dtype, value.shape, value.strides)
-    if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType | np.ufunc):
+    if isinstance(value, KNOWN_BY_IDENTITY):
         return value
     if isinstance(value, slice):
         return (slice, value.start, value.stop, value.step)
