@@ -29,6 +29,7 @@ import numpy as np
 
 from ..ir.core import Atom, Eqn
 from ..ir.op import Cost, Elementwise
+from ..ir.ops.reducing import rows_in_long
 from ..ir.types import ArrayType, most_entries
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ WIDEST = 32
 """Entries of a row up to which they are put behind each other."""
 LEAST = 1 << 12
 """Entries of a result from which it pays."""
-LONG = 256
-"""Entries of a long row."""
 
 
 def in_long_rows(
@@ -49,8 +48,7 @@ def in_long_rows(
     rows, row = (right, left) if side == 0 else (left, right)
     width = out.shape[-1]
     count = out.size // width
-    times = LONG // width
-    times = next((k for k in range(times, times // 2, -1) if count % k == 0), times)
+    times = rows_in_long(count, width)
     main = count - count % times
     if not (rows.flags.c_contiguous and out.flags.c_contiguous) or not main:
         ufunc(left, right, out=out)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pullback as pb
-from pullback.ir.ops import summing
+from pullback.ir.ops import reducing, summing
 
 SHAPES: list[tuple[tuple[int, ...], Any]] = [
     ((8, 5), 0),
@@ -137,13 +137,13 @@ def test_entries_that_lie_apart_are_reduced_all_results_at_a_time(
 def test_axes_are_reduced_one_after_the_other_in_blocks(
     monkeypatch: pytest.MonkeyPatch, block: int, keepdims: bool, axes: tuple[int, ...]
 ) -> None:
-    monkeypatch.setattr(summing, "BLOCK", block)
+    monkeypatch.setattr(reducing, "BLOCK", block)
     x = np.random.default_rng(1).integers(-9, 9, (7, 2, 3, 2, 4)).astype(float)
     for whole in (x, x[:, :1], x[:, :, :1], x[..., :1, :]):
         for ufunc in (np.add, np.maximum):
             entries = math.prod([whole.shape[a] for a in axes])
             if entries > 1:
-                found = summing.slice_by_slice(ufunc, axes, whole, keepdims, None)
+                found = reducing.slice_by_slice(ufunc, axes, whole, keepdims, None)
                 expected = ufunc.reduce(whole, axis=axes, keepdims=keepdims)
                 np.testing.assert_array_equal(found, expected)
 
@@ -160,11 +160,11 @@ def test_columns_are_reduced_in_long_rows(
     x[0, ..., 0] = np.nan
     for ufunc in (np.add, np.maximum):
         expected = ufunc.reduce(x, axis=tuple(range(count)), keepdims=keepdims)
-        found = summing.reduce_columns(ufunc, count, x, keepdims, None)
+        found = reducing.reduce_columns(ufunc, count, x, keepdims, None)
         np.testing.assert_array_equal(found, expected)
         rows = np.repeat(np.empty_like(expected)[..., None], 2, axis=-1)
         for out in (np.empty_like(expected), rows[..., 0]):
-            assert summing.reduce_columns(ufunc, count, x, keepdims, out) is out
+            assert reducing.reduce_columns(ufunc, count, x, keepdims, out) is out
             np.testing.assert_array_equal(out, expected)
 
 
