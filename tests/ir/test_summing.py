@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pullback as pb
-from pullback.ir.ops import reducing, summing
+from pullback.ir.ops import reducing
 
 SHAPES: list[tuple[tuple[int, ...], Any]] = [
     ((8, 5), 0),
