@@ -149,19 +149,20 @@ def _parameters(
 class _Entry(GuardedEntry):
     """The two programs of one signature."""
 
-    __slots__ = ("backward", "forward", "wanted")
+    __slots__ = ("backward", "build", "forward")
 
     def __init__(self, owner: VjpFunction, call: Call) -> None:
-        self.wanted = owner.wanted(call.args)
+        wanted = owner.wanted(call.args)
         super().__init__(
             owner.function,
             owner.arguments,
             call,
             name=owner.name,
             has_aux=owner.has_aux,
-            wanted=self.wanted,
+            wanted=wanted,
         )
-        forward, backward = owner.derive(self.traced, self.wanted, call.exact)
+        self.build = unflattener(gradient_structure(wanted))
+        forward, backward = owner.derive(self.traced, wanted, call.exact)
         total = len(self.traced.function.results)
         fusion = (EXACT if call.exact else STABLE).fusion
         self.forward = Program(
@@ -219,7 +220,7 @@ class VjpFunction:
             entry.traced.commit(flat[total - entry.traced.stored : total])
         return self._result(
             entry.traced,
-            entry.wanted,
+            entry.build,
             flat[:total],
             lambda seeds: entry.backward(*residuals, *seeds),
         )
@@ -240,7 +241,7 @@ class VjpFunction:
         residuals = flat[total:]
         return self._result(
             traced,
-            wanted,
+            unflattener(gradient_structure(wanted)),
             flat[:total],
             lambda seeds: inline_function(backward, [*residuals, *seeds]),
         )
@@ -248,7 +249,7 @@ class VjpFunction:
     def _result(
         self,
         traced: Traced,
-        wanted: Wanted,
+        build: Callable[[Sequence[Any]], Any],
         flat: Sequence[Any],
         run_backward: Callable[[list[Any]], Sequence[Any]],
     ) -> Any:
@@ -258,7 +259,6 @@ class VjpFunction:
             r.type.with_shape(np.shape(value))
             for r, value in zip(traced.function.results, flat[:count], strict=False)
         ]
-        build = unflattener(gradient_structure(wanted))
 
         def pullback(cotangent: Any) -> Any:
             """Return the cotangents of the primals for a cotangent of the output."""
