@@ -16,6 +16,7 @@ from .passes.memory import plan_memory
 from .passes.pipeline import Pass, run
 from .passes.residual_rows import Residual
 from .passes.straight_line import Line, unmarked
+from .tables import duration
 
 _UNITS = {"": 1, "b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
 
@@ -117,8 +118,8 @@ class KeptTable:
         head = ("value", "made at", "", "times", "bytes", "about", "why")
         lines = _aligned([head, *map(_residual, self.residuals)], left=(0, 1, 2, 6))
         saved = sum(r.nbytes for r in self.residuals if r.is_saved)
-        time = sum(r.seconds for r in self.residuals)
-        return "\n".join([*lines, f"saved: {_size(saved)}; computed again: about {_time(time)}"])
+        time = duration(sum(r.seconds for r in self.residuals)) or "0 µs"
+        return "\n".join([*lines, f"saved: {_size(saved)}; computed again: about {time}"])
 
 
 def _aligned(rows: Sequence[tuple[str, ...]], left: Container[int]) -> list[str]:
@@ -139,17 +140,13 @@ def _residual(row: Residual) -> tuple[str, ...]:
         "saved" if row.is_saved else "computed again",
         f"{row.count:,}",
         _size(row.nbytes),
-        "" if row.is_saved else _time(row.seconds),
+        "" if row.is_saved else duration(row.seconds),
         row.why,
     )
 
 
 def _place(location: Location | None) -> str:
     return "" if location is None else f"{Path(location.file).name}:{location.line}"
-
-
-def _time(seconds: float) -> str:
-    return f"{1e3 * seconds:.3g} ms" if seconds > 1e-3 else f"{1e6 * seconds:.3g} µs"
 
 
 def _cells(row: Kept) -> tuple[str, ...]:
