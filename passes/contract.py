@@ -29,8 +29,7 @@ from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Function, Value, walk
 from ..ir.ops.contract import adjoint
 from ..ir.ops.einsum import Einsum, diagonal
-from ..ir.types import Kind
-from ..tracer.array import TracedArray, wrap
+from ..tracer.array import TracedArray, computed
 from ..tracer.functions.shape import cast
 from ..tracer.state import Trace
 from .order import laid_out, leaving, rebuilt
@@ -69,10 +68,7 @@ def _product(
     trace = Trace(builder, None)
     trace.fixed = builder.provenance
     with trace:
-        arrays = [
-            cast(wrap(a, Kind.ARRAY if a.type.shape else Kind.SCALAR, trace), result.type.dtype)
-            for a in operands
-        ]
+        arrays = [cast(computed(a, trace), result.type.dtype) for a in operands]
         terms = [diagonal(x, of) for x, of in zip(arrays, inputs, strict=True)]
         made = adjoint(terms[0], terms[1:], result.type.shape, output)
     assert isinstance(made, TracedArray)

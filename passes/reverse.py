@@ -42,7 +42,7 @@ from ..ir.ops.dynamic import Match
 from ..ir.ops.recursion import Recur, Recursion
 from ..ir.ops.shape import Reshape
 from ..ir.types import ArrayType, Kind
-from ..tracer.array import TracedArray, wrap
+from ..tracer.array import TracedArray, computed, wrap
 from ..tracer.functions.create import zeros
 from ..tracer.functions.reduce import reduction
 from ..tracer.functions.shape import broadcast_to, cast, emit_reshape
@@ -51,9 +51,8 @@ from .accumulate import Accumulate
 
 Cotangents = dict[Value, TracedArray]
 
-# Tuples made once: a union is made at each call.
+# A tuple made once: a union is made at each call.
 _CALLS = (Call, Recur)
-_WHOLE = (Loop, Cond, Recursion, Call, Recur)
 _SEEDING = Provenance((), "vjp")
 
 
@@ -129,6 +128,9 @@ class Adjoint:
     def _rule(
         self, eqn: Eqn, needs: tuple[bool, ...], cts: Sequence[Any], scope: dict[Atom, Atom]
     ) -> Sequence[Any]:
+        operands = [self._wrap(scope.get(a, a)) for a in eqn.operands]
+        if eqn.op.regions or isinstance(eqn.op, _CALLS):
+            return self._rule_of_regions(eqn, needs, cts, operands, scope)
         filled = tuple(
             [
                 (Zero(r.type) if r.type.is_static else zeros(r.type.shape, r.type.dtype))
@@ -137,10 +139,7 @@ class Adjoint:
                 for ct, r in zip(cts, eqn.results, strict=True)
             ]
         )
-        operands = [self._wrap(scope.get(a, a)) for a in eqn.operands]
         results = tuple([self._wrap(scope.get(r, r)) for r in eqn.results])
-        if eqn.op.regions or isinstance(eqn.op, _WHOLE):
-            return self._rule_of_regions(eqn, needs, cts, operands, scope)
         try:
             return eqn.op.vjp(needs, filled, results, *operands)
         except NotImplementedError as error:
@@ -171,7 +170,7 @@ class Adjoint:
         raise no_rule(eqn.op, eqn.provenance)
 
     def _wrap(self, atom: Atom) -> TracedArray:
-        return wrap(atom, Kind.ARRAY if atom.type.shape else Kind.SCALAR, self.trace)
+        return computed(atom, self.trace)
 
     def accumulate(self, operand: Value, ct: Any) -> None:
         """Add a cotangent to the running one of `operand`, in the operand's own type."""

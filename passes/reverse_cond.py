@@ -59,7 +59,7 @@ from ..ir.core import Atom, Eqn, Function, Provenance, Value
 from ..ir.ops.cond import Cond
 from ..ir.ops.tape import TapeNew
 from ..ir.types import ArrayType, Kind, is_tape, tape_of
-from ..tracer.array import TracedArray, wrap
+from ..tracer.array import TracedArray, computed, wrap
 from ..tracer.state import Trace
 from .keeping import kept, nothing, replaced, settle_inside
 from .residuals import Body, Residuals
@@ -128,7 +128,7 @@ def cond_vjp(
     made = trace.builder.emit(Cond(tuple(closed), dims), [outer[0], *captured])
     answer: list[Any] = [None] * len(operands)
     for j, ct in zip(flowing, made, strict=False):
-        answer[1 + j] = wrap(ct, Kind.ARRAY if ct.type.shape else Kind.SCALAR, trace)
+        answer[1 + j] = computed(ct, trace)
         if j in running:
             del adjoint.cotangents[eqn.operands[1 + j]]  # type: ignore[arg-type]
     for k, older in zip(restored, made[len(flowing) :], strict=True):

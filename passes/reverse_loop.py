@@ -61,7 +61,7 @@ from ..ir.ops.control import INDEX, Loop
 from ..ir.ops.elementwise import add, floor_divide, multiply, subtract
 from ..ir.ops.tape import TapeNew, TapePush
 from ..ir.types import ArrayType, Kind, is_tape
-from ..tracer.array import TracedArray, wrap
+from ..tracer.array import TracedArray, computed, wrap
 from ..tracer.state import Trace
 from .footprints import level_of
 from .keeping import ForwardLoop, LoopBody, nothing, settle_inside, with_outer_dims
@@ -325,8 +325,7 @@ class _Reversed:
         answer: list[Any] = [None] * len(self.outside)
         op, trace = self.op, self.adjoint.trace
         for k, ct in zip((*self.carries, *self.captured), made, strict=False):
-            kind = Kind.ARRAY if ct.type.shape else Kind.SCALAR
-            answer[op.head + k] = wrap(ct, kind, trace)
+            answer[op.head + k] = computed(ct, trace)
         for k in self.taken:  # what was found so far is in it
             del self.adjoint.cotangents[self.primal.operands[op.head + k]]  # type: ignore[arg-type]
         older = made[len(self.carries) + len(self.captured) :]

@@ -74,8 +74,8 @@ from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
 from ..ir.ops.recursion import Pack, Recur, Recursion, Unpack
 from ..ir.ops.tape import TapeNew
-from ..ir.types import RECORD, ArrayType, Kind, tape_of
-from ..tracer.array import TracedArray, wrap
+from ..ir.types import RECORD, ArrayType, tape_of
+from ..tracer.array import TracedArray, computed
 from ..tracer.functions.create import zeros
 from ..tracer.state import Trace
 from .keeping import kept, nothing
@@ -210,7 +210,7 @@ def _called(
     made = trace.builder.emit(op, [*running, record, *seeds, *fixed])
     answer: list[Any] = [None] * len(operands)
     for j, ct in zip((*signature.running, *signature.wanted), made, strict=True):
-        answer[j] = wrap(ct, Kind.ARRAY if ct.type.shape else Kind.SCALAR, trace)
+        answer[j] = computed(ct, trace)
     return answer
 
 

@@ -110,6 +110,11 @@ def wrap(atom: Atom, kind: Kind, trace: Trace) -> TracedArray:
     return TracedArray(atom, kind, trace)
 
 
+def computed(atom: Atom, trace: Trace) -> TracedArray:
+    """Return an atom as what NumPy computes: an array, or a scalar where it has no axes."""
+    return TracedArray(atom, Kind.ARRAY if atom.type.shape else Kind.SCALAR, trace)
+
+
 def convert(atom: Atom, dtype: np.dtype, trace: Trace) -> Atom:
     """Return the atom cast to a dtype."""
     if atom.type.dtype == dtype:

@@ -22,7 +22,7 @@ from ..ir.dims import Dim, Size, Symbol, bounds
 from ..ir.op import Op
 from ..ir.ops.dynamic import AsSize, Extent, Match
 from ..ir.types import Kind
-from .array import TracedArray, emit, lift, unsupported
+from .array import TracedArray, computed, emit, lift, unsupported
 from .regions import Region
 from .report import expression_here
 from .state import Trace, locate, require
@@ -170,16 +170,12 @@ def emit_sized(
     key = _key(kind, attributes, atoms)
     known = _known(key, trace)
     if known is not None:
-        return tuple([_wrapped(r, trace) for r in known.results])
+        return tuple([computed(r, trace) for r in known.results])
     symbol = Symbol(name, 0, bounds(upper)[1] if upper is not None else None)
     trace.builder.provenance = locate(trace)
     made = trace.builder.emit(kind(size=symbol, **attributes), atoms)
     trace.builder.remember(key, trace.builder.eqns[-1])
-    return tuple([_wrapped(r, trace) for r in made])
-
-
-def _wrapped(atom: Atom, trace: Trace) -> TracedArray:
-    return TracedArray(atom, Kind.ARRAY if atom.type.shape else Kind.SCALAR, trace)
+    return tuple([computed(r, trace) for r in made])
 
 
 # ---- sizes that must agree -----------------------------------------------------------------------
