@@ -8,7 +8,7 @@ from ..ir.builder import Builder, inherit
 from ..ir.core import Atom, Eqn, Function, Literal
 from ..ir.op import Effect
 from ..ir.ops.shape import Copy, Reshape, Transpose, reshapes_in_place
-from ..ir.types import Layout, c_strides
+from ..ir.types import Layout, is_dense
 
 Replace = Callable[[Builder, Eqn, dict[Atom, Atom]], "tuple[Atom, ...] | None"]
 
@@ -63,24 +63,11 @@ def laid_out(builder: Builder, atom: Atom, layout: Layout) -> Atom:
     """Return a value in the memory order that is asked for, which may take a copy."""
     if atom.layout == layout or isinstance(atom, Literal) or not atom.type.is_static:
         return atom
-    order = _memory_order(atom, layout)
-    if order is None:
-        return atom
-    count = len(order)
-    back = tuple([order.index(a) - count for a in range(count)])
     if layout is None:
         return builder.one(Copy("C"), atom)
-    moved = builder.one(Transpose(tuple([a - count for a in order])), atom)
-    return builder.one(Transpose(back), builder.one(Copy("C"), moved))
-
-
-def _memory_order(atom: Atom, layout: Layout) -> list[int] | None:
-    """Return the axes from the outermost in memory to the innermost, None where it has gaps."""
-    axes = list(range(atom.type.ndim))
-    if layout is None:
-        return axes
-    shape = atom.type.shape
-    axes.sort(key=lambda k: -layout[k])
-    dense = c_strides(atom.type.dtype.itemsize, [shape[k] for k in axes])
-    same = all(layout[k] == s for k, s in zip(axes, dense, strict=True) if shape[k] != 1)
-    return axes if same else None
+    if not is_dense(layout, atom.type):
+        return atom
+    # The axes from the outermost in memory to the innermost.
+    axes = sorted(range(-atom.type.ndim, 0), key=lambda a: -layout[a])
+    move = Transpose(tuple(axes))
+    return builder.one(move.inverse, builder.one(Copy("C"), builder.one(move, atom)))

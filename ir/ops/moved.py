@@ -32,11 +32,6 @@ class MovedMatMul(Op):
     def _transpose(self) -> Transpose:
         return Transpose(self.axes)
 
-    @property
-    def _back(self) -> Transpose:
-        count = len(self.axes)
-        return Transpose(tuple([self.axes.index(a - count) - count for a in range(count)]))
-
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return self._transpose.infer(*_PRODUCT.infer(*types))
 
@@ -45,7 +40,7 @@ class MovedMatMul(Op):
         (type,) = self.infer(ArrayType(a.dtype, a.shape), ArrayType(b.dtype, b.shape))
         shape: Any = type.shape
         result = np.empty(shape, type.dtype)
-        np.matmul(a, b, out=self._back.evaluate(result))
+        np.matmul(a, b, out=self._transpose.inverse.evaluate(result))
         return result
 
     def vjp(
@@ -57,8 +52,8 @@ class MovedMatMul(Op):
     ) -> Sequence[Array | Scatter | None]:
         from .index import apply
 
-        back = apply(self._back, cts[0])
-        return _PRODUCT.vjp(needs, (back,), (apply(self._back, results[0]),), *operands)
+        back = self._transpose.inverse
+        return _PRODUCT.vjp(needs, (apply(back, cts[0]),), (apply(back, results[0]),), *operands)
 
     def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
         return _PRODUCT.flops(operands, _PRODUCT.infer(*operands))
@@ -69,7 +64,7 @@ class MovedMatMul(Op):
         if out is None or len(ranks) < 2 or max(ranks) != len(self.axes):
             call = super().emit(emitter, operands, None)
             return call if out is None else f"{emitter.bind(np.copyto, 'copyto')}({out}, {call})"
-        axes = [a % len(self.axes) for a in self._back.axes]
+        axes = [a % len(self.axes) for a in self._transpose.inverse.axes]
         view = f"{out}.transpose({', '.join(map(str, axes))})"
         return f"{emitter.bind(np.matmul, 'matmul')}({', '.join(operands)}, {view})"
 

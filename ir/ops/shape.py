@@ -212,7 +212,7 @@ class Transpose(View):
         results: tuple[Array, ...],
         *operands: Array,
     ) -> Sequence[Array | Scatter | None]:
-        return [np.transpose(cts[0], np.argsort(self._order(operands[0].ndim)).tolist())]
+        return [np.transpose(cts[0], self.inverse._order(operands[0].ndim))]
 
     def cut(
         self, types: Sequence[ArrayType], axes: Sequence[int | None], size: Size
@@ -223,6 +223,12 @@ class Transpose(View):
         if -axis > len(self.axes):
             return self, axis
         return self, self.axes.index(axis) - len(self.axes)
+
+    @property
+    def inverse(self) -> Transpose:
+        """What puts the axes back."""
+        count = len(self.axes)
+        return Transpose(tuple([self.axes.index(a - count) - count for a in range(count)]))
 
     @property
     def is_reversal(self) -> bool:
