@@ -33,6 +33,11 @@ NEXT = 0.2
 """Nanoseconds for each number of a copy that reads and writes one after the other."""
 
 
+def sizes_of(*terms: Term) -> dict[str, Any]:
+    """Return the sizes of the axes of terms by their labels."""
+    return {c: d for array, labels in terms for c, d in zip(labels, array.shape, strict=True)}
+
+
 class Arrangement(NamedTuple):
     """The axes of a product: (*extra, *batch, rows, inner) @ (*extra, *batch, inner, columns).
 
@@ -94,14 +99,14 @@ def _candidates(a: Term, b: Term, into: str) -> Iterator[Arrangement]:
 
 def _is_large(extra: str, a: Term, b: Term, into: str) -> bool:
     """Whether the products before the sum over `extra` take more than the larger operand."""
-    sizes = {c: int(d) for x in (a, b) for c, d in zip(x[1], x[0].shape, strict=True)}
+    sizes: dict[str, int] = sizes_of(a, b)
     return prod(sizes[c] for c in extra + into) > max(int(prod(x[0].shape)) for x in (a, b))
 
 
 def _cost(plan: Arrangement, a: Term, b: Term, into: str) -> float:
     """Return nanoseconds beyond those of one product of contiguous matrices, roughly."""
     left, right = (b, a) if plan.swapped else (a, b)
-    sizes = {c: int(d) for x in (a, b) for c, d in zip(x[1], x[0].shape, strict=True)}
+    sizes: dict[str, int] = sizes_of(a, b)
     total = 0.0
     for term, groups in ((left, (plan.rows, plan.inner)), (right, (plan.inner, plan.columns))):
         strides = _strides(term[0])

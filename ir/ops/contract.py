@@ -14,13 +14,11 @@ import numpy as np
 
 from ..dims import Size
 from ..op import Array
-from .arrange import Term, arrange
+from .arrange import Term, arrange, sizes_of
 from .pairing import Order, cheapest_order
 
 BATCH_LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Labels for leading axes; the core axes of products have lower-case ones."""
-
-
 MOST_OPERANDS = 8
 """Operands up to which every order is looked at."""
 
@@ -73,13 +71,12 @@ def contract_all(terms: Sequence[Term], into: str) -> Array:
         ((array, labels),) = terms
         array, labels = _summed(array, labels, into)
         return np.transpose(array, [labels.index(c) for c in into])
-    sizes = {c: d for array, labels in terms for c, d in zip(labels, array.shape, strict=True)}
+    sizes = sizes_of(*terms)
     limit = 0
     if _is_static(sizes):
         limit = max(*[prod(array.shape) for array, _ in terms], prod(sizes[c] for c in into))
     if 2 < len(terms) <= MOST_OPERANDS and limit:
-        known: dict[str, Any] = sizes
-        best = cheapest_order([labels for _, labels in terms], into, known, limit)
+        best = cheapest_order([labels for _, labels in terms], into, sizes, limit)
         if best is not None:
             return _in_order(best, terms, into)
     while len(terms) > 2:
@@ -154,7 +151,7 @@ def contract(a: Term, b: Term, into: str) -> Array:
         a, b = b, a
     extra, rows, inner, columns = chosen.extra, chosen.rows, chosen.inner, chosen.columns
     batch = chosen.batch
-    sizes: dict[str, Any] = {**_sizes(a), **_sizes(b)}
+    sizes = sizes_of(a, b)
     if batch and not (extra or rows or columns) and a[0].dtype.kind == "f":
         result = _vecdot(_grouped(a, batch, inner, ""), _grouped(b, batch, inner, ""))
         return _ordered(result, batch, extra, into)
@@ -183,10 +180,6 @@ def _own(extra: str, term: Term) -> str:
     return extra if extra in term[1] else ""
 
 
-def _sizes(term: Term) -> dict[str, Any]:
-    return dict(zip(term[1], term[0].shape, strict=True))
-
-
 def _summed(array: Array, labels: str, keep: str) -> Term:
     axes = tuple(k for k, c in enumerate(labels) if c not in keep)
     if not axes:
@@ -209,7 +202,7 @@ def _spread(term: Term, into: str) -> Array:
 def _grouped(term: Term, batch: str, first: str, second: str) -> Array:
     """Return the array with the axes `first` and `second` each merged into one, if any."""
     array, labels = term
-    sizes: dict[str, Any] = dict(zip(labels, array.shape, strict=True))
+    sizes = sizes_of(term)
 
     def merged(groups: Sequence[str]) -> list[Any]:
         parts = [prod(sizes[c] for c in group) for group in groups if group]

@@ -78,7 +78,12 @@ def _are_pairs(x: np.ndarray, index: tuple[Any, ...], value: np.ndarray) -> bool
     if size % 2 or not x.size or not value.size or value.shape[-1:] != (size,):
         return False
     last = index[-1] if sum(item is not None for item in index) == x.ndim else slice(None)
-    return isinstance(last, slice) and last.indices(size) == (0, size, 1)
+    return _is_whole(last, size)
+
+
+def _is_whole(item: Any, size: int) -> bool:
+    """Whether an item of an index is a slice of all of an axis."""
+    return isinstance(item, slice) and item.indices(size) == (0, size, 1)
 
 
 def _as_pairs(x: np.ndarray) -> np.ndarray:
@@ -87,10 +92,10 @@ def _as_pairs(x: np.ndarray) -> np.ndarray:
 
 
 def _add_flat(x: np.ndarray, index: tuple[Any, ...], value: Array) -> None:
-    flat: Any = None
     if x.ndim == 1 and np.ndim(index[0]) == 1:
         np.add.at(x, index, value)  # it is flat
         return
+    flat: np.ndarray | None
     if _are_many_rows(x.shape, index):
         flat = np.arange(x.size).reshape(x.shape).take(index[0], 0)
     else:
@@ -110,10 +115,7 @@ def _are_many_rows(shape: tuple[int, ...], index: tuple[Any, ...]) -> bool:
         and at.dtype.kind == "i"
         and at.size >= shape[0]
         and 0 not in shape
-        and all(
-            isinstance(item, slice) and item.indices(size) == (0, size, 1)
-            for item, size in zip(rest, shape[1:], strict=False)
-        )
+        and all(_is_whole(item, size) for item, size in zip(rest, shape[1:], strict=False))
     )
 
 
