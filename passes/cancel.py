@@ -33,6 +33,7 @@ from ..ir.ops.elementwise import add, divide, multiply, negative, square, subtra
 from ..ir.ops.index import IndexAdd
 from ..ir.ops.reduce import Sum
 from ..ir.ops.shape import BroadcastTo, Full, Reshape
+from .facts import made
 from .scatter import scattered_sum
 
 _MOST_TERMS = 24
@@ -54,9 +55,7 @@ class _Unknown(Exception):
 
 def cancels(builder: Builder, op: Sum, x: Atom) -> bool:
     """Whether a sum is zero whatever its values are."""
-    if not isinstance(x, Value) or not x.type.is_static or x.type.dtype.kind != "f":
-        return False
-    if x not in builder.producers:
+    if made(builder, x) is None or not x.type.is_static or x.type.dtype.kind != "f":
         return False
     place = tuple(range(-x.type.ndim, 0))
     try:
@@ -79,7 +78,7 @@ def remaining(builder: Builder, op: Sum, x: Atom) -> Atom | None:
 
     With a minus where it was subtracted; None where neither is zero.
     """
-    eqn = builder.producers.get(x) if isinstance(x, Value) else None
+    eqn = made(builder, x)
     if eqn is None or (eqn.op is not add and eqn.op is not subtract):
         return None
     left, right = eqn.operands
@@ -118,7 +117,7 @@ class _Expansion:
         )
 
     def _inside(self, atom: Value, place: Place, depth: int) -> Terms | None:
-        eqn = self.builder.producers.get(atom)
+        eqn = made(self.builder, atom)
         if eqn is None:
             return None
         op = eqn.op

@@ -20,23 +20,39 @@ After::
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ..ir.builder import Builder
 from ..ir.core import Atom, Literal
 from ..ir.op import Cost, Elementwise, Op
 from ..ir.ops.elementwise import add, divide, multiply, negative
 from ..ir.ops.select import Where
+from ..tracer.state import constant
 from .facts import made, number
 
 
-def _choice(builder: Builder, atom: Atom) -> tuple[Atom, Atom | None, Atom | None] | None:
-    """Return the condition and branches of a choice between a value and 0.0, which is None here."""
+class _Choice(NamedTuple):
+    """A choice between a value, in branch 0 or 1, and 0.0 in the other one."""
+
+    condition: Atom
+    branch: int
+    value: Atom
+
+    def of(self, builder: Builder, value: Atom, other: Atom | None = None) -> Atom:
+        """Emit this choice of another value, and of `other` in place of 0.0."""
+        other = constant(0, value.type.dtype) if other is None else other
+        branches = (value, other) if self.branch == 0 else (other, value)
+        return builder.one(Where(), self.condition, *branches)
+
+
+def _choice(builder: Builder, atom: Atom) -> _Choice | None:
     eqn = made(builder, atom)
     if eqn is None or not isinstance(eqn.op, Where):
         return None
     condition, left, right = eqn.operands
     if number(builder, right) == 0:
-        return condition, left, None
-    return (condition, None, right) if number(builder, left) == 0 else None
+        return _Choice(condition, 0, left)
+    return _Choice(condition, 1, right) if number(builder, left) == 0 else None
 
 
 def chosen(builder: Builder, op: Elementwise, x: Atom, y: Atom) -> Atom | None:
@@ -47,16 +63,10 @@ def chosen(builder: Builder, op: Elementwise, x: Atom, y: Atom) -> Atom | None:
     found = _choice(builder, x)
     if found is None:
         return None
-    condition, left, right = found
-    kept = left if left is not None else right
-    assert kept is not None
-    is_constant = isinstance(kept, Literal) or (isinstance(y, Literal) and y.is_scalar)
+    is_constant = isinstance(found.value, Literal) or (isinstance(y, Literal) and y.is_scalar)
     if op is multiply and not is_constant and not _is_risky(builder, y):
         return None
-    value = builder.one(op, kept, y)
-    zero = Literal(value.type.dtype.type(0))
-    parts = (value, zero) if left is not None else (zero, value)
-    return builder.one(Where(), condition, *parts)
+    return found.of(builder, builder.one(op, found.value, y))
 
 
 def _is_risky(builder: Builder, y: Atom, depth: int = 2) -> bool:
@@ -97,19 +107,11 @@ def nested(builder: Builder, operands: tuple[Atom, ...]) -> Atom | None:
 def sum_of_choices(builder: Builder, op: Op, x: Atom, y: Atom) -> Atom | None:
     """Return the sum or difference of two choices by one condition as one choice."""
     left, right = _choice(builder, x), _choice(builder, y)
-    if left is not None and right is not None and left[0] == right[0]:
-        for k in (1, 2):
-            a, b = left[k], right[k]
-            if a is not None and b is not None:
-                both = builder.one(op, a, b)
-                zero = Literal(both.type.dtype.type(0))
-                return builder.one(Where(), left[0], *((both, zero) if k == 1 else (zero, both)))
-    if op is add and left is not None and right is not None and left[0] == right[0]:
-        if left[1] is not None and right[2] is not None:
-            return builder.one(Where(), left[0], left[1], right[2])
-        if left[2] is not None and right[1] is not None:
-            return builder.one(Where(), left[0], right[1], left[2])
-    return None
+    if left is None or right is None or left.condition != right.condition:
+        return None
+    if left.branch == right.branch:
+        return left.of(builder, builder.one(op, left.value, right.value))
+    return left.of(builder, left.value, right.value) if op is add else None
 
 
 __all__ = ["chosen", "nested", "sum_of_choices"]

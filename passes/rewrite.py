@@ -86,29 +86,18 @@ class Rule:
         """The op of the pattern's last equation."""
         return self.template[0][-1].op
 
-    def may_match(self, operands: Sequence[Atom], producers: dict[Value, Eqn]) -> bool:
-        """Whether the operands have a literal and inner ops where the pattern does: a quick no."""
-        if self.same and operands[0] != operands[1]:
-            return False
-        if self.literal:
-            found = [a for a in operands if isinstance(a, Literal) and a.is_scalar]
-            if not found or (self._number and not any(_equal(self._number, a) for a in found)):
-                return False
-        if not self.inner:
+    def may_have(self, numbers: Sequence[Literal]) -> bool:
+        """Whether scalar literals among operands may be those of the pattern: a quick no."""
+        if not self.literal:
             return True
-        for a in operands:
-            producer = producers.get(a)  # type: ignore[arg-type]
-            if producer is not None and producer.op in self.inner:
-                return True
-        return False
+        number = self._number
+        return bool(numbers) if number is None else any(_equal(number, a) for a in numbers)
 
     def match(
         self, op: Op, operands: Sequence[Atom], producers: dict[Value, Eqn]
     ) -> list[Atom] | None:
         """Return what the parameters stand for, or None."""
         eqns, params = self.template
-        if not self.may_match(operands, producers):
-            return None
         if self.real and "c" in [a.type.dtype.kind for a in operands]:
             return None
         binding: dict[Value, Atom] = {}
@@ -171,16 +160,14 @@ def candidates(
     """Return the rules that may match operands, by what makes these: the others surely do not."""
     if not rules:
         return []
-    has_literal = Literal in [a.__class__ for a in operands]
+    numbers = [a for a in operands if isinstance(a, Literal) and a.is_scalar]
     is_same = len(operands) == 2 and operands[0] == operands[1]
     makers = [producers[a] for a in operands if a in producers]  # type: ignore[index]
     inner = {maker.op for maker in makers}
     return [
         known
         for known in rules
-        if (has_literal or not known.literal)
-        and (is_same or not known.same)
-        and known.inner <= inner
+        if (is_same or not known.same) and known.inner <= inner and known.may_have(numbers)
     ]
 
 

@@ -1,7 +1,7 @@
 """Work on small operands before large ones, and only once.
 
-Products of scalars, or of a scalar and a row, are formed before they meet the matrix; the sum of a
-broadcast value is a multiple of it; `b * a` is `a * b`.
+Products of scalars, or of a scalar and a row, are formed before they meet the matrix; `b * a` is
+`a * b`.
 
 Before::
 
@@ -26,12 +26,12 @@ import operator
 import numpy as np
 
 from ..ir.builder import Builder
-from ..ir.core import Atom, Eqn, Literal, Value
+from ..ir.core import Atom, Literal
 from ..ir.errors import ShapeError
 from ..ir.op import Effect, Op, broadcast
 from ..ir.ops.elementwise import add, divide, multiply
-from ..ir.ops.reduce import Sum, reduced_shape
 from ..ir.ops.shape import BroadcastTo, Reshape
+from .facts import made
 
 _VIEWS: frozenset[type[Op]] = frozenset({Reshape, BroadcastTo})
 
@@ -77,7 +77,7 @@ def untangled(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Ato
 
 def before_broadcast(builder: Builder, atom: Atom) -> Atom:
     """Return what a value was broadcast from; a literal of one element as a scalar literal."""
-    producer = builder.producers.get(atom)  # type: ignore[arg-type]
+    producer = made(builder, atom)
     if producer is not None and isinstance(producer.op, BroadcastTo):
         atom = producer.operands[0]
     elif producer is not None and isinstance(producer.op, Reshape):
@@ -110,7 +110,7 @@ def combined(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom
 
 
 def _into(builder: Builder, op: Op, small: Atom, large: Atom) -> tuple[Atom, ...] | None:
-    producer = builder.producers.get(large) if isinstance(large, Value) else None
+    producer = made(builder, large)
     if producer is None or producer.op is not multiply or isinstance(small, Literal):
         return None
     for factor, rest in (producer.operands, producer.operands[::-1]):
@@ -130,27 +130,4 @@ def _is_smaller(a: Atom, b: Atom, whole: Atom) -> bool:
     return 0 < 2 * together <= math.prod(shapes[2])
 
 
-def sum_of_constant(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None:
-    """Return n * v for the sum of a value that was broadcast along all n elements of the axes."""
-    producer: Eqn | None = builder.producers.get(x) if isinstance(x, Value) else None
-    if producer is None or not isinstance(producer.op, BroadcastTo) or x.type.dtype.kind != "f":
-        return None
-    (source,) = producer.operands
-    sizes = [x.type.shape[a] for a in op.axes]
-    if not all(isinstance(n, int) for n in sizes) or x.type.dtype.itemsize == 2:
-        return None
-    own = [a for a in op.axes if -a <= source.type.ndim]
-    if any(source.type.shape[a] != 1 for a in own):
-        return None
-    (type,) = op.infer(x.type)
-    count = Literal(x.type.dtype.type(math.prod(sizes)))
-    scaled = builder.one(multiply, count, source)
-    shape = reduced_shape(source.type.shape, own, op.keepdims)
-    if shape != scaled.type.shape:
-        scaled = builder.one(Reshape(shape, scaled.type.ndim), scaled)
-    if scaled.type != type:
-        scaled = builder.one(BroadcastTo(type.shape, len(shape)), scaled)
-    return (scaled,)
-
-
-__all__ = ["before_broadcast", "combined", "merged", "sum_of_constant", "untangled"]
+__all__ = ["before_broadcast", "combined", "merged", "untangled"]

@@ -32,27 +32,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..ir.builder import Builder
-from ..ir.core import Atom, Eqn, Literal, Value
+from ..ir.core import Atom, Eqn, Literal
 from ..ir.dims import Size
 from ..ir.op import Op
 from ..ir.ops.elementwise import add, negative, subtract
 from ..ir.ops.index import At, IndexAdd, Span
 from ..ir.ops.reduce import Sum
-from ..ir.ops.shape import BroadcastTo, Full, Reshape
+from ..ir.ops.shape import Full, Reshape
 from ..ir.types import ArrayType
+from ..tracer.state import constant
+from .facts import made, makes_zeros
 
 
 def _scattered(builder: Builder, atom: Atom) -> Eqn | None:
     """Return the equation that adds into zeros, of a value that is made so."""
-    eqn = builder.producers.get(atom) if isinstance(atom, Value) else None
-    if eqn is None or not isinstance(eqn.op, IndexAdd) or not isinstance(eqn.operands[0], Value):
+    eqn = made(builder, atom)
+    if eqn is None or not isinstance(eqn.op, IndexAdd):
         return None
-    base = builder.producers.get(eqn.operands[0])
-    if base is None or not isinstance(base.op, Full | BroadcastTo):
-        return None
-    (zero,) = base.operands
-    is_zero = isinstance(zero, Literal) and zero.type.size == 1 and not np.any(zero.value)
-    return eqn if is_zero else None
+    return eqn if makes_zeros(made(builder, eqn.operands[0])) else None
 
 
 def added(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom, ...] | None:
@@ -61,9 +58,9 @@ def added(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom, .
         return None
     for dense, part in (operands, operands[::-1]) if op is add else (operands,):
         eqn = _scattered(builder, part)
-        if eqn is None or dense.type != part.type or not isinstance(dense, Value):
+        if eqn is None or dense.type != part.type:
             continue
-        if dense not in builder.producers or dense.layout is not None:
+        if made(builder, dense) is None or dense.layout is not None:
             continue  # a parameter would be copied
         _, value, *positions = eqn.operands
         if op is subtract:
@@ -116,7 +113,7 @@ def scattered_sum(
     sizes = tuple([whole.shape[k] for k in left])
     if len(left) == 1 and _counts(positions[left[0]], sizes[0]):
         return value
-    zeros = builder.one(Full(sizes), Literal(whole.dtype.type(0)))
+    zeros = builder.one(Full(sizes), constant(0, whole.dtype))
     index = tuple([op.index[k] for k in left])
     return builder.one(IndexAdd(index), zeros, value, *[positions[k] for k in left])
 

@@ -23,7 +23,8 @@ After, with two equations that only `dce` removes::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,21 +37,21 @@ from ..ir.errors import DTypeError
 from ..ir.op import Effect, Elementwise, Op
 from ..ir.ops.cond import Cond
 from ..ir.ops.dynamic import Match
-from ..ir.ops.elementwise import add, divide, multiply, negative, subtract
+from ..ir.ops.elementwise import add, divide, multiply, subtract
 from ..ir.ops.index import Index, IndexAdd
-from ..ir.ops.reduce import Sum, reduced_shape
+from ..ir.ops.reduce import Sum
 from ..ir.ops.select import Convert
 from ..ir.ops.shape import BroadcastTo, Copy, Reshape, Transpose
-from ..ir.types import Kind
-from ..tracer.array import TracedArray, wrap
+from ..tracer.array import TracedArray, computed
 from ..tracer.state import Trace
-from .cancel import cancels, remaining
-from .facts import filled, made
+from .facts import made
 from .rewrite import Class, Rule, candidates, rule
-from .scalars import before_broadcast, combined, merged, sum_of_constant, untangled
-from .scatter import added, covered, sum_of_scattered
-from .stable import stable, stable_rules_for
-from .views import part_of_view, viewed
+from .scalars import before_broadcast, combined, merged, untangled
+from .scatter import added, covered
+from .stable import RULES as STABLE_RULES
+from .stable import stable
+from .sums import summed
+from .views import part_of_view
 
 
 def _softplus(x: Any) -> Any:
@@ -96,27 +97,25 @@ RULES: tuple[Rule, ...] = (
 _SHAPES = (Transpose, Reshape, BroadcastTo)
 _MERGED = frozenset({add, subtract, multiply, divide})
 """What `merged`, `combined` and `added` are about."""
-_index: dict[Op, list[Rule]] = {}
-_NONE: list[Rule] = []
-_chosen: dict[tuple[Op, int, bool], list[Rule]] = {}
 
 
-def rules_for(op: Op) -> list[Rule]:
-    """Return the rules with `op` at their root."""
-    if not _index:
-        for known in RULES:
-            _index.setdefault(known.root, []).append(known)
-    return _index.get(op, _NONE)
-
-
-def _rules(op: Op, allow: Class, is_cotangent: bool) -> list[Rule]:
-    """Return the rules for equations of an op, of at most a class."""
-    key = (op, int(allow), is_cotangent)
-    found = _chosen.get(key)
-    if found is None:
-        rules = [*rules_for(op), *(stable_rules_for(op) if is_cotangent else ())]
-        found = _chosen[key] = [known for known in rules if known.kind <= allow]
+@functools.cache
+def _by_root() -> Mapping[Op, Sequence[Rule]]:
+    """Return all rules by the op at their root; to find it traces them."""
+    found: dict[Op, list[Rule]] = {}
+    for known in (*RULES, *STABLE_RULES):
+        found.setdefault(known.root, []).append(known)
     return found
+
+
+@functools.cache
+def _rules(op: Op, allow: int, is_cotangent: bool) -> Sequence[Rule]:
+    """Return the rules for equations of an op, of at most a class: stable ones for cotangents."""
+    return [
+        known
+        for known in _by_root().get(op, ())
+        if known.kind <= allow and (is_cotangent or known.kind is not Class.STABLE)
+    ]
 
 
 @dataclass(frozen=True)
@@ -187,14 +186,14 @@ class Simplify:
         elif isinstance(op, _SHAPES):
             return _compose(builder, op, operands[0])
         elif isinstance(op, Index):
-            view = viewed(builder, operands[0])
+            view = made(builder, operands[0])
             return None if view is None else part_of_view(builder, op, operands, view)
         elif isinstance(op, Copy):
             return _needless_copy(builder, operands[0])
         elif isinstance(op, IndexAdd) and builder.provenance.is_adjoint:
             return covered(builder, op, operands)
         elif isinstance(op, Sum):
-            return self._sum(builder, op, operands[0])
+            return summed(builder, op, operands[0], self.allow)
         if Value not in [a.__class__ for a in operands]:
             return None  # the builder folds them, or they are not to be folded
         is_cotangent = self.allow >= Class.STABLE and builder.provenance.is_adjoint
@@ -212,7 +211,7 @@ class Simplify:
                 smaller = combined(builder, op, operands) or added(builder, op, operands)
                 if smaller is not None:
                     return smaller
-        rules = _rules(op, self.allow, is_cotangent)
+        rules = _rules(op, int(self.allow), is_cotangent)
         for known in candidates(rules, operands, builder.producers):
             binding = known.match(op, operands, builder.producers)
             if binding is not None:
@@ -229,28 +228,12 @@ class Simplify:
                     return (replaced,)
         return None
 
-    def _sum(self, builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None:
-        (type,) = op.infer(x.type)
-        other = builder.find((Sum(op.axes, not op.keepdims), (x,)))
-        if other is not None and type.shape:  # the same sum with its axes kept, or without them
-            return builder.emit(Reshape(type.shape, other.result.type.ndim), other.results)
-        if self.allow < Class.REASSOCIATE:
-            return None
-        constant = sum_of_constant(builder, op, x)
-        if constant is not None:
-            return constant
-        if self.allow >= Class.STABLE and builder.provenance.is_adjoint:
-            steadied = _sum_of_cotangent(builder, op, x)
-            if steadied is not None:
-                return steadied
-        return _sum_of_scaled(builder, op, x, self.allow)
-
 
 def _apply(known: Rule, binding: Sequence[Atom], builder: Builder) -> Atom | None:
     trace = Trace(builder, None)
     trace.fixed = builder.provenance
     with trace:
-        operands = [wrap(a, Kind.ARRAY if a.type.shape else Kind.SCALAR, trace) for a in binding]
+        operands = [computed(a, trace) for a in binding]
         try:
             result = known.replacement(*operands)
         except DTypeError:
@@ -261,98 +244,22 @@ def _apply(known: Rule, binding: Sequence[Atom], builder: Builder) -> Atom | Non
 
 def _is_unfolded(replaced: Atom, builder: Builder) -> bool:
     """Whether constants were not folded, as they over- or underflow: then the order matters."""
-    producer = builder.producers.get(replaced) if isinstance(replaced, Value) else None
-    made = [] if producer is None else [builder.producers.get(a) for a in _values(producer)]
-    return any(e is not None and not _values(e) for e in made)
-
-
-def _values(eqn: Eqn) -> list[Value]:
-    return [a for a in eqn.operands if isinstance(a, Value)]
+    producer = made(builder, replaced)
+    makers = [] if producer is None else [made(builder, a) for a in producer.operands]
+    return any(e is not None and not any(isinstance(a, Value) for a in e.operands) for e in makers)
 
 
 def _needless_copy(builder: Builder, x: Atom) -> tuple[Atom, ...] | None:
     """Drop the copy of a value that owns its memory: values never change, results never alias."""
-    producer = builder.producers.get(x) if isinstance(x, Value) else None
+    producer = made(builder, x)
     if producer is None or producer.op.is_view or producer.op.regions or x.layout is not None:
         return None
     return (x,)
 
 
-def _own_axes(factor: Atom, op: Sum) -> list[int]:
-    return [a for a in op.axes if -a <= factor.type.ndim]
-
-
-def _is_constant_along(factor: Atom, axes: Sequence[int]) -> bool:
-    """Whether a factor has size 1, or no axis at all, along each of some negative axes."""
-    shape = factor.type.shape
-    # Where an inner axis is summed and an outer one kept, the factor must keep its alignment.
-    return all(-a > len(shape) or shape[a] == 1 for a in axes)
-
-
-def _sum_of_scaled(builder: Builder, op: Sum, x: Atom, allow: Class) -> tuple[Atom, ...] | None:
-    """Return -sum(x) for sum(-x), and c * sum(x) for sum(c * x), c constant along the axes.
-
-    In cotangents also sum(x) / c for sum(x / c), and sum(x * y) / c for sum((x / c) * y).
-    """
-    producer = builder.producers.get(x) if isinstance(x, Value) else None
-    if producer is None:
-        return None
-    if producer.op is negative:
-        return builder.emit(negative, builder.emit(op, producer.operands))
-    # In half precision a sum without its factor soon overflows.
-    if producer.op is multiply and x.type.dtype != np.float16:
-        for k in (0, 1):
-            factor, other = producer.operands[k], producer.operands[1 - k]
-            if other.type == x.type and _is_constant_along(factor, op.axes):
-                (inner,) = builder.emit(op, (other,))
-                return builder.emit(multiply, (_reduced(builder, op, factor), inner))
-    if not builder.provenance.is_adjoint or allow < Class.STABLE or x.type.dtype == np.float16:
-        return None
-    quotient, rest = producer, list[Atom]()
-    if producer.op is multiply:
-        for k in (0, 1):
-            inside = made(builder, producer.operands[k])
-            if inside is not None and inside.op is divide and inside.provenance.is_adjoint:
-                quotient, rest = inside, [producer.operands[1 - k]]
-    if quotient.op is divide:
-        above, below = quotient.operands
-        if above.type == x.type == quotient.result.type and _is_constant_along(below, op.axes):
-            for factor in rest:
-                (above,) = builder.emit(multiply, (above, factor))
-            (inner,) = builder.emit(op, (above,))
-            return builder.emit(divide, (inner, _reduced(builder, op, below)))
-    return None
-
-
-def _sum_of_cotangent(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None:
-    """Return the sum of elements added into zeros, and zero for a sum that cancels.
-
-    One along axes of size 1 is a reshape, but for NumPy's 0.0 as the sum of -0.0.
-    """
-    (type,) = op.infer(x.type)
-    is_one = all(x.type.shape[a] == 1 for a in op.axes)
-    if type.dtype == x.type.dtype and is_one and type.shape:  # one without axes would be a view
-        return builder.emit(Reshape(type.shape, x.type.ndim), (x,))
-    elements = sum_of_scattered(builder, x, op.axes)
-    if elements is not None:
-        return builder.emit(Reshape(type.shape, elements.type.ndim), (elements,))
-    if cancels(builder, op, x):
-        return (filled(builder, 0.0, type),)
-    rest = remaining(builder, op, x)
-    return None if rest is None else builder.emit(op, (rest,))
-
-
-def _reduced(builder: Builder, op: Sum, factor: Atom) -> Atom:
-    """Return a factor that is constant along the axes of a sum in the shape of the sum."""
-    shape = reduced_shape(factor.type.shape, _own_axes(factor, op), op.keepdims)
-    if shape != factor.type.shape:
-        (factor,) = builder.emit(Reshape(shape, factor.type.ndim), (factor,))
-    return factor
-
-
 def _compose(builder: Builder, op: Op, x: Atom) -> tuple[Atom, ...] | None:
     """Merge a view with the view below it; drop views that change nothing."""
-    producer = builder.producers.get(x) if isinstance(x, Value) else None
+    producer = made(builder, x)
     if producer is not None and not producer.operands:
         producer = None
     if isinstance(op, Reshape | Transpose) and producer is not None:

@@ -41,6 +41,7 @@ from ..ir.ops.elementwise import add, divide, exp, multiply, negative, square, s
 from ..ir.ops.select import Where
 from ..ir.ops.shape import BroadcastTo, Reshape
 from ..ir.types import ArrayType
+from ..tracer.state import constant
 from .choices import chosen, nested, sum_of_choices
 from .facts import filled, made, number
 from .rewrite import Class, Rule, rule
@@ -71,16 +72,6 @@ RULES: tuple[Rule, ...] = tuple(
         (lambda x, c: x / c, lambda x, c: (1.0 / c) * x),
     )
 )
-
-_index: dict[Op, list[Rule]] = {}
-
-
-def stable_rules_for(op: Op) -> list[Rule]:
-    """Return the rules with `op` at their root."""
-    if not _index:
-        for known in RULES:
-            _index.setdefault(known.root, []).append(known)
-    return _index.get(op, [])
 
 
 def stable(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Atom, ...] | None:
@@ -134,16 +125,12 @@ def _known(builder: Builder, op: Op, *operands: Atom) -> Value | None:
     return None if eqn is None else eqn.result
 
 
-def _one(type: ArrayType) -> Literal:
-    return Literal(type.dtype.type(1))
-
-
 def _reciprocal(builder: Builder, d: Atom) -> Atom | None:
     """Return 1 / d where that is known: computed, or what d is the reciprocal of."""
-    eqn = made(builder, d)
-    if eqn is not None and eqn.op is divide and eqn.operands[0] == _one(d.type):
+    eqn, one = made(builder, d), constant(1, d.type.dtype)
+    if eqn is not None and eqn.op is divide and eqn.operands[0] == one:
         return eqn.operands[1]
-    return _known(builder, divide, _one(d.type), d)
+    return _known(builder, divide, one, d)
 
 
 # -- products and quotients ------------------------------------------------------------------------
@@ -161,10 +148,9 @@ def _product(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> Atom | Non
             or _times_exp(builder, x, y)
             or _times_known(builder, x, y)
             or _scaled(builder, x, y)
+            or _gathered(builder, x, y)
+            or chosen(builder, multiply, x, y)
         )
-        found = found or _gathered(builder, x, y)
-        if found is None:
-            found = chosen(builder, multiply, x, y)
         if found is not None:
             return found
     return None
@@ -205,7 +191,7 @@ def _times_exp(builder: Builder, x: Atom, e: Atom) -> Atom | None:
     eqn = made(builder, e)
     if eqn is None or eqn.op is not exp:
         return None
-    one = _one(e.type)
+    one = constant(1, e.type.dtype)
     both = {_known(builder, add, one, e), _known(builder, add, e, one)} - {None}
     return _without(builder, x, e, both, 3) if both else None
 
@@ -219,7 +205,7 @@ def _without(
         return None
     if inner.op is divide and inner.operands[1] in both:
         a, d = inner.operands
-        one = _one(e.type)
+        one = constant(1, e.type.dtype)
         whole = _known(builder, divide, e, d)
         if whole is not None:  # (e / d) e is what it would become
             return None if a == e else builder.one(multiply, a, whole)
@@ -294,13 +280,14 @@ def _quotient(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> Atom | No
     outside = _outside(builder, divide, x, d)
     if outside is not None:
         return outside
-    inverse = _reciprocal(builder, d)
-    maker = None if inverse is None else made(builder, inverse)
-    is_ours = maker is not None and maker.provenance.is_adjoint
-    if inverse is not None and not (isinstance(x, Literal) and x != _one(d.type) and is_ours):
-        if x == _one(d.type):
+    inverse, one = _reciprocal(builder, d), constant(1, d.type.dtype)
+    if inverse is not None:
+        if x == one:
             return inverse
-        if builder.find((divide, (_one(d.type), d))) is not None:
+        maker = made(builder, inverse)
+        is_ours = maker is not None and maker.provenance.is_adjoint
+        is_computed = _known(builder, divide, one, d) is not None
+        if is_computed and not (isinstance(x, Literal) and is_ours):
             return builder.one(multiply, x, inverse)
     return chosen(builder, divide, x, d)
 
@@ -346,4 +333,4 @@ _SAYING = frozenset({negative, exp, divide})
 _SHOWING: frozenset[type[Op]] = frozenset({BroadcastTo, Reshape, Where})
 
 
-__all__ = ["RULES", "stable", "stable_rules_for"]
+__all__ = ["RULES", "stable"]

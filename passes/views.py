@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..ir.builder import Builder
-from ..ir.core import Atom, Eqn, Literal
+from ..ir.core import Atom, Eqn
 from ..ir.ops.index import At, Index, Item, Span
 from ..ir.ops.shape import Transpose
 
@@ -99,9 +99,4 @@ def _within(span: Span, item: Item, size: object) -> Item | None:
     return span.start + (item + span.length if item < 0 else item) * span.step
 
 
-def viewed(builder: Builder, x: Atom) -> Eqn | None:
-    """Return the equation that makes a view, None for what is none."""
-    return None if isinstance(x, Literal) else builder.producers.get(x)
-
-
-__all__ = ["part_of_view", "viewed"]
+__all__ = ["part_of_view"]

@@ -79,6 +79,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "cancel": lambda f: Dce()(Simplify(Class.STABLE)(as_cotangent(f))),
     "scatter": lambda f: Simplify(Class.STABLE)(as_cotangent(f)),
     "scalars": lambda f: Dce()(Simplify()(f)),
+    "sums": lambda f: Dce()(Simplify()(f)),
     "recompute": lambda f: Recompute()(in_checkpoint(f, 3)),
     "rematerialize": lambda f: Rematerialize()(with_adjoint(f, 3)),
 }
