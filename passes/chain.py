@@ -32,13 +32,12 @@ from ..ir.core import Atom, Eqn, Function, Provenance, uses, walk
 from ..ir.ops.elementwise import multiply
 from ..ir.ops.matmul import MatMul
 from ..ir.ops.shape import Reshape, Transpose
+from .facts import outer_vectors
 from .order import leaving, rebuilt
 
 SWAPPED = Transpose((-1, -2))
 CLEARLY = 0.9
 """Another order is taken where it needs at most this part of the operations."""
-
-
 LONGEST = 30
 """Products in a chain; longer ones are cut, as the search takes the cube of the length."""
 
@@ -202,25 +201,13 @@ class _Rewriter:
 
 
 def _outer(eqn: Eqn, producers: Mapping[Atom, Eqn]) -> tuple[Atom, Atom] | None:
-    """Return the vectors of an outer product `u.reshape(n, 1) * v`, None for anything else."""
-    if eqn.op is not multiply or eqn.result.type.ndim != 2 or not eqn.result.type.is_static:
+    """Return the vectors of an outer product that may be part of a chain, else None."""
+    found = outer_vectors(eqn, producers)
+    if found is None:
         return None
-    if eqn.result.type.dtype.char not in "fdFD" or not eqn.result.type.size:
-        return None
-    m, n = eqn.result.type.shape
-    vectors: list[Atom | None] = [None, None]
-    for operand in eqn.operands:
-        made = producers.get(operand)
-        source = operand
-        if operand.type.ndim == 2 and made is not None and isinstance(made.op, Reshape):
-            source = made.operands[0]
-        if source.type.ndim != 1:
-            return None
-        vectors[0 if operand.type.shape == (m, 1) else 1] = source
-    u, v = vectors
-    if u is None or v is None or u.type.shape != (m,) or v.type.shape != (n,):
-        return None
-    return u, v
+    type = eqn.result.type
+    is_plain = type.is_static and type.size and type.dtype.char in "fdFD"
+    return found if is_plain else None
 
 
 class _Plan:
