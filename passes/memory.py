@@ -35,6 +35,7 @@ from ..ir.ops.tape import TapePop
 from ..ir.plan import CallPlan, Cell, CondPlan, Home, LoopPlan, Plan, TilePlan
 from .donation import assigns_safely, donated
 from .memory_cond import place_cond, updated
+from .memory_loop import place_loop
 from .memory_recursion import early_targets, place_call, place_pack, place_recursion, release
 from .memory_tiles import place_tiles
 from .protect import FOREVER, protect, shares_memory
@@ -241,7 +242,7 @@ class _Block:
         for self.at, eqn in enumerate(eqns):
             self.planner.slots.now += 1
             if isinstance(eqn.op, Loop):
-                self.loop(eqn, eqn.op)
+                place_loop(self, eqn, eqn.op)
             elif isinstance(eqn.op, Fused):
                 place_tiles(self, eqn, eqn.op)
             elif isinstance(eqn.op, Cond):
@@ -378,108 +379,3 @@ class _Block:
 
     def end(self, value: Value) -> int:
         return self.ends.get(value, self.at)
-
-    # -- loops -------------------------------------------------------------------------------------
-
-    def loop(self, eqn: Eqn, op: Loop) -> None:
-        """Place a loop's carries and stacks, then the values of its body."""
-        planner = self.planner
-        head = 1 if op.ranged else 0
-        inits = eqn.operands[op.head : op.head + op.carries]
-        captured = eqn.operands[op.head + op.carries :]
-        adopted = {
-            k
-            for k, init in enumerate(inits)
-            if eqn.results[k].type.shape
-            and self.carry(
-                eqn.results[k], init, [a for j, a in enumerate(eqn.operands[op.head :]) if j != k]
-            )
-        }
-        for result in eqn.results[op.carries :]:
-            if result.type.shape:
-                self.new(result)
-        for region in op.regions:
-            for param, value in zip(region.params[head + op.carries :], captured, strict=True):
-                cell = planner.cell_of(value)
-                if cell is not None:
-                    planner.cells[param] = cell
-        if op.test is not None:
-            self.enter(op, op.test, head, eqn)
-            planner.block(op.test.eqns, [], set())
-        self.enter(op, op.body, head, eqn)
-        planner.loops[eqn.results[0]] = self.body(eqn, op, adopted)
-        for result in eqn.results:
-            cell = planner.cell_of(result)
-            if cell is not None:
-                cell.owner = result
-                self.ends_at(cell, self.end(result))
-
-    def carry(self, result: Value, init: Atom, others: Sequence[Atom]) -> bool:
-        """Place a carry; say whether it adopts the memory of its initial value."""
-        cell = self.planner.cell_of(init)
-        if (
-            cell is not None
-            and cell.owner is init
-            and self.can_take(cell, result)
-            and init.layout == result.layout
-            and all(self.planner.cell_of(a) is not cell for a in others)
-        ):
-            self.take_over(cell, result)
-            cell.end = FOREVER
-            return True
-        self.new(result)
-        return False
-
-    def enter(self, op: Loop, region: Function, head: int, eqn: Eqn) -> None:
-        """Give the carry parameters of a region cells in the memory of the loop's results."""
-        self.inner: list[tuple[Value, Cell]] = []
-        for k in range(op.carries):
-            param, outer = region.params[head + k], self.planner.cell_of(eqn.results[k])
-            if outer is not None:
-                # The row of an outer stack is memory like any other while this loop runs.
-                home = Home.FRESH if outer.home is Home.STACK else outer.home
-                cell = Cell(home, param, FOREVER, outer.slot)
-                cell.pinned = True
-                self.planner.cells[param] = cell
-                self.inner.append((param, cell))
-
-    def body(self, eqn: Eqn, op: Loop, adopted: set[int]) -> LoopPlan:
-        planner, body = self.planner, op.body
-        head = 1 if op.ranged else 0
-        after = list(body.results)
-        cells = dict(self.inner)
-        targets: dict[Value, Cell] = {}
-        for k in range(op.carries):
-            param, value = body.params[head + k], after[k]
-            if param in cells:
-                if isinstance(value, Value) and value is not param and value not in targets:
-                    targets[value] = cells[param]
-                else:
-                    targets[Value(param.type)] = cells[param]
-        rows: dict[Value, Value] = {}
-        for k in range(op.carries, len(after)):
-            value, stack = after[k], eqn.results[k]
-            if not isinstance(value, Value) or value in targets or value in rows:
-                continue
-            if value.type.shape and stack.type.is_static:
-                rows[value] = stack
-        # A carry that is stacked as it comes in is stored at the start of the iteration.
-        stored = [v for v in after[op.carries :] if v not in cells]
-        planner.block(body.eqns, [*after[: op.carries], *stored], set(), targets, rows)
-        moves = set()
-        for k in range(op.carries):
-            param, value = body.params[head + k], after[k]
-            if value is param:
-                continue
-            cell = planner.cell_of(value)
-            if cell is None or cell is not cells.get(param) or not planner.holds(cell, value):
-                moves.add(k)
-        direct = {
-            k - op.carries
-            for k in range(op.carries, len(after))
-            if (cell := planner.cell_of(after[k])) is not None
-            and cell.home is Home.STACK
-            and cell.stack is eqn.results[k]
-            and cell.owner is after[k]
-        }
-        return LoopPlan(frozenset(moves), frozenset(adopted), frozenset(direct))
