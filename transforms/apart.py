@@ -1,0 +1,137 @@
+"""What transformations share: a user's function traced apart, and their form outside of a trace.
+
+A transformation is written once, as a Python function that runs inside a trace: it traces the
+user's function apart, transforms that `Function`, and writes the outcome into the trace under way.
+Outside of a trace this very function is compiled, which makes its programs, guards and hidden inputs
+those of `compile`.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from ..arguments import Argnums, Arguments, Wanted
+from ..compiled import Compiled, Options, check_callable
+from ..ir.core import Atom, Function
+from ..tracer.nested import inline_function, trace_apart
+from ..tracer.state import current
+from ..tracer.trace import Traced
+
+
+class Apart(NamedTuple):
+    """A user's function traced apart from the trace under way.
+
+    `traced` has the function (one parameter for each leaf of the arguments, then one for each
+    captured value of the outer trace), its result structure and the number of results that belong
+    to the output (the others are aux). `operands` are what to call the function with. `wanted` says
+    which parameters `argnums` names, and their structures.
+    """
+
+    traced: Traced
+    operands: list[Atom]
+    wanted: Wanted
+
+    def inline(self, function: Function, more: Sequence[Any] = ()) -> tuple[Any, ...]:
+        """Write a function into the trace, called with the operands and `more` trailing values."""
+        return inline_function(function, [*self.operands, *more])
+
+
+def traced_apart(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+    *,
+    argnums: Argnums | None = None,
+    has_aux: bool = False,
+    allow_int: bool = False,
+    arguments: Arguments | None = None,
+) -> Apart:
+    """Trace a function apart, within the trace under way.
+
+    Parameters
+    ----------
+    argnums
+        What to differentiate, as for `grad`; None: every positional argument.
+    arguments
+        How the function's arguments are taken; made from its signature where it is left out.
+
+    Raises
+    ------
+    DifferentiationError
+        Where an argument to differentiate is not floating point.
+    """
+    kwargs = kwargs or {}
+    arguments = arguments or Arguments(function, (), ())
+    chosen = tuple(range(len(args))) if argnums is None else argnums
+    wanted = arguments.wanted(args, kwargs, chosen, allow_int)
+    traced, operands = trace_apart(
+        function,
+        arguments.describe(args, kwargs),
+        arguments.leaf_specs(args, kwargs),
+        arguments.leaves(args, kwargs),
+        name=name_of(function),
+        has_aux=has_aux,
+    )
+    return Apart(traced, operands, wanted)
+
+
+def name_of(function: Any) -> str:
+    """Return what errors and programs call a function."""
+    return str(getattr(function, "__name__", type(function).__name__)).strip("<>")
+
+
+class Transformation:
+    """A transformation that is called with a function and its arguments: `jvp(f, primals, ...)`.
+
+    `apply(function, *args, **kwargs)` runs inside a trace. Programs are kept for each code object:
+    a lambda that is made anew at each call is not compiled anew.
+    """
+
+    def __init__(self, name: str, apply: Callable[..., Any]) -> None:
+        self.name = name
+        self.apply = apply
+        self._known: weakref.WeakKeyDictionary[Any, Compiled] = weakref.WeakKeyDictionary()
+
+    def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if current() is not None:
+            return self.apply(function, *args, **kwargs)
+        return self.compiled(function)(function, *args, **kwargs)
+
+    def compiled(self, function: Callable[..., Any]) -> Compiled:
+        """Return the compiled form that a function's calls share."""
+        check_callable(self.name, function)
+        key: Any = function
+        while isinstance(key, types.MethodType | functools.partial):
+            key = key.__func__ if isinstance(key, types.MethodType) else key.func
+        key = getattr(key, "__code__", key)
+        try:
+            found = self._known.get(key)
+            if found is None:
+                found = self._known[key] = Compiled(self.apply, Options("compile"))
+        except TypeError:  # what cannot be referenced weakly
+            found = Compiled(self.apply, Options("compile"))
+        return found
+
+
+def transformed(
+    function: Callable[..., Any],
+    apply: Callable[..., Any],
+    name: str,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    exact: bool = False,
+) -> Compiled:
+    """Return the callable of a transformation that gives a function: `jacobian(f)`.
+
+    `apply(*args, **kwargs)` runs inside a trace, with the arguments of the function.
+    """
+    check_callable(name, function)
+    wrapped = functools.update_wrapper(apply, function)
+    return Compiled(wrapped, Options("compile", exact=exact), static_argnums, static_argnames)
+
+
+__all__ = ["Apart", "Transformation", "name_of", "traced_apart", "transformed"]
