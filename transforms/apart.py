@@ -1,9 +1,9 @@
 """What transformations share: a user's function traced apart, and their form outside of a trace.
 
 A transformation is written once, as a Python function that runs inside a trace: it traces the
-user's function apart, transforms that `Function`, and writes the outcome into the trace under way.
-Outside of a trace this very function is compiled, which makes its programs, guards and hidden inputs
-those of `compile`.
+user's function apart, transforms that `Function`, and writes the outcome into the trace under
+way. Outside of a trace this very function is compiled, which makes its programs, guards and hidden
+inputs those of `compile`.
 """
 
 from __future__ import annotations
