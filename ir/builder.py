@@ -132,13 +132,21 @@ class Builder:
         (result,) = self.emit(op, operands)
         return result
 
-    def inline(self, function: Function, operands: Sequence[Atom]) -> tuple[Atom, ...]:
-        """Emit a function's equations with its parameters replaced; return its results."""
+    def inline(
+        self, function: Function, operands: Sequence[Atom], provenance: Provenance | None = None
+    ) -> tuple[Atom, ...]:
+        """Emit a function's equations with its parameters replaced; return its results.
+
+        Parameters
+        ----------
+        provenance
+            That of all of them, in place of their own.
+        """
         scope: dict[Atom, Atom] = dict(zip(function.params, operands, strict=True))
         dims: dict[Symbol, Size] = matched_dims(function, operands)
         outside = self.provenance
         for eqn in function.eqns:
-            self.provenance = eqn.provenance
+            self.provenance = eqn.provenance if provenance is None else provenance
             # A function written twice binds dims of its own each time.
             dims.update({s: Dim.of(fresh(s)) for s in eqn.op.binds if s in self.bound})
             op = renamed_op(eqn.op, dims)

@@ -1,0 +1,275 @@
+"""Forward mode: a function becomes one that also computes how its results move with parameters.
+
+Beside each value through which a derivative flows runs its tangent. The tangents of an equation's
+results are made by the transpose of the gradient rule of its op (`transposed`), right after it, so
+that nothing is kept. Loops, branches and recursions carry tangents as they carry values
+(`forward_loop`, `forward_cond`, `forward_recursion`); the primal equations stay as they are, and
+effects happen once.
+
+Before::
+
+    def f(x: f64[3]) -> f64:
+        y : f64[3] = tanh(x)
+        s : f64    = sum(y, axes=(-1,))
+        return s
+
+After, with `wrt=(0,)`::
+
+    def f(x: f64[3], x_dot: f64[3]) -> (f64, f64):
+        y     : f64[3] = tanh(x)
+        a     : f64[3] = square(y)
+        b     : f64[3] = 1.0 - a
+        y_dot : f64[3] = x_dot * b
+        s     : f64    = sum(y, axes=(-1,))
+        s_dot : f64    = sum(y_dot, axes=(-1,))
+        return s, s_dot
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..ir.binding import instantiated
+from ..ir.builder import Builder, inherit
+from ..ir.core import Atom, Eqn, Function, Provenance, Value
+from ..ir.op import Op
+from ..ir.ops.cond import Cond
+from ..ir.ops.control import Call, Fused, Loop
+from ..ir.ops.recursion import Recur, Recursion
+from ..ir.ops.tape import TapeNew
+from ..tracer.state import Trace
+from .keeping import nothing
+from .reverse import no_rule
+from .tangent_flow import Flow, Ports
+from .transposed import pushforward
+
+_STARTING = Provenance((), "jvp")
+
+
+class Forward:
+    """The sweep that writes equations with their tangents into a builder.
+
+    `active` are the values that have tangents, `tangents` those made so far, by the value. `labels`
+    says what of each recursion under way has tangents.
+    """
+
+    def __init__(
+        self, trace: Trace, active: set[Value], labels: Mapping[str, Ports] | None = None
+    ) -> None:
+        self.trace = trace
+        self.builder = trace.builder
+        self.active = active
+        self.labels = dict(labels or {})
+        self.tangents: dict[Atom, Atom] = {}
+
+    def sweep(self, eqns: Sequence[Eqn], scope: dict[Atom, Atom]) -> None:
+        """Emit equations; `scope` maps their values to those of the builder, and gets more."""
+        for eqn in eqns:
+            ports = Flow(self.labels).around(eqn, self.active)
+            if not ports.operands and not ports.results:
+                self._emit(eqn, scope)
+            elif eqn.op.regions or isinstance(eqn.op, Call | Recur):
+                self._structural(eqn, Flow(self.labels).through(eqn, ports), scope)
+            elif isinstance(eqn.op, TapeNew):
+                self._emit(eqn, scope)
+                self._follow(eqn, [self.emit_tangent(eqn, eqn.op, ())[0]])
+            else:
+                self._plain(eqn, ports, scope)
+
+    def tangent(self, atom: Atom) -> Atom:
+        """Return the tangent of a value, zeros where it has none."""
+        found = self.tangents.get(atom)
+        if found is None:
+            self.trace.fixed = self.builder.provenance = _STARTING
+            found = nothing(atom.type, self.trace)
+        return found
+
+    def start(self, value: Value, new: Value) -> Value:
+        """Return the tangent of a parameter `value`, which is `new` in the builder."""
+        self.tangents[value] = made = Value(value.type, _named(new), layout=value.layout)
+        return made
+
+    def emit_tangent(self, eqn: Eqn, op: Op, operands: Sequence[Atom]) -> tuple[Atom, ...]:
+        """Emit an equation for tangents of what `eqn` makes."""
+        self.builder.provenance = eqn.provenance.as_derived("jvp")
+        return self.builder.emit(op, operands)
+
+    def emit_both(
+        self,
+        eqn: Eqn,
+        op: Op,
+        operands: Sequence[Atom],
+        places: Sequence[int],
+        flows: Mapping[int, int],
+        scope: dict[Atom, Atom],
+    ) -> None:
+        """Emit what makes results and tangents at once.
+
+        `places` holds where each result of `eqn` stands among those of `op`, `flows` where the
+        tangent of a result stands.
+        """
+        self.builder.provenance = eqn.provenance
+        made = self.builder.emit(op, operands)
+        for old, k in zip(eqn.results, places, strict=True):
+            scope[old] = made[k]
+            inherit(old, made[k])
+        self._follow(eqn, [made[flows[k]] if k in flows else None for k in range(len(eqn.results))])
+
+    def _emit(self, eqn: Eqn, scope: dict[Atom, Atom]) -> None:
+        self.builder.provenance = eqn.provenance
+        made = self.builder.emit(eqn.op, tuple([scope.get(a, a) for a in eqn.operands]))
+        for old, new in zip(eqn.results, made, strict=True):
+            scope[old] = new
+            inherit(old, new)
+
+    def _plain(self, eqn: Eqn, ports: Ports, scope: dict[Atom, Atom]) -> None:
+        """Emit an equation and, by its pushforward, the tangents of its results."""
+        needs = tuple([k in ports.operands for k in range(len(eqn.operands))])
+        if not ports.operands or not eqn.op.has_gradient:
+            self._emit(eqn, scope)
+            return
+        try:
+            found = pushforward(eqn, needs)
+        except NotImplementedError as error:
+            raise no_rule(eqn.op, eqn.provenance, str(error)) from error
+        tangents = [self.tangent(a) for a, need in zip(eqn.operands, needs, strict=True) if need]
+        # What is written in place is read before.
+        is_first = eqn.op.updates is not None and not found.reads_results
+        if not is_first:
+            self._emit(eqn, scope)
+        results = [scope.get(r, r) for r in eqn.results]
+        operands = [scope.get(a, a) for a in eqn.operands]
+        made = iter(
+            self.builder.inline(
+                found.function,
+                [*operands, *results, *tangents],
+                eqn.provenance.as_derived("jvp"),
+            )
+        )
+        if is_first:
+            self._emit(eqn, scope)
+        self._follow(eqn, [next(made) if flows else None for flows in found.flows])
+
+    def _follow(self, eqn: Eqn, tangents: Sequence[Atom | None]) -> None:
+        """Remember the tangents of an equation's results."""
+        for result, tangent in zip(eqn.results, tangents, strict=True):
+            if tangent is None:
+                continue
+            self.tangents[result] = tangent
+            if isinstance(tangent, Value) and tangent.hint is None:
+                tangent.hint = _named(result)
+
+    def _structural(self, eqn: Eqn, ports: Ports, scope: dict[Atom, Atom]) -> None:
+        """Emit a loop, a branch, a recursion or its call, with tangents."""
+        op = eqn.op
+        if isinstance(op, Loop):
+            from .forward_loop import loop_jvp
+
+            loop_jvp(self, eqn, op, ports, scope)
+        elif isinstance(op, Cond):
+            from .forward_cond import cond_jvp
+
+            cond_jvp(self, eqn, op, ports, scope)
+        elif isinstance(op, Recursion | Recur):
+            from .forward_recursion import recur_jvp, recursion_jvp
+
+            if isinstance(op, Recursion):
+                recursion_jvp(self, eqn, op, ports, scope)
+            else:
+                recur_jvp(self, eqn, op, ports, scope)
+        elif isinstance(op, Fused):
+            self._fused(eqn, op, scope)
+        else:
+            raise no_rule(op, eqn.provenance)
+
+    def _fused(self, eqn: Eqn, op: Fused, scope: dict[Atom, Atom]) -> None:
+        """Emit what a fused region computes, which may be fused again with the tangents."""
+        body = instantiated(op.body, op.dims)
+        inside: dict[Atom, Atom] = {}
+        for param, operand in zip(body.params, eqn.operands, strict=True):
+            inside[param] = scope.get(operand, operand)
+            if operand in self.tangents:
+                self.tangents[param] = self.tangents[operand]
+        wrt = [p for p in body.params if p in self.tangents]
+        self.active |= Flow(self.labels).active(body, wrt)
+        self.sweep(body.eqns, inside)
+        for old, result in zip(eqn.results, body.results, strict=True):
+            scope[old] = inside.get(result, result)
+        self._follow(eqn, [self.tangents.get(r) for r in body.results])
+
+
+def _named(value: Value) -> str | None:
+    """Return what to call the tangent of a value."""
+    if value.hint is None:
+        of = value.cotangent_of
+        return None if of is None or of.hint is None else f"d{of.hint}_dot"
+    return f"{value.hint}_dot"
+
+
+def forward(
+    function: Function,
+    wrt: Sequence[int],
+    *,
+    keep: Sequence[int] | None = None,
+    of: Sequence[int] | None = None,
+) -> Function:
+    """Return the joint function: primal results, then their tangents along those of parameters.
+
+    The tangents of the parameters `wrt` are new trailing parameters, of the same types.
+
+    Parameters
+    ----------
+    keep
+        The primal results to return, all by default.
+    of
+        The results whose tangents to return, all by default: zeros of the result's type where no
+        derivative flows.
+
+    Raises
+    ------
+    DifferentiationError
+        Where an op on the way has no gradient rule.
+
+    Notes
+    -----
+    Each equation of the primal is visited once, and its tangents are made from values at hand: the
+    cost is about that of the primal again for each set of tangents, and no memory grows with the
+    number of steps.
+    """
+    builder = Builder()
+    wanted = [function.params[k] for k in wrt]
+    with Trace(builder, None) as trace:
+        scope: dict[Atom, Atom] = {}
+        for p in function.params:
+            scope[p] = builder.param(Value(p.type, p.hint, p.cotangent_of, p.layout))
+        sweep = Forward(trace, Flow().active(function, wanted))
+        for p in wanted:
+            builder.param(sweep.start(p, scope[p]))  # type: ignore[arg-type]
+        sweep.sweep(function.eqns, scope)
+        kept = range(len(function.results)) if keep is None else keep
+        moving = range(len(function.results)) if of is None else of
+        results = [scope.get(function.results[k], function.results[k]) for k in kept]
+        tangents = [
+            sweep.tangent(r) if r in sweep.active else _zero(sweep, r)
+            for r in [function.results[k] for k in moving]
+        ]
+    return Function(
+        f"{function.name}_jvp",
+        builder.params,
+        builder.eqns,
+        [*results, *tangents],
+        dims=function.dims,
+        param_kinds=[*function.param_kinds, *[function.param_kinds[k] for k in wrt]],
+        result_kinds=[
+            *[function.result_kinds[k] for k in kept],
+            *[function.result_kinds[k] for k in moving],
+        ],
+    )
+
+
+def _zero(sweep: Forward, result: Atom) -> Atom:
+    sweep.trace.fixed = sweep.builder.provenance = _STARTING
+    return nothing(result.type, sweep.trace)
+
+
+__all__ = ["Forward", "forward"]
