@@ -111,6 +111,8 @@ class Op:
     """Operands whose memory an `out` may be; None: any, for elementwise ops, else none."""
     makes_new: bool = False
     """Each evaluation makes an object of its own: equal equations are not merged."""
+    is_linear: bool = False
+    """The results are linear in the inexact operands, taken together."""
     updates: int | None = None
     """The operand whose memory the result may take over: `index_update` writes in place."""
     binds: tuple[Symbol, ...] = ()

@@ -161,6 +161,7 @@ class CumSum(Cumulative):
     """The running sum."""
 
     name = "cumsum"
+    is_linear = True
     ufunc = np.add
 
     def vjp(

@@ -60,6 +60,7 @@ class Transformed(Op):
     cost = Cost.TRANSCENDENTAL
     has_out = True
     takes_over = ()
+    is_linear = True
     transform: ClassVar[Transform]
     n: Size
     axis: int = -1

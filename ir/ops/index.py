@@ -164,6 +164,7 @@ def apply(op: Op, *operands: Array) -> Array:
 
 class _Writing(Indexing):
     updates = 0
+    is_linear = True
 
     def layouts(
         self, types: Sequence[ArrayType], layouts: Sequence[Layout]

@@ -122,6 +122,7 @@ class Sum(Reduction):
     """The sum over axes."""
 
     name = "sum"
+    is_linear = True
     ufunc = np.add
 
     def vjp(

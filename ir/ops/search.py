@@ -83,6 +83,7 @@ class BinCount(Op):
     """
 
     name = "bincount"
+    is_linear = True
     cost = Cost.CHEAP
     length: Size
     block: int = 0

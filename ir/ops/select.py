@@ -34,6 +34,7 @@ class Where(_Elementwise):
     """`where(condition, left, right)`; the branches have one dtype."""
 
     name = "where"
+    is_linear = True
     has_out = True
     takes_over = (2,)
 

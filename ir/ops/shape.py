@@ -255,6 +255,7 @@ class BroadcastTo(View):
     """The last `rank` axes broadcast to `shape`; a read-only view."""
 
     name = "broadcast_to"
+    is_linear = True
     shape: Shape
     rank: int
 
@@ -317,6 +318,7 @@ class Full(Op):
     """A fresh array of `shape` filled with a scalar operand."""
 
     name = "full"
+    is_linear = True
     has_out = True
     shape: Shape
 
@@ -356,6 +358,7 @@ class Concatenate(Op):
     """The operands joined along one axis (negative)."""
 
     name = "concatenate"
+    is_linear = True
     has_out = True
     axis: int = -1
 
