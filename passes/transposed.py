@@ -29,8 +29,9 @@ from typing import Any, NamedTuple
 from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Function, Literal, Value
 from ..ir.errors import VerificationError
-from ..ir.op import Effect, Op, Scatter, Zero
-from ..ir.types import ArrayType, Kind, Layout, is_tape
+from ..ir.op import Op, Scatter, Zero
+from ..ir.ops.elementwise import add
+from ..ir.types import ArrayType, Kind, Layout
 from ..tracer.array import computed, wrap
 from ..tracer.functions.create import zeros
 from ..tracer.state import Trace
@@ -90,13 +91,27 @@ def _pushforward(
     operands: tuple[Operand, ...],
     results: tuple[tuple[ArrayType, Layout], ...],
 ) -> Pushforward:
-    found = _transposed(op, needs, operands, results)
-    count = len(found.function.eqns)
-    if count > 1 or (count and op.updates is not None):
-        itself = _linear(op, needs, operands, results)
-        if itself is not None and len(itself.function.eqns) <= count:
-            return itself
-    return found
+    found = [_transposed(op, needs, operands, results)]
+    if len(found[0].function.eqns) > 1:
+        if op.is_linear:
+            found.append(_itself(op, needs, operands, results))
+        types = [*[_type(o) for o in operands], *[t for t, _ in results]]
+        is_real = all(t.dtype.kind == "f" for t in types if t.is_inexact)
+        if op.is_elementwise and is_real and len(results) == 1:
+            found.append(_diagonal(op, needs, operands, results))
+    return min(found, key=_cost)
+
+
+def _cost(found: Pushforward) -> tuple[int, int]:
+    """Return the work of an application, in operations and entries written, and its equations."""
+    eqns = found.function.eqns
+    work = sum(
+        eqn.op.flops([a.type for a in eqn.operands], [r.type for r in eqn.results])
+        + sum(r.type.size for r in eqn.results)
+        for eqn in eqns
+        if not eqn.op.is_view
+    )
+    return work, len(eqns)
 
 
 class _Signature:
@@ -147,9 +162,14 @@ def _transposed(
 
 
 def _rule(
-    op: Op, needs: tuple[bool, ...], signature: _Signature, seeds: dict[int, Value], trace: Trace
+    op: Op,
+    needs: tuple[bool, ...],
+    signature: _Signature,
+    seeds: dict[int, Value],
+    trace: Trace,
+    fitted: ArrayType | None = None,
 ) -> dict[int, Atom]:
-    """Trace the gradient rule; return the cotangents of the operands."""
+    """Trace the gradient rule; return the cotangents of the operands, or all as `fitted`."""
     cts: list[Any] = []
     for k, r in enumerate(signature.results):
         if k in seeds:
@@ -164,48 +184,56 @@ def _rule(
     )
     ways: dict[int, Atom] = {}
     for k, way in enumerate(made):
-        if way is None or k not in signature.tangents:
+        if way is None or not needs[k]:
             continue
-        type = signature.params[k].type
+        type = fitted or signature.params[k].type
         if isinstance(way, Scatter):
             way = way.add(zeros(type.shape, type.dtype))
         ways[k] = fit(way, type)._atom
     return ways
 
 
-def _linear(
+def _itself(
     op: Op,
     needs: tuple[bool, ...],
     operands: Sequence[Operand],
     results: Sequence[tuple[ArrayType, Layout]],
-) -> Pushforward | None:
-    """Return the op itself, applied to tangents, where it is linear in all that is inexact.
-
-    It is where its gradient rule reads nothing inexact but the cotangents.
-    """
-    inexact = tuple([_type(o).is_inexact for o in operands])
-    unfit = op.is_elementwise or op.effect is not Effect.PURE or any(is_tape(t) for t, _ in results)
-    if unfit or not all(t.is_inexact for t, _ in results):
-        return None
-    values: list[Operand] = [o if isinstance(o, tuple) else (o.type, None) for o in operands]
-    whole = _transposed(op, inexact, values, results).function
-    count = len(operands)
-    read = {a for e in whole.eqns for a in e.operands}
-    if any(p in read for p, is_inexact in zip(whole.params, inexact, strict=False) if is_inexact):
-        return None
-    if not read.isdisjoint(whole.params[count : count + len(results)]):
-        return None
+) -> Pushforward:
+    """Return a linear op itself, applied to tangents."""
     builder = Builder()
     signature = _Signature(builder, needs, operands, results)
     with Trace(builder, None) as trace:
         given = [
-            signature.tangents.get(k) or (nothing(a.type, trace) if inexact[k] else a)
+            signature.tangents.get(k) or (nothing(a.type, trace) if a.type.is_inexact else a)
             for k, a in enumerate(signature.operands)
         ]
         made = builder.emit(op, given)
-    if tuple([a.type for a in made]) != tuple([t for t, _ in results]):
-        return None
     return _finished(op, builder, signature, made, (True,) * len(results))
+
+
+def _diagonal(
+    op: Op,
+    needs: tuple[bool, ...],
+    operands: Sequence[Operand],
+    results: Sequence[tuple[ArrayType, Layout]],
+) -> Pushforward:
+    """Return the gradient rule of an elementwise op, applied to tangents.
+
+    Over the reals it multiplies each entry, and so it is its own transpose.
+    """
+    builder = Builder()
+    signature = _Signature(builder, needs, operands, results)
+    ((type, _),) = results
+    total: Any = None
+    with Trace(builder, None) as trace:
+        for k, tangent in signature.tangents.items():
+            alone = tuple([j == k for j in range(len(needs))])
+            seeds: dict[int, Value] = {0: tangent}
+            way = _rule(op, alone, signature, seeds, trace, type).get(k)
+            if way is not None:
+                total = way if total is None else builder.one(add, total, way)
+    made = [] if total is None else [total]
+    return _finished(op, builder, signature, made, (total is not None,))
 
 
 def _type(operand: Operand) -> ArrayType:
