@@ -153,6 +153,17 @@ class Op:
         """
         raise NotImplementedError(f"{self.name} has no gradient rule")
 
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        """Return the results for many examples at once, in plain NumPy; None: one by one.
+
+        Operands that are `mapped` have a new leading axis, with an entry for each example, and all
+        results get one. By default the op is applied as it is, where its types say that it takes
+        leading axes; an ORDERED op without a rule of its own acts for each example in turn.
+        """
+        from .batching import by_leading_axes
+
+        return by_leading_axes(self, mapped, operands)
+
     @property
     def has_gradient(self) -> bool:
         """Whether a derivative can flow through the op; False for comparisons, rounding, argmax."""

@@ -15,6 +15,7 @@ from ..op import Array, Effect, Emitter, Op, Scatter
 from ..samples import numbers
 from ..types import ArrayType
 from .effects import text, typed
+from .index import apply
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ class Require(Op):
         *operands: Array,
     ) -> Sequence[Array | Scatter | None]:
         return [cts[0], None]
+
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        x, holds = operands
+        if mapped[0]:
+            return apply(self, x, np.all(holds) if mapped[1] else holds)
+        return apply(self, np.broadcast_to(x, (*holds.shape, *x.shape)), np.all(holds))
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
@@ -141,6 +148,18 @@ class Ensure(Op):
         error.args = tuple(arguments)
         error.__dict__.update(attributes)
         raise error
+
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        """Show the values of the first example that fails."""
+        x, *values = operands
+        if mapped[0]:
+            fails = np.logical_not(x) if self.expected else x
+            first = np.argmax(fails)
+            values = [v[first] if m else v for v, m in zip(values, mapped[1:], strict=True)]
+            x = np.all(x) if self.expected else np.any(x)
+        elif any(mapped[1:]):
+            values = [v[0] if m else v for v, m in zip(values, mapped[1:], strict=True)]
+        return apply(self, x, *values)
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         x, *values = operands

@@ -185,6 +185,10 @@ class Match(Op):
     ) -> Sequence[Array | Scatter | None]:
         return [apply(Match(operands[0].shape), cts[0])]
 
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        (x,) = operands
+        return apply(Match((x.shape[0], *self.shape), self.reads), x)
+
     def layouts(
         self, types: Sequence[ArrayType], layouts: Sequence[tuple[int, ...] | None]
     ) -> tuple[tuple[int, ...] | None, ...] | None:

@@ -45,6 +45,14 @@ class Guard(Op):
             raise Missed
         return ()
 
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        from .index import apply
+
+        (x,) = operands
+        if mapped[0]:
+            return apply(Guard(True), np.all(x == self.expected))
+        return apply(self, x)
+
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         (x,) = operands
         ends = f"{emitter.bind(_miss, 'miss')}()"

@@ -18,6 +18,7 @@ from ..errors import DTypeError, ShapeError
 from ..op import Array, Emitter, Op, Scatter, broadcast
 from ..samples import numbers, positions
 from ..types import ArrayType, Layout, Shape, is_dense
+from .batched_index import batched_index, written_at
 from .indices import AT, At, Index_, Indexing, Item, Span, index_shape
 from .scatter_add import add_at
 from .shape import view_layouts
@@ -60,6 +61,13 @@ class Index(Indexing):
     def evaluate(self, *operands: Array) -> Any:
         x = np.asarray(operands[0])
         return x[self.positions(x.ndim - self.axes, operands[1:])]
+
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        x, *positions = operands
+        if not any(mapped[1:]):
+            return apply(self, *operands)
+        index, at = batched_index(self.index, x, mapped[0], positions, mapped[1:])
+        return apply(Index(index, True), x, *at)
 
     def vjp(
         self,
@@ -165,6 +173,12 @@ def apply(op: Op, *operands: Array) -> Array:
 class _Writing(Indexing):
     updates = 0
     is_linear = True
+
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        x, value, *positions = operands
+        index, examples = written_at(self.index, mapped, x, [value], positions)
+        writes: Any = type(self)
+        return apply(writes(index), *examples)
 
     def layouts(
         self, types: Sequence[ArrayType], layouts: Sequence[Layout]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..batching import by_leading_axes
 from ..dims import minimum
 from ..errors import DTypeError, ShapeError
 from ..op import Array, Cost, Op, Scatter, Zero
@@ -51,6 +52,24 @@ def identity(like: Array) -> Array:
 def without_diagonal(x: Array) -> Array:
     """Return square matrices with exact zeros on the diagonal."""
     return x - apply(Band(0, 0), x)
+
+
+def batched_solve(op: Any, mapped: tuple[bool, ...], a: Array, b: Array) -> Array:
+    """Return the solutions of many systems; those of one matrix are the columns of one solve.
+
+    `op` solves for vectors where its `right` is 1, else for the columns of a matrix.
+    """
+    columns = replace(op, right=2)
+    if mapped[0] or a.ndim != 2 or b.ndim != 1 + op.right:
+        if op.right == 2:
+            return by_leading_axes(op, mapped, (a, b))
+        return by_leading_axes(columns, mapped, (a, b[..., None]))[..., 0]
+    if op.right == 1:
+        return transposed(apply(columns, a, transposed(b)))
+    size, order, count = b.shape
+    sides = np.reshape(np.swapaxes(b, 0, 1), (order, size * count))
+    solved = apply(columns, a, sides)
+    return np.swapaxes(np.reshape(solved, (order, size, count)), 0, 1)
 
 
 def real_dtype(dtype: np.dtype) -> np.dtype:

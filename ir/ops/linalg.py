@@ -28,6 +28,7 @@ from .lapack import (
     Band,
     Lapack,
     MatrixShapeError,
+    batched_solve,
     check_square,
     conjugated,
     dual,
@@ -120,6 +121,9 @@ class Solve(Lapack):
         if self.right == 1 and b.ndim > 1:
             return np.linalg.solve(a, b[..., None])[..., 0]
         return np.linalg.solve(a, b)
+
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        return batched_solve(self, mapped, *operands)
 
     def vjp(
         self,

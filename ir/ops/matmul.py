@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..batching import by_leading_axes
 from ..core import Atom
 from ..dims import Size
 from ..errors import DTypeError, ShapeError
@@ -71,6 +72,10 @@ class MatMul(Op):
         if self.left == 1:
             result = result[..., 0, :] if self.right == 2 else result[..., 0]
         return result
+
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        a, b = "mk"[2 - self.left :], "kn"[: self.right]
+        return batched_product(self, mapped, operands, a, b, "mn"[2 - self.left : self.right])
 
     def vjp(
         self,
@@ -198,6 +203,9 @@ class Dot(Op):
         of_a, of_b, into = self._labels(a.ndim, b.ndim)
         return contract((a, of_a), (b, of_b), into)
 
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        return batched_product(self, mapped, operands, *self._labels(self.left, self.right))
+
     def vjp(
         self,
         needs: tuple[bool, ...],
@@ -231,6 +239,22 @@ class Dot(Op):
         ]
 
 
+def batched_product(
+    op: Op, mapped: tuple[bool, ...], operands: Sequence[Array], a: str, b: str, into: str
+) -> Any:
+    """Return the products of all examples as one product; the labels are those of an example.
+
+    Where one operand is not mapped, the axis of the examples is an axis like others:
+    `x[i] @ W` for all x is `x @ W`. Operands with more axes than labels broadcast as they are.
+    """
+    (x, y), (x_mapped, y_mapped) = operands, mapped
+    if x.ndim - x_mapped != len(a) or y.ndim - y_mapped != len(b):
+        return by_leading_axes(op, mapped, operands)
+    label = batch_labels(1)
+    terms = [(x, label * x_mapped + a), (y, label * y_mapped + b)]
+    return contract(terms[0], terms[1], label + into)
+
+
 @dataclass(frozen=True)
 class VecDot(Op):
     """`sum(conj(a) * b, axis=-1)`, as `np.vecdot` computes it: (k), (k) -> ()."""
@@ -244,6 +268,11 @@ class VecDot(Op):
 
     def evaluate(self, *operands: Array) -> Any:
         return np.vecdot(*operands)
+
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        if operands[0].dtype.kind == "c":
+            return by_leading_axes(self, mapped, operands)
+        return batched_product(self, mapped, operands, "k", "k", "")
 
     def vjp(
         self,

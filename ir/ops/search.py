@@ -92,6 +92,8 @@ class BinCount(Op):
         x, *weights = types
         if x.dtype.kind not in "iu" or any(w.dtype != np.float64 for w in weights):
             raise DTypeError(f"{self.name} takes integers, and weights of float64, not {types}")
+        if any(w.shape != x.shape for w in weights):
+            raise ShapeError("The weights and list don't have the same length.")
         dtype = np.dtype(np.float64) if weights else PLACES
         return (ArrayType(dtype, (*x.shape[:-1], self.length)),)
 

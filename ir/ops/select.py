@@ -284,6 +284,16 @@ class StopGradientIf(Op):
     ) -> tuple[tuple[int, ...] | None, ...] | None:
         return (layouts[0],)
 
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        """Take the operand itself, or what has its value alone, for each example."""
+        from .index import apply
+
+        x, stops = operands
+        if not mapped[1]:
+            return apply(self, x, stops)
+        axes: Any = (stops.shape[0], *[1] * (x.ndim - mapped[0]))
+        return np.where(np.reshape(stops, axes), apply(StopGradient(), x), x)
+
     def vjp(
         self,
         needs: tuple[bool, ...],

@@ -339,6 +339,11 @@ class Full(Op):
     ) -> Sequence[Array | Scatter | None]:
         return [cts[0]]
 
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        from .index import apply
+
+        return apply(BroadcastTo(self.shape, 0), *operands)
+
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
         if out is not None:
             return f"{out}.fill({operands[0]})"

@@ -53,6 +53,8 @@ class LinearFilter(Op):
             raise ShapeError("the coefficients of a filter are vectors")
         if not state:
             return (x,)
+        if state[0].ndim != x.ndim:
+            raise ShapeError("the state of a filter has the axes of its input")
         shape = list(x.shape)
         shape[self.axis] = shape[self.axis] + state[0].shape[self.axis]
         return (x.with_shape(shape),)
@@ -217,6 +219,8 @@ class Convolve(Op):
         if x.ndim != y.ndim:
             raise ShapeError("in1 and in2 should have the same dimensionality")
         axes = [k % x.ndim for k in self.axes]
+        if not self.fft and len(axes) < x.ndim:
+            raise ShapeError(f"{self.name} by sums takes all axes of {x}")
         shape: list[Size] = []
         ones: list[bool] = []
         for k, (n, m) in enumerate(zip(x.shape, y.shape, strict=True)):

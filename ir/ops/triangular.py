@@ -12,7 +12,7 @@ from ..op import Array, Effect, Op, Scatter
 from ..samples import numbers
 from ..types import ArrayType, Layout, c_strides
 from .index import apply
-from .lapack import Band, Lapack, check_square, conjugated, dual, matrix, slope
+from .lapack import Band, Lapack, batched_solve, check_square, conjugated, dual, matrix, slope
 from .linalg import Cholesky, Solve, products
 from .matfun import scipy_linalg
 
@@ -171,6 +171,9 @@ class ChoSolve(InFortranOrder, Lapack):
         c, b = operands
         options: Any = {"check_finite": self.check_finite}
         return scipy_linalg().cho_solve((c, not self.upper), b, **options)
+
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        return batched_solve(self, mapped, *operands)
 
     def vjp(
         self,

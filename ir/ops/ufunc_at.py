@@ -18,6 +18,7 @@ from ..errors import DTypeError, ShapeError
 from ..op import ELEMENTWISE, Array, Cost, Elementwise, Emitter, Op, Scatter, broadcast
 from ..samples import numbers, positions
 from ..types import ArrayType, Layout
+from .batched_index import written_at
 from .index import AT, Index, Index_, IndexAdd, Span, apply, index_shape
 
 HOLOMORPHIC = frozenset({
@@ -113,6 +114,11 @@ class UfuncAt(_At):
         self._selected(types)
         _loop(self.function, [x.dtype, *[v.dtype for v in values]])
         return (x,)
+
+    def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
+        x, values, places = self._split(operands)
+        examples = written_at(self.index, mapped, x, values, places)
+        return apply(UfuncAt(examples[0], self.function), *examples[1])
 
     def evaluate(self, *operands: Array) -> Any:
         x, values, places = self._split(operands)

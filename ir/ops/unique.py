@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..dims import Dim, Size, Symbol
+from ..errors import ShapeError
 from ..op import Array, Cost, Emitter, Op, Scatter
 from ..samples import numbers
 from ..types import ArrayType
@@ -188,6 +189,8 @@ class Lone(Op):
     name = "lone"
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        if types[0].ndim != 1:
+            raise ShapeError(f"{self.name} takes one axis, not {types[0]}")
         return (types[0].with_dtype(np.dtype(bool)),)
 
     def evaluate(self, *operands: Array) -> Any:

@@ -18,6 +18,7 @@ from pullback.ir.verify import verify
 from pullback.passes import pipeline
 from pullback.passes.accumulate import Accumulate
 from pullback.passes.batch import Batch
+from pullback.passes.batching import batched
 from pullback.passes.chain import Chain
 from pullback.passes.contract import Contract
 from pullback.passes.dce import Dce
@@ -68,6 +69,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "fuse": Fuse(machine=Machine(cores=2, l2=1 << 20, l3=32 << 20)),
     "loops": Hoist(),
     "batch": Batch(),
+    "batching": lambda f: batched(f, (True, False), 5)[0],
     "merge": Merge(),
     "place": Place(),
     "settle": Settle(),

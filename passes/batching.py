@@ -1,0 +1,241 @@
+"""A function for many examples at once: chosen parameters get a leading axis.
+
+Each equation on which a mapped parameter has an influence is done for all examples by its op's own
+rule (`Op.batched`), which for most ops is the op itself: it takes leading axes. Equations that no
+mapped parameter reaches stay as they are, once for all examples. Loops and branches are batched
+with what is in them (`batching_loop`, `batching_cond`). What cannot be batched, such as a random
+draw, becomes a loop over the examples (`batching_serial`).
+
+Before::
+
+    def f(x: f64[3], W: f64[3, 4]) -> f64[4]:
+        y : f64[4] = matmul(x, W, left=1)
+        m : f64    = max(y, axes=(-1,))
+        z : f64[4] = y - m
+        return z
+
+After, for 5 examples of `x`::
+
+    def f(x: f64[5, 3], W: f64[3, 4]) -> f64[5, 4]:
+        y : f64[5, 4] = x @ W
+        m : f64[5]    = max(y, axes=(-1,))
+        n : f64[5, 1] = reshape(m, shape=(5, 1), rank=1)
+        z : f64[5, 4] = y - n
+        return z
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..ir.builder import Builder
+from ..ir.core import Atom, Eqn, Function, Value
+from ..ir.dims import Size, symbols
+from ..ir.errors import UnsupportedError, VerificationError
+from ..ir.location import excerpt
+from ..ir.op import Effect, Op
+from ..ir.types import ArrayType, Kind, Layout
+from ..tracer.array import computed, lift
+from ..tracer.state import Trace
+from .batching_serial import Serial, can_be_stacked, serial_group
+
+
+class Unbatchable(Exception):
+    """A region returns what the examples cannot have side by side."""
+
+    def __init__(self, value: Atom, eqn: Eqn | None) -> None:
+        super().__init__(value.type)
+        self.value = value
+        self.eqn = eqn
+
+
+def batched(function: Function, mapped: Sequence[bool], size: Size) -> tuple[Function, list[bool]]:
+    """Return a function of many examples, and which of its results have an entry for each.
+
+    The parameters that are `mapped` get a new leading axis of `size`, and so do results that depend
+    on them, or on a random draw: the other results are those of every example.
+
+    Raises
+    ------
+    UnsupportedError
+        Where a result has a size that differs from one example to the next.
+    """
+    try:
+        return batched_region(function, mapped, size)
+    except Unbatchable as found:
+        location = None if found.eqn is None else found.eqn.provenance.location
+        where = "" if location is None else f"\n\n{excerpt(location)}\n"
+        raise UnsupportedError(
+            f"vmap: {function.name} returns {found.value.type}, of another size for each example, "
+            f"and no array holds these side by side.{where}\n"
+            "  Return a mask, or an array padded to one size."
+        ) from None
+
+
+def batched_region(
+    function: Function, mapped: Sequence[bool], size: Size, results: Sequence[bool] | None = None
+) -> tuple[Function, list[bool]]:
+    """Return a function of many examples, as `batched`; `results` that must be mapped will be.
+
+    Raises
+    ------
+    Unbatchable
+        Where a result has no leading axis that could hold all examples.
+    """
+    builder = Builder()
+    with Trace(builder, None) as trace:
+        examples = Examples(trace, size)
+        for param, is_mapped in zip(function.params, mapped, strict=True):
+            examples.param(param, is_mapped)
+        examples.run(function.eqns, function.results)
+        returned: list[Atom] = []
+        found: list[bool] = []
+        for k, result in enumerate(function.results):
+            is_mapped = examples.is_mapped(result)
+            if is_mapped and not (result in examples.scope and can_be_stacked(result.type)):
+                eqn = next((e for e in function.eqns if result in e.results), None)
+                raise Unbatchable(result, eqn)
+            wanted = is_mapped or (results is not None and results[k])
+            returned.append(examples.whole(result) if wanted else examples.atom(result))
+            found.append(wanted)
+    own = (*function.dims, *[s for s in symbols(size) if s not in function.dims])
+    kinds = [Kind.ARRAY if m else k for m, k in zip(mapped, function.param_kinds, strict=True)]
+    made = builder.finish(
+        function.name,
+        returned,
+        dims=own,
+        param_kinds=kinds,
+        result_kinds=[
+            Kind.ARRAY if m else k for m, k in zip(found, function.result_kinds, strict=True)
+        ],
+    )
+    return made, found
+
+
+class Examples:
+    """The equations of a function under way for all examples.
+
+    `scope` has what the function's values have become, `mapped` are those with an entry for each
+    example.
+    """
+
+    def __init__(self, trace: Trace, size: Size) -> None:
+        self.trace = trace
+        self.builder = trace.builder
+        self.size = size
+        self.scope: dict[Atom, Atom] = {}
+        self.mapped: set[Atom] = set()
+
+    def param(self, param: Value, is_mapped: bool) -> None:
+        """Add a parameter."""
+        type, layout = param.type, param.layout
+        if is_mapped:
+            self.mapped.add(param)
+            layout = _with_examples(layout, type)
+            type = self.type(type)
+        of = self.scope.get(param.cotangent_of) if param.cotangent_of else None
+        new = Value(type, param.hint, of if isinstance(of, Value) else None, layout)
+        self.scope[param] = self.builder.param(new)
+
+    def type(self, type: ArrayType) -> ArrayType:
+        """Return the type of all examples of a value."""
+        return type.with_shape((self.size, *type.shape))
+
+    def is_mapped(self, atom: Atom) -> bool:
+        """Whether a value has an entry for each example."""
+        return atom in self.mapped
+
+    def atom(self, atom: Atom) -> Atom:
+        """Return what a value of the function has become."""
+        return self.scope.get(atom, atom)
+
+    def whole(self, atom: Atom) -> Atom:
+        """Return all examples of a value, which is repeated where it is not mapped."""
+        new = self.atom(atom)
+        if atom in self.mapped:
+            return new
+        from ..ir.ops.shape import BroadcastTo
+
+        return self.builder.one(BroadcastTo(self.type(new.type).shape, new.type.ndim), new)
+
+    def run(self, eqns: Sequence[Eqn], results: Sequence[Atom]) -> None:
+        """Write equations for all examples; `results` are what is read after them."""
+        acting = [e for e in eqns if acts_for_each(e.op)]
+        rest = list(eqns)
+        while rest:
+            eqn = rest[0]
+            if eqn in acting or not self.equation(eqn):
+                group = serial_group(rest, acting if eqn in acting else [eqn], acting, self.mapped)
+                self.run(group.before, [])
+                self.one_by_one(group, results)
+                rest = group.after
+                acting = [e for e in acting if e in rest]
+            else:
+                rest = rest[1:]
+
+    def equation(self, eqn: Eqn) -> bool:
+        """Write one equation; return False where the examples have to be done one by one."""
+        mapped = tuple([a in self.mapped for a in eqn.operands])
+        operands = tuple([self.atom(a) for a in eqn.operands])
+        self.trace.fixed = self.builder.provenance = eqn.provenance
+        if not any(mapped) and eqn.op.effect is not Effect.ORDERED:
+            self.define(eqn, self.builder.emit(eqn.op, operands))
+            return True
+        if eqn.op.regions:
+            return self._with_regions(eqn, mapped)
+        made: Any = eqn.op.batched(mapped, *[computed(a, self.trace) for a in operands])
+        if made is None:
+            return False
+        results = made if isinstance(made, tuple) else (made,)
+        atoms = [lift(r, self.trace)[0] for r in results]
+        self.mapped.update(eqn.results)
+        for old, new in zip(eqn.results, atoms, strict=True):
+            if new.type != self.type(old.type):
+                raise VerificationError(
+                    f"internal error: {eqn.op.name} for all examples gives {new.type}, "
+                    f"not {self.type(old.type)}"
+                )
+        self.define(eqn, atoms)
+        return True
+
+    def _with_regions(self, eqn: Eqn, mapped: tuple[bool, ...]) -> bool:
+        return False
+
+    def define(self, eqn: Eqn, results: Sequence[Atom]) -> None:
+        """Say what the results of an equation have become."""
+        for old, new in zip(eqn.results, results, strict=True):
+            self.scope[old] = new
+            if isinstance(new, Value) and new.hint is None:
+                new.hint = old.hint
+                of = self.scope.get(old.cotangent_of) if old.cotangent_of else None
+                if isinstance(of, Value) and of is not new and new.cotangent_of is None:
+                    new.cotangent_of = of
+
+    def one_by_one(self, group: Serial, results: Sequence[Atom]) -> None:
+        """Write the equations of a group as a loop over the examples."""
+        self.trace.fixed = self.builder.provenance = group.eqns[0].provenance
+        left = group.write(self.builder, self.size, self.scope, self.mapped, results)
+        self.mapped.update(r for e in group.eqns for r in e.results)
+        for old, new in left.items():
+            self.scope[old] = new
+            if isinstance(new, Value) and isinstance(old, Value):
+                new.hint = old.hint
+
+
+def acts_for_each(op: Op) -> bool:
+    """Whether an op has an effect that each example has for itself, such as a random draw.
+
+    Ops that only check have a rule for all examples.
+    """
+    if op.regions:
+        return any(acts_for_each(e.op) for r in op.regions for e in r.eqns)
+    return op.effect is Effect.ORDERED and type(op).batched is Op.batched
+
+
+def _with_examples(layout: Layout, type: ArrayType) -> Layout:
+    """Return the layout of examples that lie one after the other."""
+    return None if layout is None else (type.nbytes, *layout)
+
+
+__all__ = ["Examples", "Unbatchable", "acts_for_each", "batched", "batched_region"]
