@@ -65,11 +65,12 @@ class Forward:
     def sweep(self, eqns: Sequence[Eqn], scope: dict[Atom, Atom]) -> None:
         """Emit equations; `scope` maps their values to those of the builder, and gets more."""
         for eqn in eqns:
-            ports = Flow(self.labels).around(eqn, self.active)
-            if not ports.operands and not ports.results:
+            flow = Flow(self.labels)
+            ports = flow.around(eqn, self.active)
+            if not flow.concerns(eqn, ports):
                 self._emit(eqn, scope)
             elif eqn.op.regions or isinstance(eqn.op, Call | Recur):
-                self._structural(eqn, Flow(self.labels).through(eqn, ports), scope)
+                self._structural(eqn, flow.through(eqn, ports), scope)
             elif isinstance(eqn.op, TapeNew):
                 self._emit(eqn, scope)
                 self._follow(eqn, [self.emit_tangent(eqn, eqn.op, ())[0]])

@@ -9,10 +9,11 @@ too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from ..ir.core import Atom, Eqn, Function, Value
+from ..ir.op import Op
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Fused, Loop
 from ..ir.ops.recursion import Recur, Recursion
@@ -45,7 +46,7 @@ class Flow:
         grown = False
         for eqn in eqns:
             before = self.around(eqn, active)
-            if not before.operands and not before.results:
+            if not self.concerns(eqn, before):
                 continue
             after = self.through(eqn, before)
             active.update(_chosen(eqn.results, after.results))
@@ -62,6 +63,15 @@ class Flow:
             frozenset([k for k, a in enumerate(eqn.operands) if a in active]),
             frozenset([k for k, r in enumerate(eqn.results) if r in active]),
         )
+
+    def concerns(self, eqn: Eqn, ports: Ports) -> bool:
+        """Whether an equation takes or gives tangents: also one that calls a recursion that does.
+
+        Each call of a recursion has the signature of its body, whatever it is called with.
+        """
+        if ports.operands or ports.results:
+            return True
+        return bool(self.labels) and _calls(eqn.op, self.labels)
 
     def through(self, eqn: Eqn, ports: Ports) -> Ports:
         """Return what of an equation has tangents where that of `ports` has."""
@@ -144,6 +154,13 @@ class Flow:
         else:
             self.labels[op.label] = outside
         return now
+
+
+def _calls(op: Op, labels: Container[str]) -> bool:
+    """Whether an op calls one of these recursions, or has a region that does."""
+    if isinstance(op, Recur):
+        return op.label in labels
+    return any(_calls(eqn.op, labels) for region in op.regions for eqn in region.eqns)
 
 
 def _is_wider(branch: Function, now: Ports, before: Ports) -> bool:
