@@ -58,8 +58,10 @@ def with_lead(x: Array, count: int) -> Array:
     """Return an array with so many axes of size 1 behind its first."""
     if not count:
         return x
-    shape: Any = (x.shape[0], *[1] * count, *x.shape[1:])
-    return np.reshape(x, shape)
+    from .ops.index import apply
+    from .ops.shape import Reshape
+
+    return apply(Reshape((*[1] * count, *x.shape[1:]), x.ndim - 1), x)
 
 
 def leading(op: Op, mapped: Sequence[bool], types: Sequence[ArrayType]) -> Lead | None:

@@ -19,7 +19,7 @@ After, for 5 examples of `x`::
     def f(x: f64[5, 3], W: f64[3, 4]) -> f64[5, 4]:
         y : f64[5, 4] = x @ W
         m : f64[5]    = max(y, axes=(-1,))
-        n : f64[5, 1] = reshape(m, shape=(5, 1), rank=1)
+        n : f64[5, 1] = reshape(m, shape=(1,), rank=0)
         z : f64[5, 4] = y - n
         return z
 """

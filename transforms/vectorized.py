@@ -1,0 +1,364 @@
+"""`vmap`: a function of one example as a function of many, without a loop over them.
+
+The user's function is traced apart, on the types of one example, and the outcome is batched
+(`passes.batching`): what a person would have written with a leading axis.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..arguments import Arguments
+from ..compiled import check_callable
+from ..ir.dims import Size
+from ..ir.errors import ArgumentError, ShapeError, StructureError
+from ..ir.types import ArrayType, Kind, Layout, c_strides
+from ..passes.batching import batched
+from ..tracer.functions.shape import broadcast_to, copy, moveaxis, traced
+from ..tracer.nested import inline_function, trace_apart
+from ..tracer.trace import LeafSpec
+from ..tracer.tree import LEAF, Leaf, Node, Static, Structure, children_of, flatten, unflatten
+from .apart import name_of, transformed
+
+Axes = Any
+"""An int, None, or containers of these: a prefix of the structure that it belongs to."""
+
+
+def vmap(
+    function: Callable[..., Any] | None = None,
+    in_axes: Axes = 0,
+    out_axes: Axes = 0,
+    *,
+    axis_size: int | None = None,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    exact: bool = False,
+) -> Any:
+    """Return the function that maps a function of one example over an axis of its arguments.
+
+    The function is written for one example, and sees arrays of its shape (NumPy scalars where an
+    example has no axes). The result is that of a Python loop over the examples, stacked; it is
+    computed at once. Random draws, and what else cannot be done for all examples at once, become a
+    loop over the examples within the program, in their order.
+
+    Parameters
+    ----------
+    in_axes
+        The axis of each positional argument that counts the examples: an int, None for an argument
+        that is the same for all examples, or containers of these with the structure of the
+        argument, cut off anywhere. A tuple has an entry for each positional argument. Arguments
+        given by name are mapped along their first axis.
+    out_axes
+        Where that axis stands in each result; None for a result that does not depend on the
+        example.
+    axis_size
+        The number of examples, where no argument is mapped.
+    static_argnums, static_argnames, exact
+        As for `compile`.
+
+    Raises
+    ------
+    ShapeError
+        At the call, where arguments disagree on the number of examples or lack the axis.
+    StructureError
+        Where `in_axes` or `out_axes` does not fit the structure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> def loss(w, x):
+    ...     return np.sum(np.tanh(x @ w))
+    >>> each = pb.vmap(pb.grad(loss), in_axes=(None, 0))
+    >>> each(np.ones(3), np.zeros((5, 3))).shape
+    (5, 3)
+    """
+    if function is None:
+        return lambda f: vmap(
+            f,
+            in_axes,
+            out_axes,
+            axis_size=axis_size,
+            static_argnums=static_argnums,
+            static_argnames=static_argnames,
+            exact=exact,
+        )
+    check_callable("vmap", function)
+    mapping = _Mapping(
+        function,
+        tuple(in_axes) if isinstance(in_axes, list) else in_axes,
+        out_axes,
+        axis_size,
+        Arguments(function, static_argnums, static_argnames),
+    )
+    return transformed(function, mapping.applied(), "vmap", static_argnums, static_argnames, exact)
+
+
+class _Input(NamedTuple):
+    """One leaf of the arguments: its path, its value in the trace, and the mapped axis or None."""
+
+    path: str
+    value: Any
+    axis: int | None
+
+    @property
+    def size(self) -> Size:
+        """The number of examples."""
+        assert self.axis is not None
+        size: Size = self.value._atom.type.shape[self.axis]
+        return size
+
+    def whole(self) -> Any:
+        """Return the value with the examples along the first axis."""
+        return self.value if not self.axis else moveaxis(self.value, self.axis, 0)
+
+
+class _Mapping(NamedTuple):
+    """A function and how it is mapped."""
+
+    function: Callable[..., Any]
+    in_axes: Axes
+    out_axes: Axes
+    axis_size: int | None
+    arguments: Arguments
+
+    def applied(self) -> Callable[..., Any]:
+        """Return the function of all examples, which runs inside a trace."""
+
+        def vmapped(*args: Any, **kwargs: Any) -> Any:
+            return self.run(args, kwargs)
+
+        return vmapped
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Write the function of all examples into the trace under way."""
+        arguments = self.arguments
+        name = name_of(self.function)
+        inputs = self._inputs(args, kwargs)
+        size = self._size(inputs, name)
+        specs = arguments.leaf_specs(args, kwargs)
+        wholes = [i.whole() for i in inputs]
+        function, operands = trace_apart(
+            self.function,
+            arguments.describe(args, kwargs),
+            [
+                s if i.axis is None else _example(s, w)
+                for s, i, w in zip(specs, inputs, wholes, strict=True)
+            ],
+            wholes,
+            name=name,
+            has_aux=False,
+        )
+        mapped = [i.axis is not None for i in inputs]
+        mapped += [False] * (len(operands) - len(mapped))
+        many, found = batched(function.function, mapped, size)
+        flat = inline_function(many, operands)
+        return self._output(function.structure, flat, found, size, name)
+
+    def _inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[_Input]:
+        """Return the leaves of a call with their axes.
+
+        Raises
+        ------
+        StructureError, ShapeError
+        """
+        if isinstance(self.in_axes, tuple) and len(self.in_axes) != len(args):
+            raise StructureError(
+                f"in_axes={self.in_axes!r} has {len(self.in_axes)} entries, and the call has "
+                f"{len(args)} positional arguments.\n"
+                "  Give an int, None or container for each of them."
+            )
+        found: list[_Input] = []
+        for k, (name, value, is_static) in enumerate(self.arguments.items(args, kwargs)):
+            if is_static:
+                continue
+            wanted = 0
+            if k < len(args):
+                wanted = self.in_axes[k] if isinstance(self.in_axes, tuple) else self.in_axes
+            leaves: list[Any] = []
+            structure = flatten(value, leaves)
+            axes = prefix("in_axes", wanted, structure, name)
+            for (path, axis), leaf in zip(axes, leaves, strict=True):
+                found.append(_input(path, traced(leaf), axis))
+        return found
+
+    def _size(self, inputs: Sequence[_Input], name: str) -> Size:
+        """Return the number of examples.
+
+        Raises
+        ------
+        ShapeError
+            Where the arguments disagree; ArgumentError where none is mapped.
+        """
+        mapped = [i for i in inputs if i.axis is not None]
+        sizes = {i.size for i in mapped}
+        if self.axis_size is not None:
+            sizes.add(self.axis_size)
+        if len(sizes) == 1:
+            return sizes.pop()
+        if not sizes:
+            raise ArgumentError(
+                f"vmap maps {name} over no axis: in_axes={self.in_axes!r} names none of an array.\n"
+                "  Name one, or pass axis_size= for so many equal results."
+            )
+        rows = [f"  {i.path} : {i.value.type} has {i.size} along axis {i.axis}" for i in mapped]
+        if self.axis_size is not None:
+            rows.append(f"  axis_size is {self.axis_size}")
+        raise ShapeError(
+            f"vmap: the arguments of {name} disagree on the number of examples.\n"
+            + "\n".join(rows)
+            + "\n  Pass None in in_axes for what is the same for every example."
+        )
+
+    def _output(
+        self,
+        structure: Structure,
+        flat: Sequence[Any],
+        mapped: Sequence[bool],
+        size: Size,
+        name: str,
+    ) -> Any:
+        """Build the result, with the axis of the examples where it belongs."""
+        leaves = iter(zip(flat, mapped, strict=True))
+        placed: list[Any] = []
+        whole = _with_numbers(structure)
+        numbers = _numbers(structure)
+        for (path, axis), number in zip(
+            prefix("out_axes", self.out_axes, whole, "the result"), numbers, strict=True
+        ):
+            value, is_mapped = next(leaves) if number is None else (traced(number), False)
+            if not is_mapped and axis is not None:
+                value = copy(broadcast_to(value, (size, *value._atom.type.shape)))
+            elif axis is None:
+                if is_mapped:
+                    raise ArgumentError(
+                        f"vmap: out_axes is None for {path} of {name}, which is another one for "
+                        "each example.\n  Give the axis that counts the examples."
+                    )
+                placed.append(value)
+                continue
+            ndim = value.ndim
+            if not -ndim <= axis < ndim:
+                raise ShapeError(
+                    f"vmap: out_axes={axis} for {path} of {name}, which has {ndim} axes, that of "
+                    "the examples included."
+                )
+            placed.append(moveaxis(value, 0, axis) if axis % ndim else value)
+        return unflatten(whole, iter(placed))
+
+
+def _input(path: str, value: Any, axis: int | None) -> _Input:
+    if axis is None:
+        return _Input(path, value, None)
+    ndim = value.ndim
+    if not ndim:
+        what = "a Python number" if value._kind is Kind.PYTHON else f"{value.type}"
+        raise ShapeError(
+            f"vmap: `{path}` is {what}, without an axis to map.\n"
+            "  Pass None for it in in_axes, for example in_axes=(0, None)."
+        )
+    if not -ndim <= axis < ndim:
+        raise ShapeError(
+            f"vmap: in_axes={axis} for `{path}`, which is {value.type} and has {ndim} axes."
+        )
+    return _Input(path, value, axis % ndim)
+
+
+def _example(spec: LeafSpec, whole: Any) -> LeafSpec:
+    """Return what is known of one example of an argument."""
+    type = ArrayType(spec.type.dtype, whole._atom.type.shape[1:])
+    layout: Layout = None
+    if whole._layout is not None:
+        strides = whole._layout[1:]
+        layout = None if strides == c_strides(type.dtype.itemsize, type.shape) else strides
+    kind = Kind.ARRAY if type.shape else Kind.SCALAR
+    return LeafSpec(type, kind, layout, spec.hint, spec.path)
+
+
+def prefix(what: str, axes: Axes, structure: Structure, path: str) -> list[tuple[str, int | None]]:
+    """Return for each leaf of a structure its path and the axis that a prefix of it says.
+
+    Raises
+    ------
+    StructureError
+        Where the prefix has another structure; ShapeError for an axis of a Python number.
+    """
+    if isinstance(structure, Static):
+        _check_number(what, axes, structure.value, path)
+        return []
+    axis = _axis(axes)
+    if axis is not False:
+        if isinstance(structure, Leaf):
+            return [(path, axis)]
+        parts = [(axes, child) for child in structure.children]
+    else:
+        found = children_of(axes)
+        if found is None:
+            raise StructureError(
+                f"{what} holds {axes!r} for `{path}`: an axis is an int, or None for no axis."
+            )
+        static, children = found
+        same = isinstance(structure, Node) and structure.type is type(axes)
+        if not same or structure.static != static:  # type: ignore[union-attr]
+            shown = "an array" if structure is LEAF else f"{structure}"
+            raise StructureError(
+                f"{what}={axes!r} does not fit `{path}`, which is {shown}.\n"
+                "  It is an int, None, or the same containers cut off anywhere."
+            )
+        assert isinstance(structure, Node)
+        parts = list(zip(children, structure.children, strict=True))
+    assert isinstance(structure, Node)
+    names = structure.static if isinstance(structure.static, tuple) else range(len(parts))
+    return [
+        leaf
+        for name, (part, child) in zip(names, parts, strict=True)
+        for leaf in prefix(what, part, child, f"{path}[{name!r}]")
+    ]
+
+
+def _check_number(what: str, axes: Axes, value: Any, path: str) -> None:
+    """Raise for a Python number that is to be mapped; a flag or a text is the same for all."""
+    is_number = isinstance(value, int | float | complex) and not isinstance(value, bool)
+    if what == "in_axes" and axes is not None and is_number:
+        raise ShapeError(
+            f"vmap: `{path}` is the number {value!r}, without an axis to map.\n"
+            "  Pass None for it in in_axes, for example in_axes=(0, None)."
+        )
+
+
+def _axis(axes: Axes) -> Any:
+    """Return an axis as an int or None, False for what is no axis."""
+    if axes is None:
+        return None
+    if isinstance(axes, bool | np.bool_):
+        return False
+    try:
+        return operator.index(axes)
+    except TypeError:
+        return False
+
+
+def _with_numbers(structure: Structure) -> Structure:
+    """Return the structure of a result with numbers that the function returns as leaves."""
+    if isinstance(structure, Static) and isinstance(structure.value, int):
+        return LEAF
+    if isinstance(structure, Node):
+        children = tuple([_with_numbers(c) for c in structure.children])
+        return Node(structure.type, structure.static, children)
+    return structure
+
+
+def _numbers(structure: Structure) -> list[Any]:
+    """Return for each leaf of that structure the number that it is, None for a traced one."""
+    if isinstance(structure, Node):
+        return [n for c in structure.children for n in _numbers(c)]
+    if isinstance(structure, Static):
+        return [structure.value] if isinstance(structure.value, int) else []
+    return [None]
+
+
+__all__ = ["prefix", "vmap"]
