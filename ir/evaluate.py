@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,26 @@ from .op import Effect, Op
 from .ops.cond import Cond
 from .ops.control import Call, Fused, Loop, run_loop
 from .ops.dynamic import AsSize
+from .ops.observe import Observe
 from .ops.recursion import Recur, Recursion, Unpack
 from .types import RECORD, ArrayType, Kind, is_tape
 
 Sizes = dict[Symbol, int]
+Observer = Callable[[Observe, Any], None]
+"""What is told of each `observe` equation: its op, and the value."""
 
 
-def evaluate(function: Function, *arrays: Any, module: Module | None = None) -> list[Any]:
+def evaluate(
+    function: Function,
+    *arrays: Any,
+    module: Module | None = None,
+    observer: Observer | None = None,
+    dims: Mapping[Symbol, int] | None = None,
+) -> list[Any]:
     """Return the results of a function, each the NumPy object that its kind says.
+
+    `observer` is told of what the function observes; `dims` are the values of dims that no argument
+    tells, such as the index of a loop whose body this is.
 
     Raises
     ------
@@ -44,7 +56,7 @@ def evaluate(function: Function, *arrays: Any, module: Module | None = None) -> 
         _argument(p, kind, a)
         for p, kind, a in zip(function.params, function.param_kinds, arrays, strict=True)
     ]
-    sizes = _solve(function.params, arguments)
+    sizes = {**(dims or {}), **_solve(function.params, arguments)}
     for symbol in function.dims:
         if symbol not in sizes:
             raise ArgumentError(f"no argument of {function.name} tells the dim `{symbol}`")
@@ -54,7 +66,7 @@ def evaluate(function: Function, *arrays: Any, module: Module | None = None) -> 
             raise ShapeError(
                 f"{param.hint or 'an argument'} has shape {np.shape(argument)}, not {expected}"
             )
-    results = _Interpreter(module).run(function, arguments, sizes)
+    results = _Interpreter(module, observer).run(function, arguments, sizes)
     return [_result(r, k) for r, k in zip(results, function.result_kinds, strict=True)]
 
 
@@ -148,8 +160,9 @@ def _concrete(value: Any, sizes: Mapping[Symbol, int]) -> Any:
 
 
 class _Interpreter:
-    def __init__(self, module: Module | None) -> None:
+    def __init__(self, module: Module | None, observer: Observer | None = None) -> None:
         self.module = module
+        self.observer = observer
         self.recursions: dict[str, tuple[Function, Sizes]] = {}
 
     def run(self, function: Function, arguments: Sequence[Any], sizes: Sizes) -> list[Any]:
@@ -167,6 +180,8 @@ class _Interpreter:
             for value, result in zip(eqn.results, results, strict=True):
                 _check(eqn, value.type, result, sizes)
                 scope[value] = result
+            if self.observer is not None and isinstance(eqn.op, Observe):
+                self.observer(eqn.op, results[0])
         return [read(r) for r in function.results]
 
     def equation(self, eqn: Eqn, operands: list[Any], sizes: Sizes) -> list[Any]:

@@ -1,0 +1,184 @@
+"""`health`: how the gradient of a function fares on its way back through the program."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arguments import Argnums, Arguments
+from ..compiled import Compiled, check_callable, check_scalar, committing, gradient_structure
+from ..entries import Call, GuardedEntry, Programs
+from ..ir.core import Function
+from ..ir.errors import UnsupportedError
+from ..ir.evaluate import evaluate
+from ..passes.observe import observe
+from ..passes.reverse import reverse
+from ..tracer.state import current
+from ..tracer.tree import Node, unflattener
+from .problems import Thresholds
+from .recording import Recording
+from .report import Found, Health
+
+
+class _Entry(GuardedEntry):
+    """The joint function of a call, observed; each run leaves its recording in `last`."""
+
+    __slots__ = ("build", "joint", "last", "sites", "wanted")
+
+    def __init__(self, owner: HealthCheck, call: Call) -> None:
+        arguments = owner.arguments
+        wanted = arguments.wanted(call.args, call.kwargs, owner.argnums, owner.allow_int)
+        super().__init__(
+            owner.function,
+            arguments,
+            call,
+            name=owner.name,
+            has_aux=owner.has_aux,
+            wanted=wanted,
+        )
+        check_scalar(owner.name, self.traced)
+        self.wanted = wanted.positions
+        observed, self.sites = observe(self.traced.function)
+        self.joint = reverse(observed, wanted.positions)
+        self.last: Recording | None = None
+        output = self.traced.structure
+        if self.traced.aux is not None:
+            output = Node(tuple, 2, (output, self.traced.aux))
+        self.build = unflattener(Node(tuple, 2, (output, gradient_structure(wanted))))
+        if self.traced.commit is not None:
+            self.build = committing(self.build, self.traced, len(self.traced.function.results))
+
+    def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        recording = Recording(self.sites)
+        with np.errstate(all="ignore"):
+            flat = evaluate(self.joint, *inputs, observer=recording)
+        self.last = recording
+        return tuple(flat)
+
+    @property
+    def function(self) -> Function:
+        """The function as traced, which the sites are about."""
+        return self.traced.function
+
+
+class HealthCheck:
+    """What `health` returns: takes the function's arguments and returns a `Health`."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        argnums: Argnums,
+        has_aux: bool,
+        allow_int: bool,
+        thresholds: Thresholds,
+        jacobians: int,
+    ) -> None:
+        self.first: tuple[Any, ...] = ()
+        self.named: dict[str, Any] = {}
+        if isinstance(function, functools.partial) and isinstance(function.func, Compiled):
+            self.first, self.named = function.args, function.keywords  # a method
+            function = function.func
+        static: tuple[Any, Any] = (), ()
+        if isinstance(function, Compiled):
+            given = function.options
+            static = (), sorted(function.arguments.static_names)
+            if given.mode != "compile":
+                argnums, has_aux, allow_int = given.argnums, given.has_aux, given.allow_int
+            function = function.function
+        check_callable("health", function)
+        self.function = function
+        self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
+        self.arguments = Arguments(function, *static)
+        self.argnums = argnums
+        self.has_aux = has_aux
+        self.allow_int = allow_int
+        self.thresholds = thresholds
+        self.jacobians = jacobians
+        self.programs = Programs(self.name, self.arguments, self._entry)
+
+    def _entry(self, call: Call) -> _Entry:
+        return _Entry(self, call)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Health:
+        if current() is not None:
+            raise UnsupportedError(
+                f"the health of {self.name} is asked for in a function that is being traced, where "
+                "nothing runs.\n  Ask for that of the outer function."
+            )
+        entry, flat = self.programs.run((*self.first, *args), {**self.named, **kwargs})
+        recording = entry.last
+        assert recording is not None  # it has just run
+        value, gradient = entry.build(flat)
+        found = Found(self.name, entry.function, recording, entry.wanted)
+        report = Health(found, value, gradient, self.thresholds, self.jacobians)
+        entry.last = None
+        return report
+
+    def __repr__(self) -> str:
+        return f"<pullback.health of {self.name}>"
+
+
+def health(
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    allow_int: bool = False,
+    vanishing: float = 1e-4,
+    exploding: float = 1e4,
+    jacobians: int = 64,
+) -> HealthCheck:
+    """Return a function that runs a gradient and reports how it fares on its way back.
+
+    Parameters
+    ----------
+    function
+        A function with a scalar result, or what `grad`, `value_and_grad` or `compile` returned;
+        what `argnums` and `has_aux` a gradient was made with is kept.
+    argnums, has_aux, allow_int
+        As for `grad`.
+    vanishing, exploding
+        By which factor the norm of a cotangent may fall and grow along layers or time steps.
+    jacobians
+        Of how many steps of each chain the norm of the Jacobian is estimated; 0: of none.
+
+    Returns
+    -------
+    HealthCheck
+        Takes the function's arguments and returns a `Health`.
+
+    Raises
+    ------
+    UnsupportedError
+        At a call, where it stands in a function that is being traced.
+
+    Notes
+    -----
+    The program runs once, equation by equation and without optimisation, forward and backward, and
+    every value and cotangent is looked at. Floating-point warnings are not given. What the function
+    prints, draws and stores happens once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> found = pb.health(lambda x: np.sum(np.sqrt(x)))(np.array([0.0, 4.0]))
+    >>> found.verdict
+    'non-finite'
+    >>> found.gradient
+    array([ inf, 0.25])
+    """
+    if jacobians < 0:
+        raise ValueError(f"jacobians is {jacobians} and must be at least 0")
+    if not 0 <= vanishing < 1 < exploding:
+        raise ValueError(
+            f"vanishing={vanishing} and exploding={exploding}: they must be below 1 and above it"
+        )
+    thresholds = Thresholds(vanishing, exploding)
+    return HealthCheck(function, argnums, has_aux, allow_int, thresholds, jacobians)
+
+
+__all__ = ["Health", "HealthCheck", "health"]
