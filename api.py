@@ -41,6 +41,7 @@ from .tracer.functions.control import stop_gradient
 from .tracer.loops import fori_loop, scan
 from .tracer.tree import register_container
 from .tracer.while_loops import map, while_loop
+from .transforms.custom import custom_jvp, custom_vjp
 
 __version__ = "0.1.0"
 
@@ -207,6 +208,8 @@ __all__ = [
     "checkpoint",
     "compile",
     "cond",
+    "custom_jvp",
+    "custom_vjp",
     "final",
     "fori_loop",
     "grad",

@@ -19,6 +19,7 @@ from .errors import ArgumentError, DTypeError, ShapeError, VerificationError
 from .op import Effect, Op
 from .ops.cond import Cond
 from .ops.control import Call, Fused, Loop, run_loop
+from .ops.custom import Custom
 from .ops.dynamic import AsSize
 from .ops.observe import Observe
 from .ops.recursion import Recur, Recursion, Unpack
@@ -191,7 +192,7 @@ class _Interpreter:
             if isinstance(op.trips, Symbol):
                 sizes[op.trips] = count
             return results
-        if isinstance(op, Fused):
+        if isinstance(op, Fused | Custom):
             inner = [concrete_size(d, sizes) for d in op.dims]
             return self.run(op.body, operands, dict(zip(op.body.dims, inner, strict=True)))
         if isinstance(op, Cond):

@@ -21,6 +21,7 @@ from ..ir.errors import VerificationError
 from .batch import Batch
 from .chain import Chain
 from .contract import Contract
+from .custom_rules import Inline
 from .dce import Dce
 from .dots import Dots
 from .fuse import Fuse
@@ -63,6 +64,7 @@ class Pipeline(NamedTuple):
 STABLE = Pipeline(
     before=(Simplify(Class.EXACT), Chain(), Dce()),
     early=(
+        Inline(),
         Contract(),
         Settle(),
         Simplify(Class.STABLE),
@@ -78,7 +80,7 @@ STABLE = Pipeline(
 )
 EXACT = Pipeline(
     before=(Simplify(Class.EXACT), Dce(keep_raising=True)),
-    early=(Settle(), Simplify(Class.EXACT), Hoist(), Dce(keep_raising=True), Merge()),
+    early=(Inline(), Settle(), Simplify(Class.EXACT), Hoist(), Dce(keep_raising=True), Merge()),
     again=(Recompute(keep_raising=True), Rematerialize()),
     fusion=(Fuse(exact=True),),
 )

@@ -48,6 +48,7 @@ from ..tracer.functions.reduce import reduction
 from ..tracer.functions.shape import broadcast_to, cast, emit_reshape
 from ..tracer.state import Trace
 from .accumulate import Accumulate
+from .custom_rules import exposed, without_rules
 
 Cotangents = dict[Value, TracedArray]
 
@@ -266,7 +267,7 @@ def reverse(
     of the primal is visited once: the cost is a small multiple of the primal's, whatever the number
     of parameters.
     """
-    function = Accumulate()(function)
+    function = exposed(Accumulate()(function), [function.params[i] for i in wrt])
     builder = Builder()
     with Trace(builder, None) as trace:
         scope: dict[Atom, Atom] = {}
@@ -306,7 +307,7 @@ def reverse(
             cotangents.append(ct._atom)
         kept = range(len(function.results)) if keep is None else keep
         results = [scope.get(function.results[k], function.results[k]) for k in kept]
-    return Function(
+    joint = Function(
         f"{function.name}_grad",
         builder.params,
         builder.eqns,
@@ -318,6 +319,7 @@ def reverse(
             *[function.param_kinds[i] for i in wrt],
         ],
     )
+    return without_rules(joint)
 
 
 def inline_into(builder: Builder, function: Function, scope: dict[Atom, Atom]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.core import Atom, Literal
+from ..ir.core import Atom, Function, Literal
 from ..ir.dims import Dim
 from ..ir.errors import ConcretizationError, ShapeError, UnsupportedError
 from ..ir.op import ELEMENTWISE, Elementwise, Op
@@ -470,6 +470,11 @@ class TracedArray:
 
     def __pullback_apply__(self, op: Op, operands: Sequence[Any]) -> Any:
         return emit(op, operands)
+
+    def __pullback_inline__(self, function: Function, operands: Sequence[Any]) -> Any:
+        from .nested import inline_derived
+
+        return inline_derived(function, operands)
 
     def __getitem__(self, index: Any) -> Any:
         from .functions.index import read

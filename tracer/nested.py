@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..ir.builder import Builder
-from ..ir.closing import close
+from ..ir.closing import close, duplicate
 from ..ir.core import Atom, Function, Literal, Value
+from ..ir.op import Zero
 from ..ir.types import Kind
 from .array import TracedArray, lift, wrap
+from .functions.create import zeros
 from .hooks import HOOKS
 from .state import Trace, require
 from .trace import LeafSpec, Traced, collect_output
@@ -87,4 +89,27 @@ def inline_function(function: Function, operands: Sequence[Any]) -> tuple[Any, .
     return tuple([wrap(a, k, outer) for a, k in zip(flat, function.result_kinds, strict=True)])
 
 
-__all__ = ["inline_call", "inline_function", "trace_apart", "trace_region"]
+def inline_derived(function: Function, operands: Sequence[Any]) -> tuple[Any, ...]:
+    """Write a function of a derivative rule into the trace of the derivative.
+
+    Its equations keep their places in the source, and are derived as the rule's equation is.
+    """
+    outer = require(function.name)
+    atoms = [lift(_filled(o), outer)[0] for o in operands]
+    start = len(outer.builder.eqns)
+    flat = outer.builder.inline(duplicate(function), atoms)
+    fixed = outer.fixed
+    for eqn in outer.builder.eqns[start:] if fixed is not None else ():
+        assert fixed is not None
+        derived = eqn.provenance.as_derived(fixed.derived)
+        eqn.provenance = derived.with_marks((*fixed.marks, *derived.marks))
+    return tuple([wrap(a, k, outer) for a, k in zip(flat, function.result_kinds, strict=True)])
+
+
+def _filled(operand: Any) -> Any:
+    if isinstance(operand, Zero):
+        return zeros(operand.type.shape, operand.type.dtype)
+    return operand
+
+
+__all__ = ["inline_call", "inline_derived", "inline_function", "trace_apart", "trace_region"]

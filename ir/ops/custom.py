@@ -1,0 +1,169 @@
+"""Functions with derivative rules of the user's own.
+
+`custom` is the function as a region, with its rule beside it. Where nobody differentiates it, the
+region is written in its place. A derivative writes the rule's forward function there instead, which
+returns residuals too, and behind it a `with_rule`: the results, with the rule's backward function
+as their gradient (`passes.custom_rules`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from ..binding import instantiated
+from ..core import Function
+from ..dims import Size
+from ..errors import DifferentiationError
+from ..op import Array, Effect, Op
+from ..types import ArrayType
+from .control import check_parameters, function_effect, function_flops, substitute_type
+
+
+class Pair(NamedTuple):
+    """What a rule comes to: a function that keeps residuals, and one that reads them.
+
+    `forward` takes the operands and returns the results and then residuals. `backward` takes the
+    residuals and a cotangent for each result, and returns one for each operand in `targets`. The
+    rule has nothing to say of the operands in `closed`, on which the results depend as well. Both
+    functions bind the dims of the region that they belong to, first and in the same order.
+    """
+
+    forward: Function
+    backward: Function
+    targets: tuple[int, ...]
+    closed: frozenset[int] = frozenset()
+
+
+class Rule:
+    """A derivative rule; it is compared by identity, and may be asked for its functions late.
+
+    A rule may use the very function that it belongs to: the functions then hold an equation with
+    this rule. `is_busy` while the functions are made.
+    """
+
+    is_busy = False
+
+    def pair(self) -> Pair:
+        """Return the rule as two functions."""
+        raise NotImplementedError
+
+    def refuse(self, operand: int) -> DifferentiationError:
+        """Return the error for a derivative that flows to an operand in `Pair.closed`."""
+        raise NotImplementedError
+
+
+class Known(Rule):
+    """A rule whose two functions are at hand."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+
+    def pair(self) -> Pair:
+        return self._pair
+
+
+@dataclass(frozen=True)
+class Custom(Op):
+    """`body` with a derivative rule; None where the rule is not known, as in text."""
+
+    name = "custom"
+    body: Function
+    label: str
+    rule: Rule | None = None
+    dims: tuple[Size, ...] = ()
+
+    @property
+    def effect(self) -> Effect:  # type: ignore[override]
+        return function_effect(self.body)
+
+    @property
+    def regions(self) -> tuple[Function, ...]:  # type: ignore[override]
+        return (self.body,)
+
+    def with_regions(self, regions: Sequence[Function]) -> Op:
+        (body,) = regions
+        return replace(self, body=body)
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        check_parameters(self.name, self.body, types, self.dims)
+        binding = dict(zip(self.body.dims, self.dims, strict=True))
+        return tuple(substitute_type(r.type, binding) for r in self.body.results)
+
+    def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
+        return function_flops(self.body)
+
+
+@dataclass(frozen=True)
+class WithRule(Op):
+    """`outs` values as they are, whose derivative is a rule's.
+
+    Operands are these values, residuals, and the operands of the rule. `kept` says where each
+    residual of the rule stands: among the operands, or from -1 downwards among the results.
+    """
+
+    name = "with_rule"
+    outs: int
+    kept: tuple[int, ...]
+    label: str
+    rule: Rule
+    dims: tuple[Size, ...] = ()
+
+    @property
+    def start(self) -> int:
+        """Where the operands of the rule start."""
+        return max((self.outs, *[k + 1 for k in self.kept]))
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return types[: self.outs]
+
+    def evaluate(self, *operands: Array) -> Any:
+        return operands[: self.outs]
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether a derivative flows through it: it always may."""
+        return True
+
+    def vjp(
+        self,
+        needs: tuple[bool, ...],
+        cts: tuple[Array, ...],
+        results: tuple[Array, ...],
+        *operands: Array,
+    ) -> Sequence[Array | None]:
+        pair = self.rule.pair()
+        answer: list[Array | None] = [None] * len(operands)
+        for k in pair.closed:
+            if needs[self.start + k]:
+                raise self.rule.refuse(k)
+        wanted = [n for n, k in enumerate(pair.targets) if needs[self.start + k]]
+        if not wanted:
+            return answer
+        backward = bound(pair.backward, self.dims)
+        backward = backward.replace(
+            results=[backward.results[n] for n in wanted],
+            result_kinds=[backward.result_kinds[n] for n in wanted],
+        )
+        residuals = [operands[k] if k >= 0 else results[-1 - k] for k in self.kept]
+        made = inlined(backward, operands[0], [*residuals, *cts])
+        for n, ct in zip(wanted, made, strict=True):
+            answer[self.start + pair.targets[n]] = ct
+        return answer
+
+
+def bound(function: Function, dims: Sequence[Size]) -> Function:
+    """Return a function with the first of the dims that it binds replaced."""
+    head, rest = function.dims[: len(dims)], function.dims[len(dims) :]
+    made = instantiated(function.replace(dims=head), dims)
+    return made.replace(dims=(*made.dims, *rest))
+
+
+def inlined(function: Function, traced: Any, operands: Sequence[Any]) -> Sequence[Any]:
+    """Return the results of a function, written into the trace that `traced` belongs to."""
+    made: Sequence[Any] = traced.__pullback_inline__(function, operands)
+    return made
+
+
+__all__ = ["Custom", "Known", "Pair", "Rule", "WithRule", "bound", "inlined"]

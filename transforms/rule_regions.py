@@ -1,0 +1,324 @@
+"""Functions with rules, written into a trace: the function and its rule become regions.
+
+Rules are traced where their function is called, since what they read from outside belongs to that
+trace: captured values are operands of the equation. An error in a rule waits until a derivative
+asks for it. A rule that calls its own function, as rules do, is not traced again: that call holds
+the same rule.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from ..arguments import Arguments
+from ..ir.binding import symbols_of
+from ..ir.closing import close, duplicate, free_dims
+from ..ir.core import Atom, Function, Value
+from ..ir.dims import Dim, Symbol
+from ..ir.errors import DifferentiationError, PullbackError, UnsupportedError
+from ..ir.ops.custom import Custom, Pair, Rule
+from ..ir.types import ArrayType, Kind, Layout
+from ..tracer.array import TracedArray, lift, wrap
+from ..tracer.driving import Recurring
+from ..tracer.nested import trace_region
+from ..tracer.report import explain
+from ..tracer.source import current_location
+from ..tracer.state import Trace, locate, require
+from ..tracer.tree import Structure, unflatten
+from ..tracer.watching import Unstageable
+
+NESTED = 8
+"""How often a rule may call its own function on ever other types."""
+
+
+class Given(NamedTuple):
+    """The arguments of a call: their structure, and of each leaf the atom and what is known."""
+
+    structure: Structure
+    atoms: tuple[Atom, ...]
+    types: tuple[ArrayType, ...]
+    kinds: tuple[Kind, ...]
+    layouts: tuple[Layout, ...]
+    hints: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, arguments: Arguments, args: tuple[Any, ...], trace: Trace) -> Given:
+        """Return the arguments that are not static of a call."""
+        specs = arguments.leaf_specs(args, {})
+        return cls(
+            arguments.describe(args, {}).children[0],  # type: ignore[union-attr]
+            tuple([lift(leaf, trace)[0] for leaf in arguments.leaves(args, {})]),
+            tuple([s.type for s in specs]),
+            tuple([s.kind for s in specs]),
+            tuple([s.layout for s in specs]),
+            tuple([s.hint for s in specs]),
+        )
+
+    @property
+    def inexact(self) -> list[int]:
+        """The positions of the leaves that have derivatives."""
+        return [k for k, t in enumerate(self.types) if t.is_inexact]
+
+    def params(self) -> list[Value]:
+        """Return parameters for a region that takes the arguments."""
+        parts = zip(self.types, self.hints, self.layouts, strict=True)
+        return [Value(t, h, layout=layout) for t, h, layout in parts]
+
+
+class Open(NamedTuple):
+    """A function under construction, which may read values of outside.
+
+    `structure` is what its caller wants to know of what it returned.
+    """
+
+    name: str
+    params: list[Value]
+    kinds: list[Kind]
+    eqns: list[Any]
+    results: list[Atom]
+    result_kinds: list[Kind]
+    structure: Any
+
+
+Returned = tuple[list[tuple[Atom, Kind]], Any]
+
+
+def opened(
+    name: str,
+    params: Sequence[Value],
+    kinds: Sequence[Kind],
+    call: Callable[[list[TracedArray]], Returned],
+) -> Open:
+    """Trace `call(arrays)`, which returns its leaves, and what its caller wants to know."""
+
+    def traced(arrays: list[TracedArray]) -> Returned:
+        for array in arrays:
+            if array.shape:
+                array.set_read_only()
+        return call(arrays)
+
+    builder, (results, structure) = trace_region(params, kinds, traced)
+    return Open(
+        name,
+        list(params),
+        list(kinds),
+        builder.eqns,
+        [a for a, _ in results],
+        [k for _, k in results],
+        structure,
+    )
+
+
+class Scope(NamedTuple):
+    """What regions of one equation take besides its arguments: captured values, and dims."""
+
+    captured: tuple[Value, ...] = ()
+    dims: tuple[Symbol, ...] = ()
+
+    @classmethod
+    def around(cls, regions: Sequence[Open], first: Scope | None = None) -> Scope:
+        """Return what regions take; dims that one of them binds itself aside."""
+        captured = dict.fromkeys(() if first is None else first.captured)
+        dims = dict.fromkeys(() if first is None else first.dims)
+        own = {s for r in regions for e in r.eqns for s in e.op.binds}
+        for region in regions:
+            function, read = close(region.name, region.params, region.eqns, region.results)
+            captured.update(dict.fromkeys(read))
+            found = free_dims(function, ()) - own
+            dims.update(dict.fromkeys(sorted(found, key=lambda s: s.number)))
+        return cls(tuple(captured), tuple(dims))
+
+    def enclosed(self, region: Open, at: int | None = None) -> Function:
+        """Return a region as a function that takes all captured values.
+
+        They stand before the parameter at a position; None: last.
+        """
+        function, own = close(
+            region.name,
+            region.params,
+            region.eqns,
+            region.results,
+            param_kinds=region.kinds,
+            result_kinds=region.result_kinds,
+        )
+        count = len(region.params)
+        at = count if at is None else at
+        known = dict(zip(own, function.params[count:], strict=True))
+        made = [known.get(v) or _like(v) for v in self.captured]
+        kinds = [Kind.ARRAY if v.type.shape else Kind.SCALAR for v in self.captured]
+        return function.replace(
+            params=[*region.params[:at], *made, *region.params[at:]],
+            param_kinds=[*region.kinds[:at], *kinds, *region.kinds[at:]],
+            dims=(*self.dims, *[d for d in function.dims if d not in self.dims]),
+        )
+
+
+def _like(value: Value) -> Value:
+    return Value(value.type, value.hint, value.cotangent_of, value.layout)
+
+
+class Deferred(Rule):
+    """The rule of one call: known once its regions are traced, or the error that they raised."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.rule: Rule | None = None
+        self.error: Exception | None = None
+
+    @property
+    def is_busy(self) -> bool:  # type: ignore[override]
+        """Whether its functions are being made."""
+        return self.rule is not None and self.rule.is_busy
+
+    def pair(self) -> Pair:
+        if self.error is not None:
+            raise self.error
+        if self.rule is None:
+            raise DifferentiationError(
+                f"the derivative rule of {self.label} asks for a derivative of {self.label} "
+                "itself.\n  Write what the rule needs without it."
+            )
+        return self.rule.pair()
+
+    def refuse(self, operand: int) -> DifferentiationError:
+        assert self.rule is not None
+        return self.rule.refuse(operand)
+
+
+class UnderWay(NamedTuple):
+    """A call whose rule is being traced."""
+
+    owner: Any
+    key: Any
+    rule: Deferred
+    body: Open
+    scope: Scope
+    used: list[bool]
+
+
+class _Threads(threading.local):
+    def __init__(self) -> None:
+        self.calls: list[UnderWay] = []
+
+
+_threads = _Threads()
+
+Regions = Callable[[Open], tuple[list[Open], Callable[[Scope], Rule]]]
+"""From a function's region: the regions of its rule, and how a rule is made of them."""
+
+
+def call_with_rule(
+    owner: Any,
+    key: Any,
+    label: str,
+    given: Given,
+    call: Callable[[list[TracedArray]], Returned],
+    regions: Regions,
+) -> Any:
+    """Write a call of a function with a rule into the trace under way; return its output.
+
+    Parameters
+    ----------
+    owner, key
+        Whose call it is, and what besides the arguments tells it from another one.
+    call
+        Runs the function on the leaves of its arguments.
+    """
+    trace = require(label)
+    key = (key, given.structure, given.types, given.kinds, given.layouts)
+    known = next((c for c in _threads.calls if c.owner is owner and c.key == key), None)
+    if known is not None:
+        known.used.append(True)
+        return _emitted(trace, label, given, known.body, known.scope, known.rule)
+    if sum(c.owner is owner for c in _threads.calls) >= NESTED:
+        raise UnsupportedError(
+            f"the derivative rule of {label} calls {label} on other types each time, and each of "
+            "these calls has a rule of its own.\n  Let the rule call the function on its arguments."
+        )
+    body = opened(label, given.params(), given.kinds, call)
+    scope = Scope.around([body])
+    while True:
+        rule = Deferred(label)
+        used: list[bool] = []
+        found, make = _traced(regions, UnderWay(owner, key, rule, body, scope, used))
+        wider = Scope.around([body, *found], scope)
+        if not used or wider == scope:
+            break
+        scope = wider
+    if make is not None:
+        rule.rule = make(wider)
+    return _emitted(trace, label, given, body, wider, rule)
+
+
+def _traced(regions: Regions, call: UnderWay) -> tuple[list[Open], Callable[[Scope], Rule] | None]:
+    """Trace the regions of a rule; what they raise is kept for the one who asks for the rule."""
+    _threads.calls.append(call)
+    try:
+        return regions(call.body)
+    except (Unstageable, Recurring):
+        raise
+    except Exception as error:
+        if isinstance(error, PullbackError):
+            explain(error, lambda atom: "")
+        call.rule.error = error
+        return [], None
+    finally:
+        _threads.calls.remove(call)
+
+
+def _emitted(trace: Trace, label: str, given: Given, body: Open, scope: Scope, rule: Rule) -> Any:
+    function = duplicate(scope.enclosed(body))
+    unknown = {s for r in function.results for s in symbols_of(r.type)} - set(function.dims)
+    if unknown:
+        raise UnsupportedError(
+            f"{label} has a derivative rule and returns an array whose size only the run knows.\n"
+            "  Return a mask, or an array of a known size."
+        )
+    dims = tuple(map(Dim.of, scope.dims))
+    trace.builder.provenance = locate(trace)
+    made = trace.builder.emit(Custom(function, label, rule, dims), [*given.atoms, *scope.captured])
+    arrays = [wrap(a, k, trace) for a, k in zip(made, body.result_kinds, strict=True)]
+    return unflatten(body.structure, iter(arrays))
+
+
+def closed_over(label: str, who: str, scope: Scope, count: int) -> Callable[[int], Any]:
+    """Return the maker of errors for derivatives that flow to what a function captures.
+
+    `count` is the number of arguments' leaves, which come before the captured values.
+    """
+    location = current_location()
+    where = "" if location is None else f" at line {location.line}"
+
+    def refuse(operand: int) -> DifferentiationError:
+        value = scope.captured[operand - count]
+        name = f"`{value.hint}`" if value.hint else f"a value of type {value.type}"
+        return DifferentiationError(
+            f"{label}, called{where}, reads {name} from outside, with respect to which is "
+            f"differentiated; its rule {who} returns derivatives for its arguments alone.\n"
+            f"  Pass {name} as an argument, or wrap it in pb.stop_gradient(...)."
+        )
+
+    return refuse
+
+
+def depends(function: Function, results: int, positions: Sequence[int]) -> frozenset[int]:
+    """Return the parameters at positions that the first results depend on."""
+    needed = set(function.results[:results])
+    for eqn in reversed(function.eqns):
+        if not needed.isdisjoint(eqn.results):
+            needed.update(eqn.operands)
+    return frozenset([k for k in positions if function.params[k] in needed])
+
+
+__all__ = [
+    "Given",
+    "Open",
+    "Returned",
+    "Scope",
+    "call_with_rule",
+    "closed_over",
+    "depends",
+    "opened",
+]

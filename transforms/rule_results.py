@@ -1,0 +1,232 @@
+"""What derivative rules return, checked against what they are rules of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ir.core import Atom, Literal
+from ..ir.errors import PullbackError, ShapeError, StructureError
+from ..ir.types import ArrayType, Kind
+from ..tracer.array import TracedArray, lift
+from ..tracer.functions.shape import cast
+from ..tracer.state import Trace
+from ..tracer.tree import (
+    LEAF,
+    Node,
+    Static,
+    Structure,
+    children_of,
+    flatten,
+    is_leaf,
+    unflatten,
+)
+
+WEAK = {"f": "iuf", "c": "iufc"}
+"""By the kind of a dtype, of which Python numbers may stand for a value of it."""
+
+
+def shown(rule: Callable[..., Any]) -> str:
+    """Return what errors call a rule: its name, file and line."""
+    code = getattr(rule, "__code__", None)
+    name = str(getattr(rule, "__name__", type(rule).__name__))
+    if code is None:
+        return f"`{name}`"
+    return f"`{name}` ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
+
+
+def taken(value: Any, trace: Trace) -> tuple[Structure, list[tuple[Atom, Kind]]]:
+    """Return the structure of what a function returned, and its leaves as atoms."""
+    leaves: list[Any] = []
+    structure = flatten(value, leaves)
+    return structure, [atom_of(leaf, trace) for leaf in leaves]
+
+
+def atom_of(leaf: Any, trace: Trace) -> tuple[Atom, Kind]:
+    """Return a leaf as an atom of a trace."""
+    if isinstance(leaf, float | complex) and not isinstance(leaf, np.generic):
+        return Literal(np.asarray(leaf)[()]), Kind.PYTHON
+    return lift(leaf, trace)
+
+
+class Expected:
+    """What a rule has to return: something like `structure`, with leaves of certain types.
+
+    `who` names the rule and `what` says what it returns: both stand in errors.
+    """
+
+    def __init__(self, who: str, what: str, trace: Trace) -> None:
+        self.who = who
+        self.what = what
+        self.trace = trace
+
+    def leaves(
+        self, structure: Structure, types: Iterator[ArrayType], value: Any, path: str
+    ) -> Iterator[Atom | None]:
+        """Yield an atom for each leaf of a structure; None for what is left out.
+
+        Raises
+        ------
+        StructureError, ShapeError
+            Where the value has another structure, or a leaf another shape or dtype.
+        """
+        if value is None:
+            for _ in range(count(structure)):
+                next(types)
+                yield None
+        elif isinstance(structure, Node):
+            found = None if is_leaf(value) else children_of(value)
+            if found is None or type(value) is not structure.type or found[0] != structure.static:
+                raise self._structure(path, structure, value)
+            names = _names(structure, path)
+            for child, part, name in zip(structure.children, found[1], names, strict=True):
+                yield from self.leaves(child, types, part, name)
+        elif structure is LEAF:
+            yield self._leaf(next(types), value, path)
+
+    def _leaf(self, type: ArrayType, value: Any, path: str) -> Atom | None:
+        if not type.is_inexact:
+            return None  # of integers there is no derivative: whatever stands here
+        if not is_leaf(value) and builtin_number(value) is None:
+            raise self._structure(path, LEAF, value)
+        number = builtin_number(value)
+        found = type_of(value, self.trace)
+        kinds = WEAK[type.dtype.kind]
+        if found.shape != type.shape or (
+            found.dtype.kind not in kinds if number is not None else found.dtype != type.dtype
+        ):
+            raise ShapeError(
+                f"{self.who} returns {self.what} of the wrong type for `{path}`.\n"
+                f"  expected {type}\n  returned {found}"
+            )
+        atom, kind = lift(value, self.trace)
+        if atom.type.dtype != type.dtype:
+            made: TracedArray = cast(TracedArray(atom, kind, self.trace), type.dtype)
+            return made._atom
+        return atom
+
+    def _structure(self, path: str, structure: Structure, value: Any) -> PullbackError:
+        found = "a leaf" if is_leaf(value) else str(flatten(value, []))
+        wanted = "an array or a number" if structure is LEAF else str(structure)
+        return StructureError(
+            f"{self.who} returns {self.what} of the wrong structure for `{path}`.\n"
+            f"  expected {wanted}\n  returned {found}"
+        )
+
+
+def count(structure: Structure) -> int:
+    """Return how many leaves a structure has."""
+    if isinstance(structure, Node):
+        return sum(map(count, structure.children))
+    return 1 if structure is LEAF else 0
+
+
+def builtin_number(value: Any) -> Any:
+    """Return a Python number that stands for a value of any precision, None for anything else."""
+    if isinstance(value, TracedArray):
+        return value if value._kind is Kind.PYTHON else None
+    is_number = isinstance(value, int | float | complex) and not isinstance(value, np.generic)
+    return value if is_number and not isinstance(value, bool) else None
+
+
+def type_of(value: Any, trace: Trace) -> ArrayType:
+    """Return the IR type of a leaf."""
+    return lift(value, trace)[0].type
+
+
+def _names(structure: Node, path: str) -> list[str]:
+    static: Any = structure.static
+    if structure.type is dict:
+        return [f"{path}[{key!r}]" for key in static]
+    if isinstance(static, int) and hasattr(structure.type, "_fields"):
+        fields: Any = structure.type
+        return [f"{path}.{name}" for name in fields._fields]
+    if isinstance(static, tuple) and all(isinstance(n, str) for n in static):
+        return [f"{path}.{name}" for name in static]
+    return [f"{path}[{k}]" for k in range(len(structure.children))]
+
+
+def cotangents(
+    who: str,
+    returned: Any,
+    arguments: Sequence[tuple[str, Structure]],
+    types: Sequence[ArrayType],
+    trace: Trace,
+) -> list[Atom | None]:
+    """Return a cotangent for each leaf of arguments, None for a zero.
+
+    Raises
+    ------
+    StructureError, ShapeError
+        Where a backward rule returned something else.
+    """
+    names = ", ".join(f"`{name}`" for name, _ in arguments)
+    if not isinstance(returned, tuple) or len(returned) != len(arguments):
+        what = f"{len(returned)}" if isinstance(returned, tuple) else _described(returned)
+        raise StructureError(
+            f"{who} must return a tuple with a cotangent for each argument, and returned {what}.\n"
+            f"  expected {len(arguments)}: of {names}"
+        )
+    expected = Expected(who, "a cotangent", trace)
+    remaining = iter(types)
+    found: list[Atom | None] = []
+    for (name, structure), value in zip(arguments, returned, strict=True):
+        if isinstance(structure, Static):
+            continue
+        found += expected.leaves(structure, remaining, value, name)
+    return found
+
+
+def _described(value: Any) -> str:
+    return f"a {type(value).__name__}, which is no tuple" if not is_leaf(value) else "an array"
+
+
+def same_output(
+    who: str,
+    structure: Structure,
+    types: Sequence[ArrayType],
+    found: Structure,
+    leaves: Sequence[tuple[Atom, Kind]],
+    of: str,
+) -> None:
+    """Raise where a rule returns another output than the function.
+
+    Raises
+    ------
+    StructureError, ShapeError
+    """
+    if structure != found:
+        raise StructureError(
+            f"{who} must return the output that `{of}` returns, and it has another structure.\n"
+            f"  expected {structure}\n  returned {found}"
+        )
+    for type, (atom, _) in zip(types, leaves, strict=True):
+        if type != atom.type:
+            raise ShapeError(
+                f"{who} must return the output that `{of}` returns, and it has another type.\n"
+                f"  expected {type}\n  returned {atom.type}"
+            )
+
+
+def tangents_of(structure: Structure, tangents: Iterator[Any], inexact: Iterator[bool]) -> Any:
+    """Return tangents in the structure of primals: zeros for integers, None for other statics."""
+
+    def zero(part: Structure) -> Structure:
+        if isinstance(part, Node):
+            return Node(part.type, part.static, tuple(map(zero, part.children)))
+        if isinstance(part, Static):
+            is_number = isinstance(part.value, int) and not isinstance(part.value, bool)
+            return Static(0 if is_number else None)
+        return part
+
+    def leaves() -> Iterator[Any]:
+        for is_inexact in inexact:
+            yield next(tangents) if is_inexact else 0
+
+    return unflatten(zero(structure), leaves())
+
+
+__all__ = ["Expected", "atom_of", "cotangents", "same_output", "shown", "taken", "tangents_of"]
