@@ -15,6 +15,7 @@ from .built import build
 from .compiled import Compiled, Options
 from .final import final, final_sum
 from .gradcheck import check_grads
+from .health import health
 from .ir.errors import (
     ArgumentError,
     BudgetError,
@@ -213,6 +214,7 @@ __all__ = [
     "final",
     "fori_loop",
     "grad",
+    "health",
     "map",
     "parse",
     "profile",
