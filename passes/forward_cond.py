@@ -41,9 +41,7 @@ if TYPE_CHECKING:
     from .forward import Forward
 
 
-def cond_jvp(
-    outer: Forward, eqn: Eqn, op: Cond, ports: Ports, scope: dict[Atom, Atom]
-) -> None:
+def cond_jvp(outer: Forward, eqn: Eqn, op: Cond, ports: Ports, scope: dict[Atom, Atom]) -> None:
     """Emit a branch whose sides return tangents too, of the results in `ports`."""
     captured = sorted(k - 1 for k in ports.operands)
     moving = sorted(ports.results)

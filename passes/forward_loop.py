@@ -43,9 +43,7 @@ if TYPE_CHECKING:
     from .forward import Forward
 
 
-def loop_jvp(
-    outer: Forward, eqn: Eqn, op: Loop, ports: Ports, scope: dict[Atom, Atom]
-) -> None:
+def loop_jvp(outer: Forward, eqn: Eqn, op: Loop, ports: Ports, scope: dict[Atom, Atom]) -> None:
     """Emit a loop that carries tangents too, of the operands and results in `ports`."""
     op = with_outer_dims(op)
     inside = sorted(k - op.head for k in ports.operands)

@@ -97,9 +97,7 @@ def recursion_jvp(
     _call(outer, eqn, op, ports, scope, Recursion(closed, op.label, carries, dims))
 
 
-def recur_jvp(
-    outer: Forward, eqn: Eqn, op: Recur, ports: Ports, scope: dict[Atom, Atom]
-) -> None:
+def recur_jvp(outer: Forward, eqn: Eqn, op: Recur, ports: Ports, scope: dict[Atom, Atom]) -> None:
     """Emit a call within a recursion, with tangents."""
     order = _Order.of(op.carries, ports.results)
     types = tuple(order.joined(op.types, [op.types[k] for k in order.numbers]))

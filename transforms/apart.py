@@ -12,7 +12,7 @@ import functools
 import types
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..arguments import Argnums, Arguments, Wanted
 from ..compiled import Compiled, Options, check_callable
@@ -104,17 +104,27 @@ class Transformation:
     def compiled(self, function: Callable[..., Any]) -> Compiled:
         """Return the compiled form that a function's calls share."""
         check_callable(self.name, function)
-        key: Any = function
-        while isinstance(key, types.MethodType | functools.partial):
-            key = key.__func__ if isinstance(key, types.MethodType) else key.func
-        key = getattr(key, "__code__", key)
-        try:
-            found = self._known.get(key)
-            if found is None:
-                found = self._known[key] = Compiled(self.apply, Options("compile"))
-        except TypeError:  # what cannot be referenced weakly
-            found = Compiled(self.apply, Options("compile"))
-        return found
+        return by_code(self._known, function, lambda: Compiled(self.apply, Options("compile")))
+
+
+K = TypeVar("K")
+
+
+def by_code(
+    known: weakref.WeakKeyDictionary[Any, K], function: Callable[..., Any], make: Callable[[], K]
+) -> K:
+    """Return what is kept for the code object of a function, made where there is none."""
+    key: Any = function
+    while isinstance(key, types.MethodType | functools.partial):
+        key = key.__func__ if isinstance(key, types.MethodType) else key.func
+    key = getattr(key, "__code__", key)
+    try:
+        found = known.get(key)
+        if found is None:
+            found = known[key] = make()
+    except TypeError:  # what cannot be referenced weakly
+        found = make()
+    return found
 
 
 def transformed(
@@ -134,4 +144,4 @@ def transformed(
     return Compiled(wrapped, Options("compile", exact=exact), static_argnums, static_argnames)
 
 
-__all__ = ["Apart", "Transformation", "name_of", "traced_apart", "transformed"]
+__all__ = ["Apart", "Transformation", "by_code", "name_of", "traced_apart", "transformed"]

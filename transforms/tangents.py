@@ -1,0 +1,163 @@
+"""Tangents as the user gives them: in the structure of the primals, checked leaf by leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..ir.errors import PullbackError, ShapeError, StructureError
+from ..ir.types import ArrayType
+from ..tracer.array import TracedArray
+from ..tracer.functions.known import require
+from ..tracer.tree import (
+    Node,
+    Static,
+    Structure,
+    children_of,
+    flatten,
+    is_leaf,
+    paths,
+    unflatten,
+)
+
+
+class Given(NamedTuple):
+    """The tangent of one leaf: the path to it, the leaf itself, and what was given (None: zero)."""
+
+    path: str
+    leaf: Any
+    tangent: Any
+
+
+def given(primals: Sequence[Any], tangents: Any) -> list[Given]:
+    """Return the tangent of each leaf of the primals.
+
+    None stands for zeros, of a leaf or of all that is in a container. What is static (an int, a
+    string) has the tangent 0 or None.
+
+    Raises
+    ------
+    StructureError
+        Where the tangents have another structure, or that of something static is not zero.
+    """
+    if type(tangents) not in (tuple, list) or len(tangents) != len(primals):
+        found = f"{len(tangents)}" if type(tangents) in (tuple, list) else shown(tangents)
+        raise StructureError(
+            f"there are {len(primals)} primals, and the tangents are {found}.\n"
+            "  Pass a tuple with a tangent for each primal."
+        )
+    return [
+        g
+        for k, (primal, tangent) in enumerate(zip(primals, tangents, strict=True))
+        for g in _matched(primal, tangent, f"tangents[{k}]")
+    ]
+
+
+def _matched(primal: Any, tangent: Any, path: str) -> Iterator[Given]:
+    if tangent is None:
+        yield from (Given(p, leaf, None) for p, leaf in paths(primal, path))
+        return
+    if is_leaf(primal):
+        number = isinstance(tangent, int) and not isinstance(tangent, bool)
+        if not is_leaf(tangent) and not number:
+            raise _other_structure(path, primal, tangent)
+        yield Given(path, primal, tangent)
+        return
+    parts = children_of(primal)
+    if parts is None:
+        if is_leaf(tangent) or not isinstance(tangent, int) or tangent:
+            raise StructureError(
+                f"`{path}` is {shown(tangent)}, and belongs to {shown(primal)}, which is static "
+                "and does not move.\n  Pass 0 or None."
+            )
+        return
+    found = None if is_leaf(tangent) else children_of(tangent)
+    if found is None or type(primal) is not type(tangent):
+        raise _other_structure(path, primal, tangent)
+    static, children = parts
+    same = found[0] == static
+    if type(primal) is dict:
+        same = set(found[0]) == set(static)
+        found = static, [tangent[key] for key in static] if same else []
+    if not same:
+        raise _other_structure(path, primal, tangent)
+    names = _names(primal, static, path, len(children))
+    for name, child, part in zip(names, children, found[1], strict=True):
+        yield from _matched(child, part, name)
+
+
+def _names(value: Any, static: Any, path: str, count: int) -> list[str]:
+    if type(value) is dict:
+        return [f"{path}[{key!r}]" for key in static]
+    fields: Any = getattr(type(value), "_fields", None) or static
+    if isinstance(fields, tuple) and all(isinstance(name, str) for name in fields):
+        return [f"{path}.{name}" for name in fields]
+    return [f"{path}[{k}]" for k in range(count)]
+
+
+def _other_structure(path: str, primal: Any, tangent: Any) -> PullbackError:
+    return StructureError(
+        f"`{path}` has the structure {flatten(tangent, [])}, its primal {flatten(primal, [])}; "
+        "they must be the same.\n  None stands for a tangent of zeros."
+    )
+
+
+def shown(value: Any) -> str:
+    """Return what errors call a value."""
+    if is_leaf(value):
+        shape = np.shape(value)
+        return f"an array of shape {list(shape)}" if shape else "a number"
+    if isinstance(value, bool | int | str):
+        return repr(value)
+    return f"a {type(value).__name__}"
+
+
+def check(path: str, tangent: Any, type: ArrayType) -> None:
+    """Raise unless a tangent has the shape of its primal, and a dtype that casts to the primal's.
+
+    Raises
+    ------
+    ShapeError, StructureError
+    """
+    shape, dtype = np.shape(tangent), np.result_type(tangent)
+    if len(shape) != len(type.shape) or any(
+        isinstance(a, int) and isinstance(b, int) and a != b
+        for a, b in zip(shape, type.shape, strict=True)
+    ):
+        raise ShapeError(f"`{path}` has shape {list(shape)}, its primal is {type}.")
+    if not np.can_cast(dtype, type.dtype, "same_kind"):
+        raise StructureError(f"`{path}` has dtype {dtype}, its primal is {type}.")
+
+
+def still(path: str, leaf: TracedArray, tangent: Any) -> TracedArray:
+    """Return an integer leaf, whose tangent is checked to be zero: now, or when the program runs.
+
+    Raises
+    ------
+    ShapeError
+        Where the shapes differ.
+    StructureError
+        Where the tangent is known not to be zero, or is no integer.
+    """
+    check(path, tangent, leaf._atom.type)
+    message = f"`{path}` belongs to integers, which do not move: it must be zero, or None."
+    made: TracedArray = require(leaf, np.all(np.equal(tangent, 0)), StructureError, message)
+    return made
+
+
+def in_structure(structure: Structure, leaves: Sequence[Any]) -> Any:
+    """Return tangents of results in the structure of the results: 0 where that has an integer."""
+    return unflatten(_still(structure), iter(leaves))
+
+
+def _still(structure: Structure) -> Structure:
+    if isinstance(structure, Node):
+        return Node(structure.type, structure.static, tuple(map(_still, structure.children)))
+    if isinstance(structure, Static) and isinstance(structure.value, int):
+        return Static(type(structure.value)(0))
+    return structure
+
+
+__all__ = ["Given", "check", "given", "in_structure", "shown", "still"]
