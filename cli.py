@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXTRAS = ("click", "matplotlib", "rich", "sklearn")
 STAGES = ("forward", "joint", "optimized", "source")
 CLASSES = ("differentiable", "no gradient", "known while tracing", "refused")
-SUITES = ("models", "loops")
+SUITES = ("models", "transforms", "loops")
 TRANSFORMS = ("grad", "value_and_grad", "compile")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -135,6 +135,7 @@ def commands() -> click.Group:
         """Race gradients against other ways to compute them.
 
         The suite `models` races losses against NumPy written by hand, JAX, PyTorch and autograd;
+        `transforms` Hessians, Jacobians, gradients of each example and steps of training;
         `loops` scientific programs of loops and branches against plain NumPy and JAX.
         """
         if compare is not None:

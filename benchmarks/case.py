@@ -1,4 +1,4 @@
-"""What a benchmark case is: one loss, its inputs, its gradient by hand, its twins for the peers."""
+"""What a benchmark case is: a computation, its inputs, its result by hand, twins for peers."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,18 +28,51 @@ class Size:
     dtype: str = "float32"
 
 
-@dataclass(frozen=True)
-class Case:
+@dataclass(frozen=True, kw_only=True)
+class Raced:
+    """What contestants compute, each in its own way.
+
+    Attributes
+    ----------
+    make
+        ``make(rng, dtype, **dims)`` gives the arguments.
+    by_hand
+        ``by_hand(*args)`` gives the result as one writes it in NumPy, to which all are held.
+    family
+        What it belongs to; means are given for each family.
+    """
+
+    name: str
+    title: str
+    sizes: tuple[Size, ...]
+    make: Callable[..., Arguments]
+    by_hand: Callable[..., Any]
+    family: str
+
+    def arguments(self, size: Size, dtype: Any = None, seed: int = 0) -> Arguments:
+        """Give the arguments at `size`, the same for the same seed."""
+        kind = np.dtype(size.dtype if dtype is None else dtype)
+        return self.make(np.random.default_rng(seed), kind, **size.dims)
+
+    def has(self, contestant: str, size: Size) -> bool:
+        """Whether a contestant, by name, takes part at `size`."""
+        return True
+
+    def compared(self, result: Any) -> Any:
+        """Give the arrays of a contestant's result that are held to those by hand."""
+        return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case(Raced):
     """A scalar loss of nested tuples of parameters (its first argument) and of data.
+
+    `by_hand` gives its value and its gradient.
 
     Attributes
     ----------
     loss
         Plain NumPy, as a user writes it; what pullback differentiates.
-    make
-        ``make(rng, dtype, **dims)`` gives the arguments of `loss`.
-    by_hand
-        ``by_hand(*args)`` gives the value and the gradient, in allocating NumPy.
     torch
         ``torch(module, *args)`` is `loss` over PyTorch.
     portable
@@ -47,25 +80,13 @@ class Case:
         that these cannot run themselves.
     jax
         Other ways to say `loss` in JAX, ``f(jax, *args)`` by name; the fastest one races.
-    family
-        Which of `FAMILIES` the case belongs to; means are given for each.
     """
 
-    name: str
-    title: str
-    sizes: tuple[Size, ...]
     loss: Callable[..., Any]
-    make: Callable[..., Arguments]
-    by_hand: Callable[..., tuple[Any, Any]]
     torch: Callable[..., Any]
     portable: Callable[..., Any] | None = None
     jax: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
     family: str = FAMILIES[0]
-
-    def arguments(self, size: Size, dtype: Any = None, seed: int = 0) -> Arguments:
-        """Give the arguments of `loss` at `size`, the same for the same seed."""
-        kind = np.dtype(size.dtype if dtype is None else dtype)
-        return self.make(np.random.default_rng(seed), kind, **size.dims)
 
     def loss_over(self, xp: Any) -> Callable[..., Any]:
         """Give the loss as a peer runs it, with its namespace `xp` in the place of NumPy."""

@@ -16,7 +16,11 @@ from .results import COSTS, Document, DocumentError, Result, geometric_mean
 WIDTH = 150
 """Columns of the table of changes: names of cases are long."""
 
-SUBJECTS = {"models": ("pullback",), "loops": ("forward", "gradient")}
+SUBJECTS = {
+    "models": ("pullback",),
+    "transforms": ("pullback",),
+    "loops": ("forward", "gradient"),
+}
 """The contestants whose own times are compared too."""
 
 LEAST = 0.02

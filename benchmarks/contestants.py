@@ -1,7 +1,7 @@
 """The contestants: each makes a case into a call, of the gradient or of the forward."""
 
 import importlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,14 +22,15 @@ class Prepared:
     """A case made ready: calling `run` gives ``(value, gradient)``, or the value of a forward.
 
     `peak` gives the bytes that a call in steady state needs beyond its arguments and results, or
-    None where only an allocation trace of the whole contestant can tell (`memory.traced_peak`).
+    None where nobody knows; it is absent where only an allocation trace of the whole contestant can
+    tell (`memory.traced_peak`).
     `timer` times the calls where they are not made in this process. `products` gives the
     floating-point operations in products of matrices and the like, where a compiler counts them.
     """
 
     run: Run
     note: str = ""
-    peak: Callable[[], int] | None = None
+    peak: Callable[[], int | None] | None = None
     timer: Timer | None = None
     products: Callable[[], int] | None = None
 
@@ -154,11 +155,17 @@ def prepare_jax(case: Case, args: Arguments, way: str = "") -> Prepared:
     on_device = jax.device_put(args)
     ways = {"unrolled": case.loss_over(jax.numpy)}
     ways |= {name: partial(function, jax) for name, function in case.jax.items()}
+    return fastest({name: partial(_jit, jax, loss, on_device) for name, loss in ways.items()}, way)
+
+
+def fastest(ways: Mapping[str, Callable[[], Prepared]], way: str = "") -> Prepared:
+    """Make ready in the way that runs fastest, or in the one that is named, and note its name."""
     if len(ways) == 1:
-        return _jit(jax, ways["unrolled"], on_device)
-    fastest = way or min(ways, key=lambda name: timer_of(_jit(jax, ways[name], on_device).run)(20))
+        (prepare,) = ways.values()
+        return prepare()
+    chosen = way or min(ways, key=lambda name: timer_of(ways[name]().run)(20))
     # Made again, so that the first call of the one that races is timed with its compilation.
-    return replace(_jit(jax, ways[fastest], on_device), note=fastest)
+    return replace(ways[chosen](), note=chosen)
 
 
 def _jit(jax: Any, loss: Callable[..., Any], args: Arguments) -> Prepared:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import child, memory
-from .case import Arguments, Case, Size, leaves
+from .case import Arguments, Raced, Size, leaves
 from .cases import logistic
 from .contestants import CONTESTANTS, PULLBACK, Contestant, Prepared
 from .machine import rates
@@ -38,42 +38,48 @@ SECONDS = 300.0
 
 
 class DisagreementError(AssertionError):
-    """A contestant computes another gradient than the one written by hand."""
+    """A contestant computes something else than what is written by hand."""
 
 
 def measure(
-    cases: Sequence[Case],
+    cases: Sequence[Raced],
     *,
     quick: bool = False,
     contestants: Sequence[Contestant] = CONTESTANTS,
     effort: Effort | None = None,
     imports: bool | None = None,
+    first: Raced = logistic.CASE,
 ) -> Iterator[Result]:
     """Measure every case at every size (the quick one alone on demand).
 
     `imports` says whether first gradients are timed in new processes too: all but the quick ones.
+    `first` is computed once before all, unmeasured.
     """
     present = [contestant for contestant in contestants if contestant.is_installed]
     effort = effort or (QUICK if quick else FULL)
     imports = not quick if imports is None else imports
-    warm_up(present)
+    warm_up(present, first)
     for case in cases:
         for size in case.sizes:
             if size.quick or not quick:
-                yield race(case, size, present, effort, rates=rates(quick), imports=imports)
+                racers = [c for c in present if case.has(c.name, size)]
+                yield race(case, size, racers, effort, rates=rates(quick), imports=imports)
 
 
-def warm_up(contestants: Sequence[Contestant]) -> None:
+def warm_up(contestants: Sequence[Contestant], case: Raced = logistic.CASE) -> None:
     """Do what a package does once, imports first, which is not the first case's to pay."""
-    args = logistic.CASE.arguments(logistic.CASE.sizes[0])
+    size = case.sizes[0]
+    args = case.arguments(size)
     for contestant in contestants:
+        if not case.has(contestant.name, size):
+            continue
         # What fails here fails in the rows of the cases too, where it is shown.
         with suppress(Exception):
-            contestant.prepare(logistic.CASE, args).run()
+            contestant.prepare(case, args).run()
 
 
 def race(
-    case: Case,
+    case: Raced,
     size: Size,
     contestants: Sequence[Contestant],
     effort: Effort,
@@ -115,7 +121,7 @@ IMPORTED = frozenset({PULLBACK.name, *(c.name for c in CONTESTANTS if c.package)
 """The contestants whose first gradient is timed with the import of a package."""
 
 
-def _time_with_import(measurement: Measurement, case: Case, args: Arguments) -> None:
+def _time_with_import(measurement: Measurement, case: Raced, args: Arguments) -> None:
     try:
         measurement.first_with_import = child.first_gradient_with_import(
             measurement.contestant, case, args, measurement.note
@@ -136,7 +142,7 @@ def facts_of(args: Arguments, expected: Any) -> dict[str, Any]:
 
 
 def enter(
-    contestant: Contestant, case: Case, size: Size, args: Arguments, expected: Any
+    contestant: Contestant, case: Raced, size: Size, args: Arguments, expected: Any
 ) -> tuple[Measurement, Prepared | None]:
     """Make a contestant ready, time its first call, check its result, and ask for its memory."""
     measurement = Measurement(contestant.name)
@@ -148,7 +154,7 @@ def enter(
                 # jax tries its variants while it prepares, which no user waits for.
                 measurement.first_call = called if prepared.note else ready + called
             measurement.note = prepared.note
-            measurement.error = check(contestant, result, expected, size.dtype)
+            measurement.error = check(contestant, case.compared(result), expected, size.dtype)
             if contestant.is_measured_for_memory:
                 measurement.peak_bytes = _peak_bytes(contestant, prepared, case, args)
     except (Exception, OutOfTimeError) as error:
@@ -157,7 +163,9 @@ def enter(
     return measurement, prepared
 
 
-def _peak_bytes(contestant: Contestant, prepared: Prepared, case: Case, args: Arguments) -> int:
+def _peak_bytes(
+    contestant: Contestant, prepared: Prepared, case: Raced, args: Arguments
+) -> int | None:
     if prepared.peak is not None:
         return prepared.peak()
     # Made again under the trace, which then sees what is allocated once and kept.
@@ -177,8 +185,7 @@ def check(contestant: Contestant, result: Any, expected: Any, dtype: str) -> flo
     error = disagreement(result, expected)
     if not error <= TOLERANCES[dtype]:
         raise DisagreementError(
-            f"its value or gradient is off from the one written by hand by {error:.2g} "
-            "of the largest entry"
+            f"its result is off from the one written by hand by {error:.2g} of the largest entry"
         )
     found = {np.asarray(leaf).dtype.name for leaf in leaves(result)}
     if found != {dtype}:
@@ -187,7 +194,7 @@ def check(contestant: Contestant, result: Any, expected: Any, dtype: str) -> flo
 
 
 def disagreement(result: Any, expected: Any) -> float:
-    """Largest difference of value and gradient, each relative to its array's largest entry."""
+    """Largest difference of the arrays of two results, relative to the largest entry of each."""
     worst = 0.0
     for got, want in zip(leaves(result), leaves(expected), strict=True):
         got, want = np.asarray(got), np.asarray(want)

@@ -16,6 +16,7 @@ RACERS = ("pullback", *summary.PEERS)
 
 TITLES = {
     "models": "Gradients of plain NumPy, raced",
+    "transforms": "Hessians, Jacobians and steps of training, raced",
     "loops": "Loops of plain NumPy, compiled and differentiated",
 }
 
@@ -23,7 +24,7 @@ TITLES = {
 def html(document: Document) -> str:
     """Give the page of a document."""
     title = TITLES[document.suite]
-    sections = loop_sections if document.suite == "loops" else model_sections
+    sections = SECTIONS[document.suite]
     body = "\n".join(
         (
             f"<header><h1>{title}</h1>{_machine(document)}</header>",
@@ -44,29 +45,49 @@ def model_sections(document: Document) -> Iterable[str]:
     """Give the sections on the race of models."""
     results = [result for result in document.results if result.of(PULLBACK.name)]
     if results:
-        yield section(
-            "Against each contestant",
-            "How many times as long as pullback each takes for value and gradient: to the right of "
-            "1x pullback is faster. Medians of interleaved rounds; the thin line spans the "
-            "quotients of the quartiles, as far as a factor of 1.5. The axes are logarithmic.",
-            plots.bars("ratios", results, present(results, summary.PEERS)),
-        )
+        yield ratios_section(document, results, "for value and gradient")
         yield scaling_section(results)
         yield costs_section(results)
         yield firsts_section(results)
-        yield section(
-            "Peak memory of a call",
-            "Bytes that are alive at once beyond the inputs and the results, in steady state.",
-            dots(
-                "memory",
-                results,
-                {"beyond inputs and results": _peak},
-                ("pullback", "by hand", "jax", "torch", "autograd"),
-                size_in_bytes,
-            ),
-        )
+        yield memory_section(results, ("pullback", "by hand", "jax", "torch", "autograd"))
     yield listing("What misses a mark", summary.lines(document))
     yield section("All figures", "Medians per call.", models_table(document.results))
+
+
+def transform_sections(document: Document) -> Iterable[str]:
+    """Give the sections on the race of transformations."""
+    results = [result for result in document.results if result.of(PULLBACK.name)]
+    if results:
+        who = ("pullback", *summary.peers_of(document.suite))
+        yield ratios_section(document, results, "for the same result")
+        yield section(
+            "The first call",
+            "From the function to the first result, tracing and compiling included.",
+            dots("firsts", results, {"packages imported": Result.first_call}, who, duration),
+        )
+        yield memory_section(results, who)
+    yield listing("What misses a mark", summary.lines(document))
+    yield section("All figures", "Medians per call.", models_table(document.results))
+
+
+def ratios_section(document: Document, results: Sequence[Result], what: str) -> str:
+    """Draw how pullback compares with each contestant."""
+    return section(
+        "Against each contestant",
+        f"How many times as long as pullback each takes {what}: to the right of "
+        "1x pullback is faster. Medians of interleaved rounds; the thin line spans the "
+        "quotients of the quartiles, as far as a factor of 1.5. The axes are logarithmic.",
+        plots.bars("ratios", results, present(results, summary.peers_of(document.suite))),
+    )
+
+
+def memory_section(results: Sequence[Result], who: Sequence[str]) -> str:
+    """Draw the peaks of memory."""
+    return section(
+        "Peak memory of a call",
+        "Bytes that are alive at once beyond the inputs and the results, in steady state.",
+        dots("memory", results, {"beyond inputs and results": _peak}, who, size_in_bytes),
+    )
 
 
 def scaling_section(results: Sequence[Result]) -> str:
@@ -153,6 +174,13 @@ def loop_sections(document: Document) -> Iterable[str]:
     if failed:
         yield listing("What failed", failed)
     yield section("All figures", "Medians per call.", loops_table(document.results))
+
+
+SECTIONS: Mapping[str, Callable[[Document], Iterable[str]]] = {
+    "models": model_sections,
+    "transforms": transform_sections,
+    "loops": loop_sections,
+}
 
 
 def _peak(result: Result, contestant: str) -> float | None:

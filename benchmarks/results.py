@@ -1,4 +1,4 @@
-"""What was measured, in one form for both suites, and the JSON documents that keep it."""
+"""What was measured, in one form for all suites, and the JSON documents that keep it."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +23,10 @@ RATIOS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "autograd": ("autograd", "pullback"),
         "gradient to plain forward": ("pullback", "plain forward"),
         "gradient to compiled forward": ("pullback", "compiled forward"),
+    },
+    "transforms": {
+        name: (name, "pullback")
+        for name in ("by hand", "by hand, looped", "jax", "jax, dense", "torch", "autograd")
     },
     "loops": {
         "compiled against plain": ("plain", "forward"),

@@ -1,6 +1,6 @@
 """What all cases together say: means against each contestant, the worst, and what misses a mark."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,10 +10,14 @@ from .contestants import PULLBACK
 from .figures import duration, frame, size_in_bytes
 from .results import RATIOS, Document, Result, geometric_mean, known, present
 
-PEERS = {
-    name: pair for name, pair in RATIOS["models"].items() if not name.startswith("gradient to ")
-}
-"""The ratios to other gradients: how many times as long as pullback's they take."""
+
+def peers_of(suite: str) -> dict[str, tuple[str, str]]:
+    """Give the ratios to other contestants: how many times as long as pullback they take."""
+    return {what: pair for what, pair in RATIOS[suite].items() if pair[1] == PULLBACK.name}
+
+
+PEERS = peers_of("models")
+"""The ratios to other gradients."""
 
 LARGE = 10_000
 """Entries of its inputs from which on a case's gradient should cost a few forwards."""
@@ -21,8 +25,8 @@ LARGE = 10_000
 MOST = 3.5
 """Forwards that a gradient of a large case should cost at most."""
 
-SOON, SOONER = 0.015, 8.0
-"""Seconds of a first gradient, or how many times sooner than JAX's: one of both should hold."""
+SOON, SOONER = {"models": 0.015, "transforms": 0.06}, 8.0
+"""Seconds of a first call, or how many times sooner than JAX's: one of both should hold."""
 
 MORE_MEMORY, MORE_BYTES = 1.1, 4 * 2**20
 """A call should need at most so many times JAX's memory, or so many bytes more."""
@@ -30,16 +34,20 @@ MORE_MEMORY, MORE_BYTES = 1.1, 4 * 2**20
 
 def tables(document: Document) -> list[Any]:
     """Make the rich tables of the summary."""
-    return [peers_table(document.results), families_table(document.results)]
+    peers = peers_of(document.suite)
+    return [peers_table(document.results, peers), families_table(document.results, peers)]
 
 
-def peers_table(results: Sequence[Result]) -> Any:
+Peers = Mapping[str, tuple[str, str]]
+
+
+def peers_table(results: Sequence[Result], peers: Peers = PEERS) -> Any:
     """Make a table of the ratios to each contestant over all cases."""
     found = frame(
         "pullback against each, over all cases and sizes",
         *("rows", "geometric mean", "of cases", "median", "under 1", "under 0.7", "worst"),
     )
-    for name, pair in PEERS.items():
+    for name, pair in peers.items():
         ratios = {r.label: ratio for r in results if (ratio := r.ratio(*pair)) is not None}
         if not ratios:
             continue
@@ -68,9 +76,9 @@ def _of_cases(results: Sequence[Result], pair: tuple[str, str]) -> list[float]:
     return [geometric_mean(values) for values in by_case.values()]
 
 
-def families_table(results: Sequence[Result]) -> Any:
+def families_table(results: Sequence[Result], peers: Peers = PEERS) -> Any:
     """Make a table of the geometric means by family."""
-    peers = present(results, PEERS)
+    peers = present(results, peers)
     found = frame("geometric means by family", "rows", *peers)
     for family in dict.fromkeys(result.family for result in results):
         part = [result for result in results if result.family == family]
@@ -87,9 +95,9 @@ def lines(document: Document) -> list[str]:
     results = document.results
     found = [
         _named(f"Slower than {name}", results, partial(_behind, pair))
-        for name, pair in present(results, PEERS).items()
+        for name, pair in present(results, peers_of(document.suite)).items()
     ]
-    found += [_first_gradients(results), _costs(results), _memory(results), _failed(results)]
+    found += [_first_calls(document), _costs(results), _memory(results), _failed(results)]
     return [line for line in found if line]
 
 
@@ -103,8 +111,9 @@ def _named(title: str, results: Iterable[Result], missed: Callable[[Result], str
     return f"{title}: {'; '.join(names) or 'none'}."
 
 
-def _first_gradients(results: Sequence[Result]) -> str:
-    """Compare first gradients with JAX's, imports excluded."""
+def _first_calls(document: Document) -> str:
+    """Compare first calls with JAX's, imports excluded."""
+    results, soon = document.results, SOON[document.suite]
 
     def ours(result: Result) -> float | None:
         return result.first_call(PULLBACK.name)
@@ -115,18 +124,19 @@ def _first_gradients(results: Sequence[Result]) -> str:
 
     def missed(result: Result) -> str:
         first, ratio = ours(result), sooner(result)
-        if first is None or first < SOON or (ratio is not None and ratio >= SOONER):
+        if first is None or first < soon or (ratio is not None and ratio >= SOONER):
             return ""
         return duration(first) + ("" if ratio is None else f", {ratio:.2g}x sooner than JAX")
 
     ratios, firsts = known(map(sooner, results)), known(map(ours, results))
     if not firsts:
         return ""
-    title = f"First gradient: {duration(float(np.median(firsts)))} by the median"
+    what = "First gradient" if document.suite == "models" else "First call"
+    title = f"{what}: {duration(float(np.median(firsts)))} by the median"
     if ratios:
         title += f", {geometric_mean(ratios):.2g}x sooner than JAX by the geometric mean"
     return _named(
-        f"{title}; neither under {duration(SOON)} nor {SOONER:g}x sooner", results, missed
+        f"{title}; neither under {duration(soon)} nor {SOONER:g}x sooner", results, missed
     )
 
 

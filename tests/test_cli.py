@@ -203,7 +203,7 @@ def test_bench_goes_on_after_a_failure_and_exits_with_one(monkeypatch: pytest.Mo
     monkeypatch.setitem(CASES, "logistic", wrong)
     result = run("bench", "--quick", "--case", "logistic")
     assert result.exit_code == 1
-    assert "logistic, pullback: DisagreementError: its value or gradient is off" in result.output
+    assert "logistic, pullback: DisagreementError: its result is off" in result.output
     assert "Failed: logistic: 1000 x 20 (pullback; " not in result.output
     assert "Failed: logistic: 1000 x 20 (pullback, " in result.output
 
