@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from . import optim, tree
 from .arguments import Argnums, Spec
 from .budget import bytes_of
 from .built import build
+from .clipping import clip_by_global_norm, clip_by_value, global_norm
 from .compiled import Compiled, Options
 from .final import final, final_sum
 from .gradcheck import check_grads
@@ -207,15 +209,19 @@ __all__ = [
     "build",
     "check_grads",
     "checkpoint",
+    "clip_by_global_norm",
+    "clip_by_value",
     "compile",
     "cond",
     "custom_jvp",
     "custom_vjp",
     "final",
     "fori_loop",
+    "global_norm",
     "grad",
     "health",
     "map",
+    "optim",
     "parse",
     "profile",
     "register_container",
@@ -224,6 +230,7 @@ __all__ = [
     "set_threads",
     "stop_gradient",
     "switch",
+    "tree",
     "value_and_grad",
     "vjp",
     "while_loop",
