@@ -45,6 +45,7 @@ from .tracer.loops import fori_loop, scan
 from .tracer.tree import register_container
 from .tracer.while_loops import map, while_loop
 from .transforms.custom import custom_jvp, custom_vjp
+from .transforms.pushforwards import hvp, jvp, linearize
 
 __version__ = "0.1.0"
 
@@ -220,6 +221,9 @@ __all__ = [
     "global_norm",
     "grad",
     "health",
+    "hvp",
+    "jvp",
+    "linearize",
     "map",
     "optim",
     "parse",
