@@ -38,6 +38,7 @@ from ..ir.ops.control import Call, Fused, Loop
 from ..ir.ops.recursion import Recur, Recursion
 from ..ir.ops.tape import TapeNew
 from ..tracer.state import Trace
+from .custom_rules import exposed, without_rules
 from .keeping import nothing
 from .reverse import no_rule
 from .tangent_flow import Flow, Ports
@@ -237,8 +238,9 @@ def forward(
     cost is about that of the primal again for each set of tangents, and no memory grows with the
     number of steps.
     """
-    builder = Builder()
     wanted = [function.params[k] for k in wrt]
+    function = exposed(function, wanted)
+    builder = Builder()
     with Trace(builder, None) as trace:
         scope: dict[Atom, Atom] = {}
         for p in function.params:
@@ -254,7 +256,7 @@ def forward(
             sweep.tangent(r) if r in sweep.active else _zero(sweep, r)
             for r in [function.results[k] for k in moving]
         ]
-    return Function(
+    joint = Function(
         f"{function.name}_jvp",
         builder.params,
         builder.eqns,
@@ -266,6 +268,7 @@ def forward(
             *[function.result_kinds[k] for k in moving],
         ],
     )
+    return without_rules(joint)
 
 
 def _zero(sweep: Forward, result: Atom) -> Atom:
