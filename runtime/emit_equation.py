@@ -258,6 +258,7 @@ def _update(writer: Writer, eqn: Eqn, result: Value, operands: list[str]) -> Non
         writer.names[result] = operands[position]  # which may be a view in another shape
     name = writer.name(result)
     operands = [name if k == position else o for k, o in enumerate(operands)]
+    writer.texts[name] = result  # whose leading axes the op asks for
     if isinstance(op, IndexUpdate | IndexAdd) and _write(writer, eqn, op, result, operands):
         return
     writer.line(op.emit(writer, operands, name), eqn.provenance, op.name)
