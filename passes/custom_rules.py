@@ -23,15 +23,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..ir.builder import Builder, inherit
-from ..ir.closing import close, duplicate
+from ..ir.closing import duplicate
 from ..ir.core import Atom, Eqn, Function, Mark, Value, walk
-from ..ir.errors import DifferentiationError
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Call, Loop
-from ..ir.ops.custom import Custom, Pair, Rule, WithRule, bound
+from ..ir.ops.custom import Custom, Rule, WithRule, bound
 from ..ir.ops.recursion import Recur
-from ..ir.types import Kind
-from .dce import Dce
+from .rule_pairs import NotLinear, tangent_pair, transposed
 
 Replace = Callable[[Builder, Eqn, tuple[Atom, ...]], "Sequence[Atom] | None"]
 Within = Callable[[Eqn], "list[Function]"]
@@ -109,12 +107,15 @@ def holds(function: Function, ops: type[Custom | WithRule] | object) -> bool:
     return any(isinstance(eqn.op, ops) for eqn in walk(function))  # type: ignore[arg-type]
 
 
-def exposed(function: Function, wrt: Sequence[Value]) -> Function:
-    """Return a function whose rules are exposed where derivatives with respect to `wrt` flow."""
-    return _exposed(function, wrt) if holds(function, Custom) else function
+def exposed(function: Function, wrt: Sequence[Value], is_forward: bool = False) -> Function:
+    """Return a function whose rules are exposed where derivatives with respect to `wrt` flow.
+
+    With `is_forward` these are tangents.
+    """
+    return _exposed(function, wrt, is_forward) if holds(function, Custom) else function
 
 
-def _exposed(function: Function, wrt: Sequence[Value]) -> Function:
+def _exposed(function: Function, wrt: Sequence[Value], is_forward: bool) -> Function:
     active = {v for v in wrt if v.type.is_inexact}
     regions: dict[Eqn, list[Function]] = {}
     for eqn in function.eqns:
@@ -125,7 +126,7 @@ def _exposed(function: Function, wrt: Sequence[Value]) -> Function:
             active.update([r for r in eqn.results if r.type.is_inexact])
             if not isinstance(eqn.op, Custom):
                 regions[eqn] = [
-                    exposed(r, p)
+                    exposed(r, p, is_forward)
                     for r, p in zip(eqn.op.regions, _active_params(eqn, flows), strict=True)
                 ]
 
@@ -133,7 +134,9 @@ def _exposed(function: Function, wrt: Sequence[Value]) -> Function:
         op = eqn.op
         if not isinstance(op, Custom) or op.rule is None:
             return None
-        return _expose(builder, eqn, op, op.rule, operands) if _reaches(eqn, active) else None
+        if not _reaches(eqn, active):
+            return None
+        return _expose(builder, eqn, op, op.rule, operands, is_forward)
 
     return replaced(function, replace, lambda eqn: regions.get(eqn) or list(eqn.op.regions))
 
@@ -157,13 +160,26 @@ def _active_params(eqn: Eqn, flows: Sequence[bool]) -> list[list[Value]]:
 
 
 def _expose(
-    builder: Builder, eqn: Eqn, op: Custom, rule: Rule, operands: tuple[Atom, ...]
+    builder: Builder,
+    eqn: Eqn,
+    op: Custom,
+    rule: Rule,
+    operands: tuple[Atom, ...],
+    is_forward: bool,
 ) -> Sequence[Atom]:
     marks = eqn.provenance.marks
     if rule.is_busy:  # a rule that applies its own function to tangents, in which it is linear
         return written(builder, bound(op.body, op.dims), operands, marks)
-    pair = rule.pair()
-    made = written(builder, bound(pair.forward, op.dims), operands, marks)
+    given = operands
+    if is_forward:
+        pair = tangent_pair(rule, op.label, len(eqn.results))
+        # The rule's forward function has no tangents of its own.
+        builder.provenance = eqn.provenance
+        stop = WithRule(len(operands), (), op.label)
+        given = builder.append(stop, operands, [a.type for a in operands])
+    else:
+        pair = rule.pair()
+    made = written(builder, bound(pair.forward, op.dims), given, marks)
     outs = made[: len(eqn.results)]
     places: dict[Atom, int] = {a: -1 - k for k, a in enumerate(outs)}
     more: list[Atom] = []
@@ -172,150 +188,9 @@ def _expose(
             places[residual] = len(outs) + len(more)
             more.append(residual)
     kept = tuple([places[r] for r in made[len(outs) :]])
-    ruled = WithRule(len(outs), kept, op.label, rule, op.dims)
+    ruled = WithRule(len(outs), kept, op.label, rule, op.dims, is_forward)
     builder.provenance = eqn.provenance
     return builder.append(ruled, (*outs, *more, *operands), [a.type for a in outs])
 
 
-def transposed(
-    function: Function, linear: Sequence[int], of: Sequence[int], keep: Sequence[int] = ()
-) -> Function:
-    """Return the transpose of a function that is linear in some of its parameters.
-
-    It takes the other parameters and a cotangent for each of the results `of`; it returns the
-    results in `keep`, and cotangents of the parameters `linear`.
-
-    Raises
-    ------
-    NotLinear
-        Where the transpose would read the linear parameters themselves.
-    """
-    from .reverse import reverse
-
-    joint = Dce()(reverse(function, linear, seeds=of, keep=keep))
-    gone = [joint.params[k] for k in linear]
-    read = {a for e in joint.eqns for a in e.operands} | set(joint.results)
-    if not read.isdisjoint(gone):
-        raise NotLinear
-    return without_params(joint, linear)
-
-
-class NotLinear(Exception):
-    """What should be linear in some parameters is not."""
-
-
-def without_params(function: Function, positions: Sequence[int]) -> Function:
-    """Return a function without parameters that nothing reads."""
-    left = [k for k in range(len(function.params)) if k not in positions]
-    return function.replace(
-        params=[function.params[k] for k in left],
-        param_kinds=[function.param_kinds[k] for k in left],
-    )
-
-
-class TangentRule(Rule):
-    """A rule given for tangents: its transpose serves the other modes.
-
-    `function` takes the operands and tangents of those at the positions `inexact`, and returns the
-    results and tangents of those at the positions `flows`.
-    """
-
-    def __init__(
-        self,
-        function: Function,
-        inexact: Sequence[int],
-        flows: Sequence[int],
-        results: int,
-        failure: DifferentiationError,
-    ) -> None:
-        self.function = function
-        self.inexact = tuple(inexact)
-        self.flows = tuple(flows)
-        self.results = results
-        self.failure = failure
-        self._pair: Pair | None = None
-
-    def pair(self) -> Pair:
-        if self._pair is None:
-            self.is_busy = True
-            try:
-                self._pair = self._derived()
-            except NotLinear:
-                raise self.failure from None
-            finally:
-                self.is_busy = False
-        return self._pair
-
-    def _derived(self) -> Pair:
-        function, count = self.function, self.results
-        operands = len(function.params) - len(self.inexact)
-        joint = transposed(
-            function,
-            range(operands, len(function.params)),
-            range(count, count + len(self.flows)),
-            range(count),
-        )
-        return cut(joint, operands, count, self.flows, self.inexact)
-
-
-def cut(
-    joint: Function, operands: int, results: int, flows: Sequence[int], targets: Sequence[int]
-) -> Pair:
-    """Cut a function of operands and cotangents where the cotangents come in.
-
-    Parameters
-    ----------
-    operands, results
-        How many parameters are no cotangents, and how many results no cotangents.
-    flows
-        The results that the cotangents belong to.
-    targets
-        The operands whose cotangents are returned.
-    """
-    seeds = joint.params[operands:]
-    late: set[Atom] = set(seeds)
-    parts: tuple[list[Eqn], list[Eqn]] = ([], [])
-    for eqn in joint.eqns:
-        is_late = not late.isdisjoint(eqn.operands)
-        parts[is_late].append(eqn)
-        if is_late:
-            late.update(eqn.results)
-    outs = joint.results[:results]
-    given = dict(zip(flows, seeds, strict=True))
-    cts = [given.get(k) or Value(r.type) for k, r in enumerate(outs)]
-    kinds = [Kind.ARRAY if c.type.shape else Kind.SCALAR for c in cts]
-    backward, residuals = close(
-        f"{joint.name}_backward",
-        cts,
-        parts[1],
-        joint.results[results:],
-        dims=joint.dims,
-        param_kinds=kinds,
-    )
-    count = len(cts)
-    backward = backward.replace(
-        params=[*backward.params[count:], *backward.params[:count]],
-        param_kinds=[*backward.param_kinds[count:], *backward.param_kinds[:count]],
-    )
-    forward = Function(
-        joint.name,
-        joint.params[:operands],
-        parts[0],
-        [*outs, *residuals],
-        dims=joint.dims,
-        param_kinds=joint.param_kinds[:operands],
-    )
-    return Pair(forward, backward, tuple(targets))
-
-
-__all__ = [
-    "Inline",
-    "NotLinear",
-    "TangentRule",
-    "cut",
-    "exposed",
-    "transposed",
-    "without_params",
-    "without_rules",
-    "written",
-]
+__all__ = ["Inline", "NotLinear", "exposed", "transposed", "without_rules", "written"]

@@ -239,7 +239,7 @@ def forward(
     number of steps.
     """
     wanted = [function.params[k] for k in wrt]
-    function = exposed(function, wanted)
+    function = exposed(function, wanted, is_forward=True)
     builder = Builder()
     with Trace(builder, None) as trace:
         scope: dict[Atom, Atom] = {}

@@ -30,6 +30,7 @@ from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Function, Literal, Value
 from ..ir.errors import VerificationError
 from ..ir.op import Op, Scatter, Zero
+from ..ir.ops.custom import WithRule
 from ..ir.ops.elementwise import add
 from ..ir.types import ArrayType, Kind, Layout
 from ..tracer.array import computed, wrap
@@ -39,6 +40,7 @@ from .dce import Dce
 from .keeping import nothing
 from .reverse import Adjoint, active_values, fit
 from .rewrite import Class
+from .rule_pairs import pushed
 from .simplify import Simplify
 
 Operand = Literal | tuple[ArrayType, Layout]
@@ -75,6 +77,8 @@ def pushforward(eqn: Eqn, needs: tuple[bool, ...]) -> Pushforward:
     NotImplementedError
         Where the op has no gradient rule.
     """
+    if isinstance(eqn.op, WithRule):
+        return Pushforward(*pushed(eqn, needs), reads_results=True)
     operands = tuple(
         [
             a if isinstance(a, Literal) and a.type.size <= LARGEST else (a.type, a.layout)

@@ -14,7 +14,7 @@ from ..ir.core import Atom, Value
 from ..ir.errors import ArgumentError, DifferentiationError, StructureError
 from ..ir.ops.custom import Pair, Rule
 from ..ir.types import Kind
-from ..passes.custom_rules import TangentRule
+from ..passes.rule_pairs import TangentRule
 from ..tracer.array import TracedArray
 from ..tracer.functions.create import zeros
 from ..tracer.nested import inline_call
@@ -448,6 +448,9 @@ class _Tangents(TangentRule):
 
     def pair(self) -> Pair:
         return super().pair()._replace(closed=self.closed)
+
+    def tangents(self) -> Pair:
+        return super().tangents()._replace(closed=self.closed)
 
     def refuse(self, operand: int) -> DifferentiationError:
         error: DifferentiationError = self._refuse(operand)

@@ -173,6 +173,12 @@ class Deferred(Rule):
         return self.rule is not None and self.rule.is_busy
 
     def pair(self) -> Pair:
+        return self._known().pair()
+
+    def tangents(self) -> Pair | None:
+        return self._known().tangents()
+
+    def _known(self) -> Rule:
         if self.error is not None:
             raise self.error
         if self.rule is None:
@@ -180,7 +186,7 @@ class Deferred(Rule):
                 f"the derivative rule of {self.label} asks for a derivative of {self.label} "
                 "itself.\n  Write what the rule needs without it."
             )
-        return self.rule.pair()
+        return self.rule
 
     def refuse(self, operand: int) -> DifferentiationError:
         assert self.rule is not None

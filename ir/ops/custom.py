@@ -49,6 +49,14 @@ class Rule:
         """Return the rule as two functions."""
         raise NotImplementedError
 
+    def tangents(self) -> Pair | None:
+        """Return the rule for tangents, None where it is what follows from `pair`.
+
+        Its backward function takes the residuals and a tangent for each operand in `targets`, and
+        returns one for each inexact result.
+        """
+        return None
+
     def refuse(self, operand: int) -> DifferentiationError:
         """Return the error for a derivative that flows to an operand in `Pair.closed`."""
         raise NotImplementedError
@@ -100,15 +108,17 @@ class WithRule(Op):
     """`outs` values as they are, whose derivative is a rule's.
 
     Operands are these values, residuals, and the operands of the rule. `kept` says where each
-    residual of the rule stands: among the operands, or from -1 downwards among the results.
+    residual of the rule stands: among the operands, or from -1 downwards among the results. Without
+    a rule no derivative flows. With `is_forward` the rule is the one for tangents.
     """
 
     name = "with_rule"
     outs: int
     kept: tuple[int, ...]
     label: str
-    rule: Rule
+    rule: Rule | None = None
     dims: tuple[Size, ...] = ()
+    is_forward: bool = False
 
     @property
     def start(self) -> int:
@@ -123,8 +133,12 @@ class WithRule(Op):
 
     @property
     def has_gradient(self) -> bool:
-        """Whether a derivative flows through it: it always may."""
-        return True
+        """Whether a derivative may flow through it."""
+        return self.rule is not None
+
+    def residuals(self, operands: Sequence[Any], results: Sequence[Any]) -> list[Any]:
+        """Return the residuals of the rule, among the operands and results."""
+        return [operands[k] if k >= 0 else results[-1 - k] for k in self.kept]
 
     def vjp(
         self,
@@ -133,6 +147,7 @@ class WithRule(Op):
         results: tuple[Array, ...],
         *operands: Array,
     ) -> Sequence[Array | None]:
+        assert self.rule is not None
         pair = self.rule.pair()
         answer: list[Array | None] = [None] * len(operands)
         for k in pair.closed:
@@ -146,7 +161,7 @@ class WithRule(Op):
             results=[backward.results[n] for n in wanted],
             result_kinds=[backward.result_kinds[n] for n in wanted],
         )
-        residuals = [operands[k] if k >= 0 else results[-1 - k] for k in self.kept]
+        residuals = self.residuals(operands, results)
         made = inlined(backward, operands[0], [*residuals, *cts])
         for n, ct in zip(wanted, made, strict=True):
             answer[self.start + pair.targets[n]] = ct
