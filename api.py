@@ -45,7 +45,9 @@ from .tracer.loops import fori_loop, scan
 from .tracer.tree import register_container
 from .tracer.while_loops import map, while_loop
 from .transforms.custom import custom_jvp, custom_vjp
+from .transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from .transforms.pushforwards import hvp, jvp, linearize
+from .transforms.vectorized import vmap
 
 __version__ = "0.1.0"
 
@@ -221,7 +223,11 @@ __all__ = [
     "global_norm",
     "grad",
     "health",
+    "hessian",
     "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
     "jvp",
     "linearize",
     "map",
@@ -237,5 +243,6 @@ __all__ = [
     "tree",
     "value_and_grad",
     "vjp",
+    "vmap",
     "while_loop",
 ]

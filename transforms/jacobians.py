@@ -1,0 +1,346 @@
+"""`jacobian`, `jacfwd`, `jacrev`, `hessian`: dense derivatives as arrays.
+
+The primal runs once. Its derivative, a linear function, is applied to all rows of an identity
+matrix at once (`linear`): cotangents of the output in reverse mode, tangents of the arguments in
+forward mode. A Hessian is the forward mode of the gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arguments import Argnums, Arguments
+from ..compiled import Compiled, check_callable, check_scalar, gradient_structure
+from ..ir.core import Function
+from ..ir.errors import ArgumentError, DifferentiationError
+from ..ir.types import ArrayType, Kind
+from ..passes.pipeline import EXACT, run
+from ..passes.reverse import reverse
+from ..tracer.array import wrap
+from ..tracer.functions.create import zeros
+from ..tracer.state import require
+from ..tracer.tree import unflatten
+from .apart import Apart, traced_apart, transformed
+from .linear import Leaves, Linear, cotangents, product_with_basis, tangents
+
+MODES = ("auto", "reverse", "forward")
+
+
+def outputs_of(apart: Apart) -> list[ArrayType]:
+    """Return the types of the output's arrays, which must be floating point.
+
+    Raises
+    ------
+    DifferentiationError
+    """
+    traced = apart.traced
+    types = [r.type for r in traced.function.results[: traced.results]]
+    others = [t for t in types if not t.is_inexact]
+    if others or not types:
+        what = others[0] if others else traced.structure
+        raise DifferentiationError(
+            f"the Jacobian is of floating-point outputs, and {traced.function.name} returns "
+            f"{what}.\n"
+            "  Return float arrays; what is not to be differentiated goes into aux: "
+            "(output, aux) with has_aux=True."
+        )
+    return types
+
+
+def _check_real(
+    inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], mode: str, holomorphic: bool
+) -> None:
+    """Raise where complex numbers have no Jacobian of their own shape."""
+    complex_in = [t for t in inputs if t.dtype.kind == "c"]
+    complex_out = [t for t in outputs if t.dtype.kind == "c"]
+    if holomorphic:
+        if len(complex_in) + len(complex_out) == len(inputs) + len(outputs):
+            return
+        real = next(t for t in (*inputs, *outputs) if t.dtype.kind != "c")
+        raise DifferentiationError(
+            f"holomorphic=True is for complex arguments and outputs alone, and one is {real}.\n"
+            "  Convert it, for example x.astype(complex), or leave holomorphic out."
+        )
+    if complex_in or (complex_out and mode == "reverse"):
+        which = "an argument" if complex_in else "the output"
+        raise DifferentiationError(
+            f"{which} is {(*complex_in, *complex_out)[0]}, and the Jacobian of a complex function "
+            "is one matrix only where it is holomorphic.\n  Write holomorphic=True if it is; else "
+            "differentiate real and imaginary parts, np.real(z) and np.imag(z)."
+        )
+
+
+def _in_mode(
+    function: Function, wrt: Sequence[int], of: Sequence[int], mode: str, keep: Sequence[int] | None
+) -> tuple[Linear, str]:
+    """Return the derivative in a mode; reverse where forward would repeat what happens once."""
+    if mode == "forward":
+        linear = tangents(function, wrt, of, keep)
+        if not linear.has_effects:
+            return linear, mode
+    return cotangents(function, wrt, of, keep), "reverse"
+
+
+def _written(apart: Apart, mode: str, holomorphic: bool) -> Any:
+    """Write the Jacobian into the trace under way; return the result of the user's call."""
+    traced, wanted = apart.traced, apart.wanted
+    function = run(traced.function, EXACT.before, [])
+    name = function.name
+    out = Leaves.of(outputs_of(apart), name)
+    all_in = Leaves.of([function.params[p].type for p in wanted.positions], name)
+    kinds = [function.param_kinds[p] for p in wanted.positions]
+    floating = [k for k, t in enumerate(all_in.types) if t.is_inexact]
+    inside = Leaves.of([all_in.types[k] for k in floating], name)
+    if mode == "auto":
+        is_wide = inside.total > out.total and not any(t.dtype.kind == "c" for t in out.types)
+        mode = "reverse" if is_wide or (holomorphic and inside.total > out.total) else "forward"
+    _check_real(inside.types, out.types, mode, holomorphic)
+    of, wrt = range(traced.results), [wanted.positions[k] for k in floating]
+    keep = range(traced.results, len(function.results))
+    linear, mode = _in_mode(function, wrt, of, mode, keep)
+    kept, made = product_with_basis(apart, linear, out if mode == "reverse" else inside)
+    place = {k: n for n, k in enumerate(floating)}
+    blocks: list[Any] = []
+    for k, shape in enumerate(out.shapes):
+        parts: list[Any] = []
+        for j, own in enumerate(all_in.shapes):
+            if j not in place:
+                parts.append(zeros((*shape, *own), all_in.types[j].dtype))
+            elif mode == "reverse":
+                parts.append(out.rows(made[place[j]], k))
+            else:
+                rows = inside.rows(made[k], place[j])
+                axes = (*range(len(own), len(own) + len(shape)), *range(len(own)))
+                parts.append(np.transpose(rows, axes))
+        parts = [_of_kind(p, kind) for p, kind in zip(parts, kinds, strict=True)]
+        blocks.append(unflatten(gradient_structure(wanted), iter(parts)))
+    result = unflatten(traced.structure, iter(blocks))
+    if traced.aux is None:
+        return result
+    return result, unflatten(traced.aux, iter(kept))
+
+
+def _of_kind(value: Any, kind: Kind) -> Any:
+    """Return a derivative, which where it has no axes is the number that its argument is."""
+    trace = require("a derivative")
+    return wrap(value._atom, Kind.ARRAY if np.shape(value) else kind, trace)
+
+
+def jacobian(
+    function: Callable[..., Any] | None = None,
+    argnums: Argnums = 0,
+    *,
+    mode: str = "auto",
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    exact: bool = False,
+) -> Any:
+    """Return the function that computes the Jacobian of a function of arrays.
+
+    The result has the structure of the output, with the structure of the argument in place of each
+    array (for several `argnums` a tuple of them). Its arrays have the shape of that output,
+    followed by the shape of that argument.
+
+    Parameters
+    ----------
+    argnums
+        What to differentiate, as for `grad`.
+    mode
+        "reverse" computes a row for each entry of the output, "forward" a column for each entry of
+        the arguments; "auto" takes the fewer. All are computed at once, and the function itself
+        runs once.
+    has_aux
+        The function returns `(output, aux)`; the result is then `(jacobian, aux)`.
+    holomorphic
+        Arguments and outputs are complex, and the function is holomorphic: the result is its
+        complex derivative.
+    allow_int
+        Give zeros for integer leaves in place of an error.
+    static_argnums, static_argnames, exact
+        As for `compile`.
+
+    Raises
+    ------
+    DifferentiationError
+        At a call, where the output is not of floating point, an argument is not, or one is complex
+        without `holomorphic`.
+    UnsupportedError
+        At a call, where the size of an output is only known when the program runs.
+
+    See Also
+    --------
+    sparse_jacobian : For many entries of which each depends on few.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> @pb.jacobian
+    ... def polar(p):
+    ...     r, angle = p
+    ...     return np.array([r * np.cos(angle), r * np.sin(angle)])
+    >>> polar(np.array([2.0, 0.0]))
+    array([[1., 0.],
+           [0., 2.]])
+    """
+    if mode not in MODES:
+        raise ArgumentError(f"mode={mode!r} is none of {', '.join(map(repr, MODES))}.")
+
+    def transform(f: Callable[..., Any]) -> Compiled:
+        check_callable("jacobian", f)
+        arguments = Arguments(f, static_argnums, static_argnames)
+
+        def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+            apart = traced_apart(
+                f,
+                args,
+                kwargs,
+                argnums=argnums,
+                has_aux=has_aux,
+                allow_int=allow_int,
+                arguments=arguments,
+            )
+            return _written(apart, mode, holomorphic)
+
+        return transformed(f, jacobian_of, "jacobian", static_argnums, static_argnames, exact)
+
+    return transform if function is None else transform(function)
+
+
+def jacrev(function: Callable[..., Any] | None = None, argnums: Argnums = 0, **options: Any) -> Any:
+    """Return `jacobian` in reverse mode: a row for each entry of the output.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> pb.jacrev(lambda x: x[:1] * x[1:])(np.array([2.0, 3.0]))
+    array([[3., 2.]])
+    """
+    return jacobian(function, argnums, mode="reverse", **options)
+
+
+def jacfwd(function: Callable[..., Any] | None = None, argnums: Argnums = 0, **options: Any) -> Any:
+    """Return `jacobian` in forward mode: a column for each entry of the argument.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> pb.jacfwd(lambda t: np.array([np.cos(t), np.sin(t)]))(0.0)
+    array([-0.,  1.])
+    """
+    return jacobian(function, argnums, mode="forward", **options)
+
+
+def hessian(
+    function: Callable[..., Any] | None = None,
+    argnums: Argnums = 0,
+    *,
+    has_aux: bool = False,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    exact: bool = False,
+) -> Any:
+    """Return the function that computes the Hessian of a scalar function.
+
+    The result has the structure of the argument twice, one in the other: for an array of shape s
+    an array of shape (*s, *s), for a dict a dict of dicts, for several `argnums` a tuple of tuples.
+
+    Parameters
+    ----------
+    argnums
+        What to differentiate, as for `grad`.
+    has_aux
+        The function returns `(loss, aux)`; the result is then `(hessian, aux)`.
+    static_argnums, static_argnames, exact
+        As for `compile`.
+
+    Raises
+    ------
+    DifferentiationError
+        At a call, where the output is no real scalar, or an argument is not real floating point.
+
+    Notes
+    -----
+    It is the forward mode of the gradient, for all directions at once [1]_. Of the two blocks for
+    two arguments, which are each other's transposes, each is computed by itself.
+
+    .. [1] A. Griewank, A. Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, section 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> pb.hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0]))
+    array([[4., 2.],
+           [2., 0.]])
+    """
+
+    def transform(f: Callable[..., Any]) -> Compiled:
+        check_callable("hessian", f)
+        arguments = Arguments(f, static_argnums, static_argnames)
+
+        def hessian_of(*args: Any, **kwargs: Any) -> Any:
+            apart = traced_apart(
+                f, args, kwargs, argnums=argnums, has_aux=has_aux, arguments=arguments
+            )
+            return _second_order(apart)
+
+        return transformed(f, hessian_of, "hessian", static_argnums, static_argnames, exact)
+
+    return transform if function is None else transform(function)
+
+
+def gradient_of(apart: Apart) -> Function:
+    """Return the function that computes aux, then the gradient, of a scalar function.
+
+    Raises
+    ------
+    DifferentiationError
+        Where it is not scalar, or an argument is complex.
+    """
+    traced, wanted = apart.traced, apart.wanted
+    check_scalar(traced.function.name, traced)
+    function = run(traced.function, EXACT.before, [])
+    for position in wanted.positions:
+        if function.params[position].type.dtype.kind == "c":
+            raise DifferentiationError(
+                f"the Hessian of {function.name} is of real arguments, and one is "
+                f"{function.params[position].type}.\n"
+                "  Pass real and imaginary parts as arguments of their own."
+            )
+    keep = range(traced.results, len(function.results))
+    return reverse(function, wanted.positions, keep=keep)
+
+
+def _second_order(apart: Apart) -> Any:
+    """Write the Hessian into the trace under way; return the result of the user's call."""
+    traced, wanted = apart.traced, apart.wanted
+    gradient = gradient_of(apart)
+    count = len(wanted.positions)
+    side = Leaves.of([gradient.params[p].type for p in wanted.positions], gradient.name)
+    extra = len(gradient.results) - count
+    of = range(extra, len(gradient.results))
+    linear, _ = _in_mode(gradient, wanted.positions, of, "forward", range(extra))
+    kept, made = product_with_basis(apart, linear, side)
+    kinds = [gradient.param_kinds[p] for p in wanted.positions]
+    structure = gradient_structure(wanted)
+    rows = []
+    for i in range(count):
+        # Row i of column j is row j of column i: the derivative is symmetric.
+        parts = [_of_kind(side.rows(made[j], i), kinds[j]) for j in range(count)]
+        rows.append(unflatten(structure, iter(parts)))
+    result = unflatten(structure, iter(rows))
+    if traced.aux is None:
+        return result
+    return result, unflatten(traced.aux, iter(kept))
+
+
+__all__ = ["hessian", "jacfwd", "jacobian", "jacrev"]

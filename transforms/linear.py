@@ -1,0 +1,135 @@
+"""A derivative as a linear function: cut off from the primal, then applied to many vectors at once.
+
+The joint function of either mode computes the primal and, from vectors given as trailing
+parameters, what the derivative makes of them. It is cut there: the first function runs once, the
+second one is batched over the vectors and does nothing that is the same for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..ir.core import Function, Literal, walk
+from ..ir.errors import UnsupportedError
+from ..ir.op import Effect
+from ..ir.types import ArrayType
+from ..passes.batching import batched
+from ..passes.forward import forward
+from ..passes.reverse import reverse
+from ..pullbacks import split
+from ..tracer.nested import inline_function
+from .apart import Apart
+
+
+class Linear(NamedTuple):
+    """A derivative at a point: `primal` returns `results` results, then what `linear` reads.
+
+    `linear` takes that, then `vectors` vectors, and returns the products with the derivative.
+    """
+
+    primal: Function
+    linear: Function
+    results: int
+    vectors: int
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether the linear part would do for each vector what is to happen once."""
+        return any(e.op.effect is Effect.ORDERED for e in walk(self.linear))
+
+    def batched(self, size: int) -> tuple[Function, list[bool]]:
+        """Return the linear part for `size` vectors, and which of its results have as many."""
+        kept = len(self.linear.params) - self.vectors
+        return batched(self.linear, [False] * kept + [True] * self.vectors, size)
+
+
+def tangents(
+    function: Function, wrt: Sequence[int], of: Sequence[int], keep: Sequence[int] | None = None
+) -> Linear:
+    """Return the derivative that maps tangents of parameters to those of the results `of`."""
+    joint = forward(function, wrt, keep=keep, of=of)
+    kept = len(joint.results) - len(of)
+    return Linear(*split(joint, kept, len(wrt)), kept, len(wrt))
+
+
+def cotangents(
+    function: Function, wrt: Sequence[int], of: Sequence[int], keep: Sequence[int] | None = None
+) -> Linear:
+    """Return the derivative that maps cotangents of the results `of` to those of parameters."""
+    joint = reverse(function, wrt, seeds=of, keep=keep)
+    kept = len(joint.results) - len(wrt)
+    return Linear(*split(joint, kept, len(of)), kept, len(of))
+
+
+class Leaves(NamedTuple):
+    """The arrays on one side of a derivative, laid out one behind the other."""
+
+    types: list[ArrayType]
+    shapes: list[tuple[int, ...]]
+    starts: list[int]
+    total: int
+
+    @classmethod
+    def of(cls, types: Sequence[ArrayType], name: str) -> Leaves:
+        """Return the layout of arrays.
+
+        Raises
+        ------
+        UnsupportedError
+            Where a size is only known when the program runs.
+        """
+        shapes: list[tuple[int, ...]] = []
+        starts, total = [], 0
+        for type in types:
+            if not type.is_static:
+                raise UnsupportedError(
+                    f"the derivative of {name} has no fixed shape: {type} is of a size that only "
+                    "the run knows.\n  Keep the full size, for example with np.where in place of "
+                    "a mask."
+                )
+            shape: Any = type.shape
+            shapes.append(shape)
+            starts.append(total)
+            total += prod(shape)
+        return cls(list(types), shapes, starts, total)
+
+    def basis(self) -> list[Literal]:
+        """Return, for each array, its part of all rows of the identity matrix."""
+        found = []
+        for type, shape, start in zip(self.types, self.shapes, self.starts, strict=True):
+            rows = np.eye(self.total, prod(shape), -start, type.dtype)
+            found.append(Literal(rows.reshape((self.total, *shape))))
+        return found
+
+    def rows(self, whole: Any, k: int) -> Any:
+        """Return the rows of an array that belong to array k, in its shape."""
+        start, shape = self.starts[k], self.shapes[k]
+        part = whole[start : start + prod(shape)]
+        return np.reshape(part, (*shape, *np.shape(whole)[1:]))
+
+
+def product_with_basis(apart: Apart, linear: Linear, side: Leaves) -> tuple[list[Any], list[Any]]:
+    """Return the primal results, and the derivative of all rows of the identity matrix."""
+    flat = apart.inline(linear.primal)
+    kept = list(flat[: linear.results])
+    residuals = flat[linear.results :]
+    basis = side.basis()
+    if side.total == 1:
+        once = [Literal(b.value.reshape(t.shape)) for b, t in zip(basis, side.types, strict=True)]
+        made = inline_function(linear.linear, [*residuals, *once])
+        return kept, [np.reshape(m, (1, *np.shape(m))) for m in made]
+    function, mapped = linear.batched(side.total)
+    found = []
+    for value, is_mapped in zip(
+        inline_function(function, [*residuals, *basis]), mapped, strict=True
+    ):
+        shape = (side.total, *np.shape(value))
+        found.append(value if is_mapped else np.broadcast_to(value, shape))
+    return kept, found
+
+
+__all__ = ["Leaves", "Linear", "cotangents", "product_with_basis", "tangents"]
