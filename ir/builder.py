@@ -127,6 +127,16 @@ class Builder:
             self.producers[value] = eqn
         return eqn.results
 
+    def take_back(self, start: int) -> None:
+        """Forget the equations from a number on, and that they were emitted."""
+        gone = set(self.eqns[start:])
+        del self.eqns[start:]
+        self._memo = {key: eqn for key, eqn in self._memo.items() if eqn not in gone}
+        for eqn in gone:
+            self.bound.difference_update(eqn.op.binds)
+            for value in eqn.results:
+                del self.producers[value]
+
     def one(self, op: Op, *operands: Atom) -> Atom:
         """Emit an op with a single result."""
         (result,) = self.emit(op, operands)

@@ -34,10 +34,16 @@ from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.dims import Size, symbols
 from ..ir.errors import UnsupportedError, VerificationError
 from ..ir.location import excerpt
-from ..ir.op import Effect, Op
+from ..ir.op import Effect
+from ..ir.ops.cond import Cond
+from ..ir.ops.control import Loop
+from ..ir.ops.shape import BroadcastTo, Reshape
 from ..ir.types import ArrayType, Kind, Layout
 from ..tracer.array import computed, lift
 from ..tracer.state import Trace
+from .batching_cond import batch_cond
+from .batching_loop import batch_loop
+from .batching_reach import acts_for_each
 from .batching_serial import Serial, can_be_stacked, serial_group
 
 
@@ -50,11 +56,17 @@ class Unbatchable(Exception):
         self.eqn = eqn
 
 
-def batched(function: Function, mapped: Sequence[bool], size: Size) -> tuple[Function, list[bool]]:
+def batched(
+    function: Function,
+    mapped: Sequence[bool],
+    size: Size,
+    layouts: Sequence[Layout] | None = None,
+) -> tuple[Function, list[bool]]:
     """Return a function of many examples, and which of its results have an entry for each.
 
     The parameters that are `mapped` get a new leading axis of `size`, and so do results that depend
-    on them, or on a random draw: the other results are those of every example.
+    on them, or on a random draw: the other results are those of every example. `layouts` are those
+    of the operands that it is for, C-contiguous examples where they are left out.
 
     Raises
     ------
@@ -62,7 +74,7 @@ def batched(function: Function, mapped: Sequence[bool], size: Size) -> tuple[Fun
         Where a result has a size that differs from one example to the next.
     """
     try:
-        return batched_region(function, mapped, size)
+        return batched_region(function, mapped, size, None, layouts)
     except Unbatchable as found:
         location = None if found.eqn is None else found.eqn.provenance.location
         where = "" if location is None else f"\n\n{excerpt(location)}\n"
@@ -74,9 +86,15 @@ def batched(function: Function, mapped: Sequence[bool], size: Size) -> tuple[Fun
 
 
 def batched_region(
-    function: Function, mapped: Sequence[bool], size: Size, results: Sequence[bool] | None = None
+    function: Function,
+    mapped: Sequence[bool],
+    size: Size,
+    results: Sequence[bool] | None = None,
+    layouts: Sequence[Layout] | None = None,
 ) -> tuple[Function, list[bool]]:
-    """Return a function of many examples, as `batched`; `results` that must be mapped will be.
+    """Return a function of many examples, as `batched`.
+
+    The `results` that must be mapped will be, and the `layouts` are those of its operands.
 
     Raises
     ------
@@ -86,8 +104,10 @@ def batched_region(
     builder = Builder()
     with Trace(builder, None) as trace:
         examples = Examples(trace, size)
-        for param, is_mapped in zip(function.params, mapped, strict=True):
-            examples.param(param, is_mapped)
+        for k, (param, is_mapped) in enumerate(zip(function.params, mapped, strict=True)):
+            new = examples.param(param, is_mapped)
+            if layouts is not None:
+                new.layout = layouts[k]
         examples.run(function.eqns, function.results)
         returned: list[Atom] = []
         found: list[bool] = []
@@ -127,7 +147,7 @@ class Examples:
         self.scope: dict[Atom, Atom] = {}
         self.mapped: set[Atom] = set()
 
-    def param(self, param: Value, is_mapped: bool) -> None:
+    def param(self, param: Value, is_mapped: bool) -> Value:
         """Add a parameter."""
         type, layout = param.type, param.layout
         if is_mapped:
@@ -137,6 +157,7 @@ class Examples:
         of = self.scope.get(param.cotangent_of) if param.cotangent_of else None
         new = Value(type, param.hint, of if isinstance(of, Value) else None, layout)
         self.scope[param] = self.builder.param(new)
+        return new
 
     def type(self, type: ArrayType) -> ArrayType:
         """Return the type of all examples of a value."""
@@ -153,11 +174,17 @@ class Examples:
     def whole(self, atom: Atom) -> Atom:
         """Return all examples of a value, which is repeated where it is not mapped."""
         new = self.atom(atom)
-        if atom in self.mapped:
-            return new
-        from ..ir.ops.shape import BroadcastTo
+        return new if atom in self.mapped else self.repeated(new)
 
-        return self.builder.one(BroadcastTo(self.type(new.type).shape, new.type.ndim), new)
+    def repeated(self, value: Atom) -> Atom:
+        """Return a value once for each example."""
+        return self.builder.one(BroadcastTo(self.type(value.type).shape, value.type.ndim), value)
+
+    def with_axes(self, value: Atom, count: int) -> Atom:
+        """Return a value that has so many axes of size 1 more."""
+        if not count:
+            return value
+        return self.builder.one(Reshape((1,) * count, 0), value)
 
     def run(self, eqns: Sequence[Eqn], results: Sequence[Atom]) -> None:
         """Write equations for all examples; `results` are what is read after them."""
@@ -200,7 +227,19 @@ class Examples:
         return True
 
     def _with_regions(self, eqn: Eqn, mapped: tuple[bool, ...]) -> bool:
-        return False
+        """Write a loop or branch; return False where a region of it returns no rows."""
+        batch = batch_cond if isinstance(eqn.op, Cond) else batch_loop
+        if not isinstance(eqn.op, Cond | Loop):
+            return False
+        start, known = len(self.builder.eqns), set(self.mapped)
+        try:
+            results = batch(self, eqn, mapped)
+        except Unbatchable:
+            self.builder.take_back(start)
+            self.mapped = known
+            return False
+        self.define(eqn, results)
+        return True
 
     def define(self, eqn: Eqn, results: Sequence[Atom]) -> None:
         """Say what the results of an equation have become."""
@@ -221,16 +260,6 @@ class Examples:
             self.scope[old] = new
             if isinstance(new, Value) and isinstance(old, Value):
                 new.hint = old.hint
-
-
-def acts_for_each(op: Op) -> bool:
-    """Whether an op has an effect that each example has for itself, such as a random draw.
-
-    Ops that only check have a rule for all examples.
-    """
-    if op.regions:
-        return any(acts_for_each(e.op) for r in op.regions for e in r.eqns)
-    return op.effect is Effect.ORDERED and type(op).batched is Op.batched
 
 
 def _with_examples(layout: Layout, type: ArrayType) -> Layout:

@@ -155,7 +155,8 @@ class _Mapping(NamedTuple):
         )
         mapped = [i.axis is not None for i in inputs]
         mapped += [False] * (len(operands) - len(mapped))
-        many, found = batched(function.function, mapped, size)
+        layouts = [o.layout for o in operands]
+        many, found = batched(function.function, mapped, size, layouts)
         flat = inline_function(many, operands)
         return self._output(function.structure, flat, found, size, name)
 

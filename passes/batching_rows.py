@@ -1,0 +1,49 @@
+"""Some of the examples: those that take a branch, or whose loop goes on.
+
+Their numbers are the positions where a mask is true, so that how many they are is known when the
+program runs. A region runs on their rows alone: nothing is computed for an example that did not ask
+for it, and its derivative is exactly zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..ir.builder import Builder
+from ..ir.core import Atom
+from ..ir.dims import Dim, Size, Symbol
+from ..ir.ops.dynamic import Nonzero
+from ..ir.ops.index import Index, IndexUpdate
+from .stacks import row_index
+
+
+class Rows:
+    """The examples at which a mask is true; `size` is their number."""
+
+    def __init__(self, builder: Builder, mask: Atom) -> None:
+        self.builder = builder
+        symbol = Symbol.between("n", 0, mask.type.shape[0])
+        self.size: Size = Dim.of(symbol)
+        self.numbers = builder.one(Nonzero(symbol), mask)
+
+    def of(self, whole: Atom) -> Atom:
+        """Return their rows of a value of all examples."""
+        return self.builder.one(Index(row_index(whole.type.shape), True), whole, self.numbers)
+
+    def put(self, whole: Atom, rows: Atom) -> Atom:
+        """Return all examples of a value with these rows; one that is no stack of rows is repeated."""
+        update = IndexUpdate(row_index(whole.type.shape))
+        return self.builder.one(update, whole, rows, self.numbers)
+
+    def among(self, mask: Atom) -> Rows:
+        """Return those at which a mask over these is true."""
+        inner = Rows(self.builder, mask)
+        inner.numbers = inner.of(self.numbers)
+        return inner
+
+    def all_of(self, atoms: Sequence[Atom], mapped: Sequence[bool]) -> list[Atom]:
+        """Return the rows of the values that are mapped, and the others as they are."""
+        return [self.of(a) if m else a for a, m in zip(atoms, mapped, strict=True)]
+
+
+__all__ = ["Rows"]
