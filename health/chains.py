@@ -194,9 +194,11 @@ class Chains:
         """Return the steps whose Jacobians are estimated, spread evenly."""
         if steps <= 0 or self.jacobians <= 0:
             return []
-        shown = [k for k in spread(steps + 1, LINKS) if k < steps] if steps >= LINKS else []
-        found = dict.fromkeys([*shown, *spread(steps, min(steps, self.jacobians))])
-        return sorted(list(found)[: self.jacobians])
+        shown = {k for k in spread(steps + 1, LINKS) if k < steps}
+        if len(shown) >= self.jacobians:
+            return spread(steps, min(steps, self.jacobians))
+        more = min(steps, self.jacobians - len(shown))
+        return sorted(shown.union(spread(steps, more)))
 
     # -- steps -------------------------------------------------------------------------------------
 

@@ -37,8 +37,13 @@ class Step:
         type = function.results[0].type
         self.seed = np.zeros([int(str(d)) for d in type.shape], type.dtype)[()]
 
-    def norm(self, arguments: Sequence[Any], dims: Mapping[Symbol, int] | None = None) -> float:
-        """Return the estimated norm at the given arguments, from below; nan if it is not finite."""
+    def norm(
+        self, arguments: Sequence[Any], dims: Mapping[Symbol, int] | None = None
+    ) -> float | None:
+        """Return the estimated norm at the given arguments, from below; None if it is not finite.
+
+        A rule of the user's own that is not linear in the cotangent is no Jacobian's transpose.
+        """
         x = np.asarray(arguments[self.wrt])
 
         def forth(v: Any) -> Any:
@@ -49,7 +54,8 @@ class Step:
             return evaluate(self.backward, *arguments, np.asarray(u)[()], dims=dims)[0]
 
         with np.errstate(all="ignore"):
-            return _power(forth, back, x)
+            found = _power(forth, back, x)
+        return found if np.isfinite(found) else None
 
 
 def _power(forth: Callable[[Any], Any], back: Callable[[Any], Any], x: np.ndarray) -> float:
@@ -58,15 +64,17 @@ def _power(forth: Callable[[Any], Any], back: Callable[[Any], Any], x: np.ndarra
     estimate = 0.0
     length = float(np.linalg.norm(v))
     for _ in range(ITERATIONS):
-        if length == 0 or not np.isfinite(length):
-            return estimate if length == 0 else float("nan")
+        if length == 0:
+            break
+        if not np.isfinite(length):
+            return length
         image = forth(v / x.dtype.type(length))
         before, estimate = estimate, float(np.linalg.norm(image))
         if abs(estimate - before) <= TOLERANCE * estimate or not np.isfinite(estimate):
             break
         v = back(image)
         length = float(np.linalg.norm(v))
-    return estimate if np.isfinite(estimate) else float("nan")
+    return estimate
 
 
 def between(function: Function, start: Value, end: Value) -> tuple[Function, list[Value]] | None:

@@ -83,7 +83,7 @@ def _along(chain: Chain, thresholds: Thresholds) -> Problem | None:
     verdict = "explodes" if ratio > high else "vanishes"
     location = chain.provenance.location
     end = f"{chain.kind} {reference.number}"
-    rest = f" (×{chain.factor:.3g} for each {chain.kind})" if math.isfinite(chain.factor) else ""
+    rest = f" (×{chain.factor:.3g} for each {chain.kind})" if 0 < chain.factor < math.inf else ""
     how = "is zero" if ratio == 0 else f"is {ratio:.2g} times that of {end}"
     text = (
         f"the gradient {verdict} at {_place(location)}: at {chain.kind} {link.number} of "

@@ -14,6 +14,7 @@ from pullback.ir.errors import ArgumentError, DTypeError, ShapeError, Verificati
 from pullback.ir.evaluate import evaluate
 from pullback.ir.op import Op
 from pullback.ir.ops import elementwise as ew
+from pullback.ir.ops.index import Index, Span
 from pullback.ir.parser import parse_function, parse_module
 from pullback.ir.types import ArrayType
 
@@ -184,3 +185,38 @@ def test_module_of_one_function_that_calls_itself() -> None:
     assert isinstance(module, Module)
     with pytest.raises(RecursionError):
         evaluate(module.main, np.float64(1.0), module=module)
+
+
+def test_an_observer_is_told_of_what_is_observed_in_order() -> None:
+    text = """
+def f(h: f64[2], w: f64[2]) -> f64[2]:
+    def body(i: i64, h: f64[2], w: f64[2], *, dims=(i,)) -> f64[2]:
+        a = h * w
+        b : f64[2] = observe(a, site=7)
+        return b
+    r = loop(body, range(3), carry=(h,), captured=(w,))
+    c : f64[2] = observe(r, site=1, cotangent=True)
+    return c
+"""
+    told: list[tuple[int, bool, list[float]]] = []
+    function = parse_function(text)
+    w = np.array([2.0, 3.0])
+    (result,) = evaluate(
+        function,
+        np.ones(2),
+        w,
+        observer=lambda op, value: told.append((op.site, op.cotangent, value.tolist())),
+    )
+    assert told == [*[(7, False, (w**k).tolist()) for k in (1, 2, 3)], (1, True, result.tolist())]
+
+
+def test_dims_that_no_argument_tells_can_be_given() -> None:
+    i = Symbol("i")
+    x, y = Value(ArrayType(F64, (3,))), Value(ArrayType(F64, (Dim.of(i),)))
+    function = Function(
+        "body", [x], [Eqn(Index((Span(0, Dim.of(i), 1),)), (x,), (y,))], [y], dims=(i,)
+    )
+    (part,) = evaluate(function, np.arange(3.0), dims={i: 2})
+    np.testing.assert_array_equal(part, [0.0, 1.0])
+    with pytest.raises(ArgumentError, match="no argument of body tells the dim"):
+        evaluate(function, np.arange(3.0))
