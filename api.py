@@ -22,6 +22,7 @@ from .ir.errors import (
     ArgumentError,
     BudgetError,
     ConcretizationError,
+    ConvergenceError,
     DifferentiationError,
     DTypeError,
     EscapedError,
@@ -45,6 +46,7 @@ from .tracer.loops import fori_loop, scan
 from .tracer.tree import register_container
 from .tracer.while_loops import map, while_loop
 from .transforms.custom import custom_jvp, custom_vjp
+from .transforms.implicit import custom_linear_solve, custom_root, fixed_point
 from .transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from .transforms.pushforwards import hvp, jvp, linearize
 from .transforms.vectorized import vmap
@@ -73,6 +75,8 @@ def compile(
     *,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
+    donate_argnums: int | Sequence[int] = (),
+    donate_argnames: str | Sequence[str] = (),
     exact: bool = False,
 ) -> Any:
     """Compile a NumPy function: the same results from one planned, fused program.
@@ -83,6 +87,11 @@ def compile(
         Any function of arrays, numbers and containers of them. Left out, a decorator is returned.
     static_argnums, static_argnames
         Arguments that are known while tracing; each value of them has a program of its own.
+    donate_argnums, donate_argnames
+        Arguments that the caller gives away: a result of the shape and dtype of one of their arrays
+        is given in its memory, and is that array. Their content is not to be used after the call.
+        An array that is read-only, overlaps with another argument, or lies in memory otherwise than
+        in C order stays as it is.
     exact
         Keep NumPy's bits: no rewrite that changes rounding.
 
@@ -101,7 +110,8 @@ def compile(
     >>> float(norm(np.array([3.0, 4.0])))
     5.0
     """
-    return _transform(function, Options("compile", exact=exact), static_argnums, static_argnames)
+    options = Options("compile", exact=exact, donated=(donate_argnums, donate_argnames))
+    return _transform(function, options, static_argnums, static_argnames)
 
 
 def grad(
@@ -198,6 +208,7 @@ __all__ = [
     "BudgetError",
     "Compiled",
     "ConcretizationError",
+    "ConvergenceError",
     "DTypeError",
     "DifferentiationError",
     "EscapedError",
@@ -217,8 +228,11 @@ __all__ = [
     "compile",
     "cond",
     "custom_jvp",
+    "custom_linear_solve",
+    "custom_root",
     "custom_vjp",
     "final",
+    "fixed_point",
     "fori_loop",
     "global_norm",
     "grad",

@@ -31,7 +31,7 @@ class Given(NamedTuple):
     tangent: Any
 
 
-def given(primals: Sequence[Any], tangents: Any) -> list[Given]:
+def given(primals: Sequence[Any], tangents: Any, name: str = "tangents") -> list[Given]:
     """Return the tangent of each leaf of the primals.
 
     None stands for zeros, of a leaf or of all that is in a container. What is static (an int, a
@@ -51,7 +51,7 @@ def given(primals: Sequence[Any], tangents: Any) -> list[Given]:
     return [
         g
         for k, (primal, tangent) in enumerate(zip(primals, tangents, strict=True))
-        for g in _matched(primal, tangent, f"tangents[{k}]")
+        for g in _matched(primal, tangent, f"{name}[{k}]")
     ]
 
 

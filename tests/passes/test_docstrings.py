@@ -27,6 +27,7 @@ from pullback.passes.fuse import Fuse
 from pullback.passes.loops import Hoist
 from pullback.passes.memory import plan_memory
 from pullback.passes.merge import Merge
+from pullback.passes.observe import observe
 from pullback.passes.place import Place
 from pullback.passes.recompute import Recompute
 from pullback.passes.rematerialize import Rematerialize
@@ -34,6 +35,7 @@ from pullback.passes.reverse import reverse
 from pullback.passes.rewrite import Class
 from pullback.passes.settle import Settle
 from pullback.passes.simplify import Simplify
+from pullback.passes.taylor import taylor
 
 
 def in_checkpoint(f: Function, count: int) -> Function:
@@ -70,7 +72,10 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "loops": Hoist(),
     "batch": Batch(),
     "batching": lambda f: batched(f, (True, False), 5)[0],
+    "batching_cond": lambda f: batched(f, (True, True), 5)[0],
+    "batching_loop": lambda f: batched(f, (True,), 5)[0],
     "merge": Merge(),
+    "observe": lambda f: observe(f)[0],
     "place": Place(),
     "settle": Settle(),
     "contract": Contract(),
@@ -83,6 +88,8 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "scalars": lambda f: Dce()(Simplify()(f)),
     "sums": lambda f: Dce()(Simplify()(f)),
     "recompute": lambda f: Recompute()(in_checkpoint(f, 3)),
+    "taylor": lambda f: Dce()(taylor(f, (0,), 2)),
+    "taylor_regions": lambda f: Dce()(taylor(f, (0, 1), 1)),
     "rematerialize": lambda f: Rematerialize()(with_adjoint(f, 3)),
 }
 

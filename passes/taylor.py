@@ -1,0 +1,173 @@
+"""Taylor mode: a function becomes one that also computes higher derivatives along a path.
+
+The parameters `wrt` move along `x(t) = x[0] + x[1] t + ... + x[K] t^K`. The new function takes the
+coefficients x[1], ..., x[K] of each as well, and returns those of its results: derivatives divided
+by factorials. An equation takes O(K²) operations where nested derivatives take O(2^K); `series`
+says how the coefficients of its results follow. Loops carry the coefficients of what they carry,
+and branches and recursions take and return them.
+
+Before::
+
+    def f(x: f64[3]) -> f64[3]:
+        y : f64[3] = exp(x)
+        return y
+
+After, with `wrt=(0,)` and `order=2`, where y' = x' y::
+
+    def f(x: f64[3], x1: f64[3], x2: f64[3]) -> (f64[3], f64[3], f64[3]):
+        y  : f64[3] = exp(x)
+        y1 : f64[3] = x1 * y
+        a  : f64[3] = x1 * y1
+        b  : f64[3] = x2 * 2.0
+        c  : f64[3] = b * y
+        d  : f64[3] = a + c
+        y2 : f64[3] = d / 2.0
+        return y, y1, y2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from ..ir.builder import Builder, inherit
+from ..ir.core import Atom, Eqn, Function, Value
+from ..ir.ops.control import Call
+from ..ir.ops.custom import Custom
+from ..ir.ops.recursion import Recur
+from ..ir.types import is_tape
+from .custom_rules import exposed, without_rules
+from .series import Expander, Given, Series, zeros
+from .tangent_flow import Flow, Ports
+from .taylor_regions import kept_apart, like, region_series
+
+
+def taylor(
+    function: Function,
+    wrt: Sequence[int],
+    order: int,
+    *,
+    zero: Container[tuple[int, int]] = (),
+    of: Sequence[int] | None = None,
+) -> Function:
+    """Return the function that also propagates Taylor coefficients.
+
+    Parameters
+    ----------
+    wrt
+        The parameters that move: trailing parameters for each are its coefficients, in order.
+    order
+        The number of coefficients besides the value.
+    zero
+        `(k, n)` for each coefficient of order n of the parameter k that is zero, and no parameter.
+    of
+        The results whose coefficients to return, all by default.
+
+    Returns
+    -------
+    Function
+        Its results are those of `function`, then `order` coefficients for each.
+
+    Raises
+    ------
+    DifferentiationError
+        Where an op has no gradient rule.
+    """
+    for _ in range(order):  # a rule may call its own function: once more for each order
+        function = exposed(function, [function.params[k] for k in wrt])
+    propagation = Propagation(order)
+    builder = Builder()
+    params = [builder.param(like(p)) for p in function.params]
+    more = {
+        k: [
+            None if (k, n) in zero else builder.param(like(function.params[k]))
+            for n in range(1, order + 1)
+        ]
+        for k in wrt
+    }
+    scope: dict[Atom, Series] = {
+        old: Given([new, *more.get(k, [])])
+        for k, (old, new) in enumerate(zip(function.params, params, strict=True))
+    }
+    given = [k for k, part in more.items() for p in part if p is not None]
+    active = Flow().active(function, [function.params[k] for k in given])
+    results = propagation.write(function, builder, scope, active)
+    moving = range(len(results)) if of is None else of
+    coefficients = [a for k in moving for a in propagation.filled(builder, results[k])]
+    made = Function(
+        f"{function.name}_taylor",
+        builder.params,
+        builder.eqns,
+        [*[s.first(builder) for s in results], *coefficients],
+        dims=function.dims,
+        param_kinds=[
+            *function.param_kinds,
+            *[function.param_kinds[k] for k in given],
+        ],
+        result_kinds=[
+            *function.result_kinds,
+            *[function.result_kinds[k] for k in moving for _ in range(order)],
+        ],
+    )
+    return without_rules(made)
+
+
+class Propagation:
+    """Coefficients up to an order, through functions and the regions in them.
+
+    `labels` says what of each recursion under way has coefficients.
+    """
+
+    def __init__(self, order: int) -> None:
+        self.order = order
+        self.labels: dict[str, Ports] = {}
+
+    def write(
+        self, function: Function, builder: Builder, scope: dict[Atom, Series], active: set[Value]
+    ) -> list[Series]:
+        """Write equations and coefficients; return the results.
+
+        `scope` has the parameters, `active` the values that have coefficients.
+        """
+        expander = Expander(builder)
+        for eqn in function.eqns:
+            operands = [scope.get(a) or expander.constant(a) for a in eqn.operands]
+            builder.provenance = eqn.provenance
+            made = self._equation(eqn, operands, expander, active)
+            for old, new in zip(eqn.results, made, strict=True):
+                scope[old] = new
+                inherit(old, new.first(builder))
+        return [scope.get(r) or expander.constant(r) for r in function.results]
+
+    def _equation(
+        self, eqn: Eqn, operands: Sequence[Series], expander: Expander, active: set[Value]
+    ) -> Sequence[Series]:
+        builder, flow = expander.builder, Flow(self.labels)
+        ports = flow.around(eqn, active)
+        if not flow.concerns(eqn, ports):
+            atoms = [s.first(builder) for s in operands]
+            return [expander.constant(r) for r in builder.emit(eqn.op, atoms)]
+        if isinstance(eqn.op, Custom) and eqn.op.rule is not None:
+            # So deep in rules that the derivatives left to take are none.
+            atoms = [s.first(builder) for s in operands]
+            return [expander.constant(r) for r in builder.emit(eqn.op, atoms)]
+        if eqn.op.regions or isinstance(eqn.op, Call | Recur):
+            return region_series(self, eqn, flow.through(eqn, ports), operands, builder)
+        if any(is_tape(a.type) for a in (*eqn.operands, *eqn.results)):
+            return kept_apart(self, eqn, operands, builder)
+        made = expander.expansion(eqn, operands)
+        made.coefficients(0)
+        builder.provenance = eqn.provenance.as_derived("jvp")
+        for k in range(1, self.order + 1):
+            for s in made.results:
+                s.get(k)
+        return made.results
+
+    def filled(self, builder: Builder, series: Series) -> list[Atom]:
+        """Return the coefficients from the first on, zeros too."""
+        return [
+            found if (found := series.get(k)) is not None else zeros(builder, series.type)
+            for k in range(1, self.order + 1)
+        ]
+
+
+__all__ = ["Propagation", "taylor"]
