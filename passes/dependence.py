@@ -38,7 +38,13 @@ class Group(NamedTuple):
     size: int
 
 
-Step = Gather | Group
+class Combine(NamedTuple):
+    """Entry k is the union of the rows that row k of a boolean sparse matrix holds."""
+
+    members: Any
+
+
+Step = Gather | Group | Combine
 Chain = tuple[Step, ...]
 """What an operation does to rows; nothing: each entry has its own."""
 
@@ -101,11 +107,11 @@ class Dependence:
     def apply(self, rows: Rows, chain: Chain) -> Rows:
         """Return the rows that a chain of steps makes."""
         for step in chain:
-            rows = (
-                self._gathered(rows, step)
-                if isinstance(step, Gather)
-                else self._grouped(rows, step)
-            )
+            if isinstance(step, Gather):
+                rows = self._gathered(rows, step)
+            else:
+                members = step.members if isinstance(step, Combine) else self._members(rows, step)
+                rows = self._combined(rows, members)
         return rows
 
     def _gathered(self, rows: Rows, step: Gather) -> Rows:
@@ -121,14 +127,16 @@ class Dependence:
             rows = self._narrowed(rows, WIDE)
         return self._fitted(rows)[index]
 
-    def _grouped(self, rows: Rows, step: Group) -> Rows:
+    def _members(self, rows: Rows, step: Group) -> Any:
+        """Return the matrix that says which rows are in which group."""
         kept = np.flatnonzero(step.labels >= 0)
         order = kept[np.argsort(step.labels[kept], kind="stable")]
         counts = np.bincount(step.labels[kept], minlength=step.size)
         indptr = np.concatenate([[0], np.cumsum(counts)])
-        members = self._csr(
-            (np.ones(len(order), bool), order, indptr), shape=(step.size, rows.shape[0])
-        )
+        ones = np.ones(len(order), bool)
+        return self._csr((ones, order, indptr), shape=(step.size, rows.shape[0]))
+
+    def _combined(self, rows: Rows, members: Any) -> Rows:
         found = members @ self._fitted(rows)
         found.sort_indices()
         return self._narrowed(found, WIDE)
@@ -196,4 +204,4 @@ class Dependence:
         return self._csr((np.ones(len(indices), bool), indices, indptr), shape=(size, width))
 
 
-__all__ = ["Chain", "Dependence", "Gather", "Group", "Rows", "Step"]
+__all__ = ["Chain", "Combine", "Dependence", "Gather", "Group", "Rows", "Step"]

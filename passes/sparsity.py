@@ -21,7 +21,6 @@ The sets of c are {0, 1}, {1, 2}, {2, 3}.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -29,38 +28,20 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.core import Atom, Eqn, Function, Literal, Value, walk
+from ..ir.core import Atom, Eqn, Function, Literal, Value
 from ..ir.dims import Symbol
 from ..ir.errors import UnsupportedError, VerificationError
 from ..ir.evaluate import Sizes, concrete_op, concrete_shape, concrete_size
 from ..ir.op import Effect, Op
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Fused, Loop
+from ..ir.ops.custom import WithRule, bound
 from ..ir.ops.tape import TapeNew, TapePop, TapePush
-from ..ir.types import ArrayType, is_tape
-from .dependence import Dependence, Rows
+from ..ir.types import is_tape
+from .custom_rules import exposed
+from .dependence import Combine, Dependence, Rows
 from .dependence_rules import Chains, chains, flows
-
-ITERATED = 20_000
-"""Equations that one loop runs on sets, iteration by iteration: some seconds."""
-ROUNDS = 4
-"""Iterations after which sets that still grow are taken to hold all that enters the loop."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Abstract:
-    """What is known of an array: its rows (None: it depends on nothing) and perhaps its value.
-
-    A single row is that of every entry. A tape with known content is its `rest` and its `last`.
-    """
-
-    rows: Rows | None = None
-    value: Any = None
-    rest: Abstract | None = None
-    last: Abstract | None = None
-
-
-NOTHING = Abstract()
+from .sparsity_loop import NOTHING, Abstract, LoopRun
 
 
 def sparsity(
@@ -86,8 +67,9 @@ def sparsity(
     UnsupportedError
         Where the size of a result is only known when the program runs.
     """
-    sizes = [prod(_static(function.params[p].type, function)) for p in wrt]
-    interpreter = _Interpreter(Dependence(sum(sizes)))
+    function = exposed(function, [function.params[p] for p in wrt])
+    sizes = [_entries(function.params[p], function) for p in wrt]
+    interpreter = Interpreter(Dependence(sum(sizes)))
     arguments = [Abstract(value=(known or {}).get(k)) for k in range(len(function.params))]
     start = 0
     for position, size in zip(wrt, sizes, strict=True):
@@ -97,22 +79,24 @@ def sparsity(
         arguments[position] = Abstract(rows)
         start += size
     results = interpreter.run(function, arguments, {})
-    parts = [(results[k].rows, prod(_static(function.results[k].type, function))) for k in of]
+    parts = [(results[k].rows, _entries(function.results[k], function)) for k in of]
     dependence = interpreter.dependence
     return dependence.resolved(dependence.stacked(parts))
 
 
-def _static(type: ArrayType, function: Function) -> tuple[int, ...]:
+def _entries(atom: Atom, function: Function) -> int:
+    """Return the number of entries of a parameter or result."""
     try:
-        return concrete_shape(type, {})
+        return prod(concrete_shape(atom.type, {}))
     except VerificationError as error:
         raise UnsupportedError(
-            f"the derivative of {function.name} has no fixed shape: {type} is of a size that only "
-            "the run knows.\n  Keep the full size, for example with np.where in place of a mask."
+            f"the derivative of {function.name} has no fixed shape: {atom.type} is of a size that "
+            "only the run knows.\n  Keep the full size, for example with np.where in place of a "
+            "mask."
         ) from error
 
 
-class _Interpreter:
+class Interpreter:
     """Runs functions on sets."""
 
     def __init__(self, dependence: Dependence) -> None:
@@ -138,13 +122,15 @@ class _Interpreter:
     def equation(self, eqn: Eqn, operands: list[Abstract], sizes: Sizes) -> list[Abstract]:
         op = eqn.op
         if isinstance(op, Loop):
-            return _LoopRun(self, op, eqn, operands, sizes).results()
+            return LoopRun(self, op, operands, sizes).results()
         if isinstance(op, Cond):
             return self._branches(op, operands, sizes)
         if isinstance(op, Fused):
             return self.run(op.body, operands, self.inside(op.dims, op.body.dims, sizes))
         if isinstance(op, TapeNew | TapePush | TapePop):
             return self._tape(op, operands)
+        if isinstance(op, WithRule) and not op.is_forward:
+            return self._ruled(op, operands)
         value = _computed(eqn, operands, sizes)
         if value is not None:
             return [Abstract(value=v) for v in value]
@@ -214,6 +200,32 @@ class _Interpreter:
             return [tape.rest, tape.last]
         return [tape, Abstract(tape.rows)]
 
+    def _ruled(self, op: WithRule, operands: list[Abstract]) -> list[Abstract]:
+        """Return what depends on the operands of a rule: its cotangents depend on those there."""
+        if op.rule is None:
+            return [NOTHING] * op.outs
+        pair = op.rule.pair()
+        backward = bound(pair.backward, op.dims)
+        given = range(len(backward.params) - op.outs, len(backward.params))
+        try:
+            pattern = sparsity(backward, given, range(len(pair.targets))).T.tocsr()
+        except UnsupportedError:
+            return [self.whole(operands[op.start :])] * op.outs
+        sources = [operands[op.start + k] for k in pair.targets]
+        tops = np.cumsum([0, *[_entries(backward.params[k], backward) for k in given]])
+        lefts = np.cumsum([0, *[_entries(r, backward) for r in backward.results]])
+        found: list[Abstract] = []
+        for k in range(op.outs):
+            rows: Rows | None = None
+            for n, source in enumerate(sources):
+                if source.rows is not None:
+                    part = pattern[tops[k] : tops[k + 1], lefts[n] : lefts[n + 1]]
+                    own = self.dependence.spread(source.rows, part.shape[1])
+                    made = self.dependence.apply(own, (Combine(part),))
+                    rows = self.dependence.union(rows, made)
+            found.append(Abstract(rows))
+        return found
+
     def _rows(self, eqn: Eqn, k: int, operands: list[Abstract], sizes: Sizes) -> Abstract:
         dependence = self.dependence
         pairs = list(zip(eqn.operands, operands, strict=True))
@@ -282,105 +294,6 @@ def _computed(eqn: Eqn, operands: Sequence[Abstract], sizes: Sizes) -> Sequence[
     except (VerificationError, IndexError):
         return None  # a size is not known, or it would raise when it runs
     return value if isinstance(value, tuple) else [value]
-
-
-class _LoopRun:
-    """One loop, run on sets."""
-
-    def __init__(
-        self,
-        interpreter: _Interpreter,
-        op: Loop,
-        eqn: Eqn,
-        operands: list[Abstract],
-        sizes: Sizes,
-    ) -> None:
-        self.interpreter = interpreter
-        self.op = op
-        self.eqn = eqn
-        self.head = [o.value for o in operands[: op.head]]
-        self.carried = operands[op.head : op.head + op.carries]
-        self.captured = operands[op.head + op.carries :]
-        inner = op.body.dims[1:] if op.ranged else op.body.dims
-        self.sizes = interpreter.inside(op.dims, inner, sizes)
-
-    def results(self) -> list[Abstract]:
-        """Return the results of the loop's equation."""
-        found = self._iterated()
-        return self._fixpoint() if found is None else found
-
-    def _indices(self) -> Sequence[int] | None:
-        """Return the indices in the order of iteration; None where they are not known."""
-        if any(v is None for v in self.head):
-            return None
-        indices = range(*(int(v) for v in self.head))
-        return indices[::-1] if self.op.backward else indices
-
-    def _iterated(self) -> list[Abstract] | None:
-        """Run iteration by iteration; None where it is not known how many, or these are many."""
-        op, run = self.op, self.interpreter.run
-        indices = self._indices() if op.ranged else None
-        size = 1 + sum(1 for region in op.regions for _ in walk(region))
-        most = ITERATED // size
-        if (op.ranged and indices is None) or (indices is not None and len(indices) > most):
-            return None
-        carried, outputs, count = self.carried, [], 0
-        while indices is None or count < len(indices):
-            if count > most:
-                return None
-            sizes, start = dict(self.sizes), []
-            if indices is not None:
-                sizes[op.body.dims[0]] = indices[count]
-                start = [Abstract(value=np.int64(indices[count]))]
-            if op.test is not None:
-                goes_on = run(op.test, [*start, *carried, *self.captured], sizes)[0].value
-                if goes_on is None:
-                    return None
-                if not goes_on:
-                    break
-            results = run(op.body, [*start, *carried, *self.captured], sizes)
-            carried = results[: op.carries]
-            outputs.append(results[op.carries :])
-            count += 1
-        if op.backward:
-            outputs.reverse()
-        stacks = [self._stack([o[k] for o in outputs], k) for k in range(op.outputs)]
-        trips = [Abstract(value=np.int64(count))] if op.counts else []
-        return [*carried, *stacks, *trips]
-
-    def _stack(self, parts: Sequence[Abstract], k: int) -> Abstract:
-        """Return a stack of the values that one output has."""
-        if parts and all(p.value is not None for p in parts):
-            return Abstract(value=np.stack([p.value for p in parts]))
-        if all(p.rows is None for p in parts):
-            return NOTHING
-        type = self.op.body.results[self.op.carries + k].type
-        try:
-            size = prod(concrete_shape(type, self.sizes))
-        except VerificationError:
-            return self.interpreter.whole(parts)
-        return Abstract(self.interpreter.dependence.stacked([(p.rows, size) for p in parts]))
-
-    def _fixpoint(self) -> list[Abstract]:
-        """Run until no set grows, with an index that may be any."""
-        op, interpreter = self.op, self.interpreter
-        start = [NOTHING] if op.ranged else []
-        carried = [dataclasses.replace(c, value=None) for c in self.carried]
-        tapes = any(is_tape(r.type) for r in op.body.results)
-        outputs: list[Abstract] = []
-        for _ in range(0 if tapes else ROUNDS):
-            found = interpreter.run(op.body, [*start, *carried, *self.captured], self.sizes)
-            outputs = [interpreter.whole([o]) for o in found[op.carries :]]
-            grown = [interpreter.union(pair) for pair in zip(carried, found, strict=False)]
-            is_stable = all(g.rows is c.rows for g, c in zip(grown, carried, strict=True))
-            carried = grown
-            if is_stable:
-                break
-        else:
-            everything = interpreter.whole([*self.carried, *self.captured])
-            carried = [everything] * op.carries
-            outputs = [everything] * op.outputs
-        return [*carried, *outputs, *([NOTHING] if op.counts else [])]
 
 
 __all__ = ["sparsity"]

@@ -184,7 +184,7 @@ def jacobian(
     >>> @pb.jacobian
     ... def polar(p):
     ...     r, angle = p
-    ...     return np.array([r * np.cos(angle), r * np.sin(angle)])
+    ...     return np.stack([r * np.cos(angle), r * np.sin(angle)])
     >>> polar(np.array([2.0, 0.0]))
     array([[1., 0.],
            [0., 2.]])
@@ -233,7 +233,7 @@ def jacfwd(function: Callable[..., Any] | None = None, argnums: Argnums = 0, **o
     --------
     >>> import numpy as np
     >>> import pullback as pb
-    >>> pb.jacfwd(lambda t: np.array([np.cos(t), np.sin(t)]))(0.0)
+    >>> pb.jacfwd(lambda t: np.stack([np.cos(t), np.sin(t)]))(0.0)
     array([-0.,  1.])
     """
     return jacobian(function, argnums, mode="forward", **options)

@@ -264,6 +264,19 @@ def test_the_pattern_of_a_hessian_is_that_of_the_gradient(f):
     np.testing.assert_array_equal(hessian_pattern(f, x), true)
 
 
+def test_a_rule_of_the_users_own_says_what_depends_on_what():
+    @pb.custom_vjp
+    def shifted(x, y):
+        return np.concatenate([x[1:], y])
+
+    shifted.defvjp(
+        lambda x, y: (shifted(x, y), None),
+        lambda _, ct: (np.concatenate([np.zeros(1), ct[: len(ct) - 1]]), ct[-1:] + ct[:1]),
+    )
+    found = sparsity(traced(lambda x: shifted(x[:3], x[3:] ** 2), np.ones(4)), [0], [0])
+    np.testing.assert_array_equal(found.toarray(), [[0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1]])
+
+
 def test_a_size_that_only_the_run_knows_is_refused():
     f = traced(lambda x: x[x > 0] * 2, np.ones(3))
     with pytest.raises(UnsupportedError, match=r"only the\s+run knows|only the run knows"):
