@@ -48,6 +48,7 @@ from .tracer.while_loops import map, while_loop
 from .transforms.custom import custom_jvp, custom_vjp
 from .transforms.implicit import custom_linear_solve, custom_root, fixed_point
 from .transforms.jacobians import hessian, jacfwd, jacobian, jacrev
+from .transforms.jets import jet
 from .transforms.pushforwards import hvp, jvp, linearize
 from .transforms.vectorized import vmap
 
@@ -242,6 +243,7 @@ __all__ = [
     "jacfwd",
     "jacobian",
     "jacrev",
+    "jet",
     "jvp",
     "linearize",
     "map",
