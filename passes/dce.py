@@ -116,12 +116,7 @@ class Dce:
     def loop(self, eqn: Eqn, op: Loop, live: set[Value]) -> Eqn:
         """Drop dead outputs, carries and captured values of a loop."""
         head = 1 if op.ranged else 0
-        carries = _live_carries(eqn, op, live)
-        outputs = [k for k in range(op.carries, len(op.body.results)) if eqn.results[k] in live]
-        if not carries and not outputs and not op.counts and eqn.results:
-            # A loop with effects alone keeps a result, by which the memory plan knows it.
-            first = 0 if op.carries else op.carries
-            carries, outputs = ([first], []) if op.carries else ([], [first])
+        carries, outputs = _live_results(eqn, op, live)
         order = [*carries, *outputs]
         body = op.body.replace(results=[op.body.results[k] for k in order])
         body = self(body)
@@ -178,6 +173,17 @@ def _live_carries(eqn: Eqn, op: Loop, live: Container[Value]) -> list[int]:
         wanted = found
 
 
+def _live_results(eqn: Eqn, op: Loop, live: Container[Value]) -> tuple[list[int], list[int]]:
+    """Return the carries and the outputs of a loop that stay."""
+    carries = _live_carries(eqn, op, live)
+    outputs = [k for k in range(op.carries, len(op.body.results)) if eqn.results[k] in live]
+    if carries or outputs or op.counts or not eqn.results:
+        return carries, outputs
+    # A loop with effects or a size alone keeps a result, by which the memory plan knows it.
+    first = {eqn.results[0]}
+    return (_live_carries(eqn, op, first), []) if op.carries else ([], [0])
+
+
 def _with(eqn: Eqn, op: Op) -> Eqn:
     return Eqn(op, eqn.operands, eqn.results, eqn.provenance)
 
@@ -205,8 +211,7 @@ def _needed(function: Function, roots: Sequence[Atom]) -> set[Value]:
 def _loop_reads(eqn: Eqn, op: Loop, live: Container[Value]) -> list[Atom]:
     """Return the operands of a loop that its live results depend on."""
     head = 1 if op.ranged else 0
-    carries = _live_carries(eqn, op, live)
-    outputs = [k for k in range(op.carries, len(op.body.results)) if eqn.results[k] in live]
+    carries, outputs = _live_results(eqn, op, live)
     read = _needed(op.body, [op.body.results[k] for k in (*carries, *outputs)])
     tested = set() if op.test is None else _read(op.test)
     found = list(eqn.operands[: op.head])

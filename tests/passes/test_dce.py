@@ -71,6 +71,31 @@ def test_a_live_output_keeps_the_carry_it_reads() -> None:
     assert hints(op.body.params) == ["i", "k", "v"]
 
 
+def test_a_loop_of_which_the_size_alone_is_read_keeps_what_its_carry_needs() -> None:
+    f = parse_function(
+        """
+def f(x: f64[3], n: i64) -> i64:
+    def outer(i: i64, x: f64[3], n: i64, *, dims=(i,)) -> (f64[3], i64):
+        def inner(j: i64, a: f64[3], b: f64[3], *, dims=(j,)) -> (f64[3], f64[3]):
+            c : f64[3] = b * 0.5
+            return b, c
+        y, z = loop(inner, range(n), carry=(x, x), trips=new(m))
+        s : i64 = extent(dim=m)
+        return y, s
+    y, s = loop(outer, range(4), carry=(x,), captured=(n,))
+    t : i64 = sum(s, axes=(-1,))
+    return t
+"""
+    )
+    found = Dce()(f)
+    verify(found)
+    (outer,) = [e for e in found.eqns if isinstance(e.op, Loop)]
+    (inner,) = [e for e in outer.op.regions[0].eqns if isinstance(e.op, Loop)]
+    assert len(inner.results) == 2
+    (total,) = evaluate(found, np.ones(3), np.int64(5))
+    assert total == 20
+
+
 def test_a_loop_that_nothing_reads_goes() -> None:
     function = parse_function(LOOP.format(results="w", types="f64[3]"))
     assert Dce()(function).eqns == ()
