@@ -10,9 +10,12 @@ import numpy as np
 
 from ..arguments import Spec, Wanted
 from ..compiled import check_callable, check_scalar, gradient_structure
-from ..ir.core import Function, Value
+from ..ir.builder import Builder
+from ..ir.core import Atom, Function, Value
 from ..ir.errors import StructureError
+from ..passes.dce import Dce
 from ..passes.forward import forward
+from ..passes.keeping import nothing
 from ..passes.pipeline import EXACT, STABLE, run
 from ..passes.reverse import reverse
 from ..pullbacks import VjpFunction, split
@@ -21,7 +24,7 @@ from ..tracer.functions.create import zeros
 from ..tracer.functions.shape import cast, copy
 from ..tracer.functions.shape import traced as traced_array
 from ..tracer.nested import inline_call
-from ..tracer.state import current
+from ..tracer.state import Trace, current
 from ..tracer.trace import Traced
 from ..tracer.tree import unflatten
 from .apart import Apart, Transformation, by_code, traced_apart
@@ -215,11 +218,16 @@ class _Linear(VjpFunction):
         """Return the function with residuals, and that of residuals and tangents."""
         passes = EXACT if exact else STABLE
         function = run(traced.function, passes.before, [])
-        wrt = _inexact(traced, wanted)
-        joint = forward(function, wrt, of=range(traced.results))
-        joint = run(joint, passes.early if is_nested else (*passes.early, *passes.again), [])
-        first, second = split(joint, len(function.results), len(wrt))
-        return first, second.replace(name=f"{joint.name}_linear")
+        later = passes.early if is_nested else (*passes.early, *passes.again)
+        wrt = [k for k in wanted.positions if function.params[k].type.is_inexact]
+        of, count = list(range(traced.results)), len(function.results)
+        joint = forward(function, wrt, of=of)
+        if not _is_entangled(joint, joint.params[len(function.params) :]):
+            return split(run(joint, later, []), count, len(wrt))
+        # Where one loop computes primals and tangents, the transpose of the pullback reads what the
+        # primal loop has kept.
+        first, pull = split(run(reverse(function, wrt, seeds=of), later, []), count, len(of))
+        return first, _transposed(pull, len(of)).replace(name=f"{joint.name}_linear")
 
     def _result(
         self,
@@ -256,9 +264,37 @@ class _Linear(VjpFunction):
         return out, moved, unflatten(traced.aux, iter(flat[count:]))
 
 
-def _inexact(traced: Traced, wanted: Wanted) -> list[int]:
-    params = traced.function.params
-    return [k for k in wanted.positions if params[k].type.is_inexact]
+def _is_entangled(joint: Function, tangents: Sequence[Value]) -> bool:
+    """Whether an equation with regions computes primal values and tangents at once."""
+    late = set(tangents)
+    for eqn in joint.eqns:
+        if not late.isdisjoint(eqn.operands):
+            if eqn.op.regions:
+                return True
+            late.update(eqn.results)
+    return False
+
+
+def _transposed(pull: Function, seeds: int) -> Function:
+    """Return the transpose of a pullback, from residuals and tangents to those of the output.
+
+    It does not depend on the cotangents, the last `seeds` parameters, in which a pullback is linear:
+    zeros stand for them where a region passes them on.
+    """
+    cut = len(pull.params) - seeds
+    transpose = reverse(
+        pull, range(cut, len(pull.params)), seeds=range(len(pull.results)), keep=()
+    )
+    builder = Builder()
+    params: list[Atom] = []
+    with Trace(builder, None) as trace:
+        for k, p in enumerate(transpose.params):
+            if cut <= k < cut + seeds:
+                params.append(nothing(p.type, trace))
+            else:
+                params.append(builder.param(Value(p.type, p.hint, p.cotangent_of, p.layout)))
+        results = builder.inline(transpose, params)
+    return Dce()(builder.finish(pull.name, results, dims=transpose.dims))
 
 
 _known: weakref.WeakKeyDictionary[Any, dict[bool, _Linear]] = weakref.WeakKeyDictionary()
