@@ -23,6 +23,7 @@ from .ir.errors import (
     BudgetError,
     ConcretizationError,
     ConvergenceError,
+    ConvergenceError,
     DifferentiationError,
     DTypeError,
     EscapedError,
@@ -45,7 +46,10 @@ from .tracer.functions.control import stop_gradient
 from .tracer.loops import fori_loop, scan
 from .tracer.tree import register_container
 from .tracer.while_loops import map, while_loop
-from .transforms.custom import custom_jvp, custom_vjp
+from .transforms.custom import custom_vjp
+from .transforms.custom_tangents import custom_jvp
+from .transforms.fixed_points import fixed_point
+from .transforms.implicit import custom_linear_solve, custom_root
 from .transforms.implicit import custom_linear_solve, custom_root, fixed_point
 from .transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from .transforms.jets import jet
@@ -210,6 +214,7 @@ __all__ = [
     "Compiled",
     "ConcretizationError",
     "ConvergenceError",
+    "ConvergenceError",
     "DTypeError",
     "DifferentiationError",
     "EscapedError",
@@ -231,8 +236,11 @@ __all__ = [
     "custom_jvp",
     "custom_linear_solve",
     "custom_root",
+    "custom_linear_solve",
+    "custom_root",
     "custom_vjp",
     "final",
+    "fixed_point",
     "fixed_point",
     "fori_loop",
     "global_norm",

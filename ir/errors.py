@@ -34,6 +34,10 @@ class BudgetError(PullbackError, MemoryError):
     """A `memory=` budget that cannot be met."""
 
 
+class ConvergenceError(PullbackError, RuntimeError):
+    """An iteration that has not met its tolerance."""
+
+
 class EscapedError(PullbackError, RuntimeError):
     """A traced value outlived the call that made it and was used again."""
 

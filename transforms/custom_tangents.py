@@ -1,0 +1,210 @@
+"""`custom_jvp`: a function whose tangent the user writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..compiled import check_callable
+from ..ir.core import Value
+from ..ir.errors import ArgumentError, DifferentiationError, StructureError
+from ..ir.ops.custom import Pair, Rule
+from ..ir.types import Kind
+from ..passes.rule_pairs import TangentRule
+from ..tracer.array import TracedArray
+from ..tracer.functions.create import zeros
+from ..tracer.nested import inline_call
+from ..tracer.state import require
+from ..tracer.tree import flatten, unflatten
+from .rule_regions import Given, Open, Returned, Scope, closed_over, depends, opened
+from .rule_results import Expected, same_output, shown, taken, tangents_of
+from .ruled import Ruled, kind_of
+
+
+class custom_jvp(Ruled):
+    """A function whose tangent is given: `@pb.custom_jvp`, then `f.defjvp(rule)`.
+
+    Outside of a trace the function runs as it is. Reverse mode transposes the rule, which has to be
+    linear in the tangents; higher derivatives differentiate it.
+
+    Parameters
+    ----------
+    nondiff_argnums
+        Arguments that the rule is given as they are, before primals and tangents.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> @pb.custom_jvp
+    ... def softplus(x):
+    ...     return np.logaddexp(x, 0.0)
+    >>> @softplus.defjvp
+    ... def rule(primals, tangents):
+    ...     (x,), (t,) = primals, tangents
+    ...     return softplus(x), t / (1.0 + np.exp(-x))
+    >>> pb.grad(softplus)(0.0)
+    0.5
+    """
+
+    KIND = "custom_jvp"
+
+    def __init__(self, function: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+        super().__init__(function, nondiff_argnums)
+        self.rule: Callable[..., Any] | None = None
+        self.rules: tuple[Callable[..., Any] | None, ...] = ()
+
+    def defjvp(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Give the rule, `rule(primals, tangents) -> (output, tangent of the output)`; return it.
+
+        Both are tuples with an entry for each argument.
+        """
+        check_callable("defjvp", rule)
+        self.rule = rule
+        return rule
+
+    def defjvps(self, *rules: Callable[..., Any] | None) -> None:
+        """Give a rule for each argument, `rule(tangent, output, *primals)`, or None for a zero.
+
+        It returns the tangent of the output. The sum over the arguments is taken.
+        """
+        if self.nondiff:
+            raise ArgumentError(
+                f"defjvps has a rule for each argument of {self.label}, some of which are in "
+                "nondiff_argnums.\n  Use defjvp."
+            )
+        self.rules = rules
+        self.rule = self._summed
+
+    def _summed(self, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+        """Return the output and the sum of what the rules of the arguments give."""
+        if len(self.rules) != len(primals):
+            raise StructureError(
+                f"{self.label}.defjvps was given {len(self.rules)} rules for {len(primals)} "
+                "arguments."
+            )
+        output = self(*primals)
+        sums: list[Any] = []
+        structure = flatten(output, sums)
+        sums = [None] * len(sums)
+        for rule, tangent in zip(self.rules, tangents, strict=True):
+            if rule is None:
+                continue
+            leaves: list[Any] = []
+            found = flatten(inline_call(rule, (tangent, output, *primals), {}), leaves)
+            if found != structure:
+                raise StructureError(
+                    f"{shown(rule)}, a rule of {self.label}, must return a tangent of the "
+                    f"structure of the output.\n  expected {structure}\n  returned {found}"
+                )
+            sums = [b if a is None else a + b for a, b in zip(sums, leaves, strict=True)]
+        return output, unflatten(structure, iter(sums)) if sums[0] is not None else None
+
+    def _check(self, inputs: Any) -> None:
+        if self.rule is None:
+            raise DifferentiationError(
+                f"{self.label} is a custom_jvp function without a rule.\n"
+                f"  Give it one: {self.label}.defjvp(rule)."
+            )
+        if not self.rules:
+            inputs.load(f"{inputs.constant(self)}.rule", self.rule)
+        inputs.load(f"{inputs.constant(self)}.rules", self.rules)
+
+    def _rule(self, given: Given, args: tuple[Any, ...], body: Open) -> Any:
+        rule = self.rule
+        assert rule is not None
+        inexact = given.inexact
+        types = [r.type for r in body.results]
+        flows = [k for k, t in enumerate(types) if t.is_inexact]
+        who = f"{shown(rule)}, the rule of {self.label},"
+        flags = [t.is_inexact for t in given.types]
+
+        def both(arrays: list[TracedArray]) -> Returned:
+            trace = require(self.label)
+            count = len(flags)
+            primals = self.filled(given, args, arrays[:count])
+            tangents = tangents_of(given.structure, iter(arrays[count:]), iter(flags))
+            open = [k for k in range(len(args)) if k not in self.nondiff]
+            returned = inline_call(
+                rule,
+                (
+                    *self.static(args),
+                    tuple([primals[k] for k in open]),
+                    tuple([tangents[k] for k in open]),
+                ),
+                {},
+            )
+            if not isinstance(returned, tuple) or len(returned) != 2:
+                raise StructureError(f"{who} must return a pair (output, tangent).")
+            structure, leaves = taken(returned[0], trace)
+            same_output(who, body.structure, types, structure, leaves, self.label)
+            expected = Expected(who, "a tangent", trace)
+            found = list(expected.leaves(body.structure, iter(types), returned[1], "output"))
+            outs = [
+                (a if a is not None else zeros(t.shape, t.dtype)._atom, Kind.ARRAY)
+                for a, t in zip(found, types, strict=True)
+                if t.is_inexact
+            ]
+            return [*leaves, *outs], None
+
+        tangents = [
+            Value(given.types[k], f"{given.hints[k]}_dot" if given.hints[k] else None)
+            for k in inexact
+        ]
+        region = opened(
+            f"{self.label}_jvp",
+            [*given.params(), *tangents],
+            [*given.kinds, *[kind_of(t) for t in tangents]],
+            both,
+        )
+        region = region._replace(
+            result_kinds=[
+                *region.result_kinds[: len(types)],
+                *[kind_of(r) for r in region.results[len(types) :]],
+            ]
+        )
+
+        def make(scope: Scope) -> Rule:
+            function = scope.enclosed(region, len(given.types))
+            captured = range(len(given.types), len(given.types) + len(scope.captured))
+            closed = depends(function, len(types), captured) | depends(
+                scope.enclosed(body), len(types), captured
+            )
+            return _Tangents(
+                function,
+                inexact,
+                flows,
+                len(types),
+                DifferentiationError(
+                    f"{who} is not linear in the tangents, so that reverse mode cannot transpose "
+                    "it.\n  Let it be linear, or give a rule for cotangents: pb.custom_vjp."
+                ),
+                closed,
+                closed_over(self.label, shown(rule), scope, len(given.types)),
+            )
+
+        return [region], make
+
+
+class _Tangents(TangentRule):
+    """A rule for tangents that says nothing of what its function captures."""
+
+    def __init__(
+        self,
+        *args: Any,
+    ) -> None:
+        *rest, self.closed, self._refuse = args
+        super().__init__(*rest)
+
+    def pair(self) -> Pair:
+        return super().pair()._replace(closed=self.closed)
+
+    def tangents(self) -> Pair:
+        return super().tangents()._replace(closed=self.closed)
+
+    def refuse(self, operand: int) -> DifferentiationError:
+        error: DifferentiationError = self._refuse(operand)
+        return error
+
+
+__all__ = ["custom_jvp"]

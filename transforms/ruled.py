@@ -1,0 +1,125 @@
+"""What `custom_vjp` and `custom_jvp` share: how a function with a rule is called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..arguments import Arguments
+from ..compiled import check_callable
+from ..ir.core import Atom
+from ..ir.errors import ArgumentError
+from ..ir.types import Kind
+from ..tracer.nested import inline_call
+from ..tracer.report import expression_here
+from ..tracer.state import current, require
+from ..tracer.tree import Node, unflatten
+from .apart import name_of
+from .rule_regions import Given, Open, Returned, call_with_rule
+from .rule_results import taken
+
+
+class _Same:
+    """An argument that is passed on as it is, equal to itself alone."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+class Ruled:
+    """A function with a derivative rule; see the subclasses."""
+
+    KIND = ""
+
+    def __init__(self, function: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+        check_callable(self.KIND, function)
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.label = name_of(function)
+        self.nondiff = tuple(nondiff_argnums)
+        self.arguments = Arguments(function, self.nondiff, ())
+        self.nondiff = tuple(sorted(self.arguments.static_positions))
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        trace = current()
+        if trace is None:
+            return self.function(*args, **kwargs)
+        args = self._positional(args, kwargs)
+        self._check(trace.root.inputs)
+        given = Given.of(self.arguments, args, trace)
+        statics = tuple([_Same(args[k]) for k in self.nondiff if k < len(args)])
+        return call_with_rule(
+            self,
+            statics,
+            self.label,
+            given,
+            lambda arrays: self._run(given, args, arrays),
+            lambda body: self._rule(given, args, body),
+        )
+
+    def _check(self, inputs: Any) -> None:
+        """Raise where there is no rule; guard against another one."""
+        raise NotImplementedError
+
+    def _rule(self, given: Given, args: tuple[Any, ...], body: Open) -> Any:
+        raise NotImplementedError
+
+    def _positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """Return the arguments by position, defaults filled in."""
+        try:
+            bound = inspect.signature(self.function).bind(*args, **kwargs)
+        except ValueError:  # a callable without a signature
+            return args
+        bound.apply_defaults()
+        if bound.kwargs:
+            names = ", ".join(f"`{n}`" for n in bound.kwargs)
+            raise ArgumentError(
+                f"{expression_here()}: {self.label} has a derivative rule and takes {names} by "
+                "keyword alone; rules are given arguments by position.\n"
+                "  Let it be positional, or bind it with functools.partial."
+            )
+        return bound.args
+
+    def _run(self, given: Given, args: tuple[Any, ...], arrays: Sequence[Any]) -> Returned:
+        """Run the function on leaves."""
+        output = inline_call(self.function, self.filled(given, args, arrays), {})
+        structure, leaves = taken(output, require(self.label))
+        return leaves, structure
+
+    def filled(self, given: Given, args: tuple[Any, ...], arrays: Sequence[Any]) -> Any:
+        """Return the arguments with other leaves."""
+        found = unflatten(given.structure, iter(arrays))
+        require(self.label).root.inputs.commits.register_arguments(found, None)
+        return tuple([args[k] if k in self.nondiff else part for k, part in enumerate(found)])
+
+    def static(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple([args[k] for k in self.nondiff if k < len(args)])
+
+    def about(self, given: Given, count: int) -> list[tuple[str, Any]]:
+        """Return the name and structure of each argument that the rule is about."""
+        assert isinstance(given.structure, Node)
+        return [
+            (self.arguments.name(k), given.structure.children[k])
+            for k in range(count)
+            if k not in self.nondiff
+        ]
+
+
+def kind_of(value: Atom) -> Kind:
+    """Return the kind of a cotangent or tangent of a value."""
+    return Kind.ARRAY if value.type.shape else Kind.SCALAR
+
+
+__all__ = ["Ruled", "kind_of"]
