@@ -1,4 +1,4 @@
-"""The command line: ``pullback demo``, ``inspect``, ``profile``, ``bench`` and ``coverage``.
+"""The command line: ``pullback demo``, ``inspect``, ``profile``, ``health``, ``bench`` and more.
 
 click, rich, Matplotlib and scikit-learn come with an extra. They are imported where they are used,
 and where one is missing the command says which extra to install.
@@ -69,9 +69,15 @@ def commands() -> click.Group:
     @click.option("--seed", default=0, show_default=True, help="Splits the data, draws weights.")
     @click.option("--quick", is_flag=True, help="Train for fewer epochs.")
     @click.option("--rnn", is_flag=True, help="Train recurrent networks by truncated gradients.")
-    @click.option("--plot", type=click.Path(path_type=Path), help="With --rnn: draw to this file.")
-    def demo(seed: int, quick: bool, rnn: bool, plot: Path | None) -> None:
+    @click.option("--health", is_flag=True, help="Show gradients that vanish, explode, turn nan.")
+    @click.option("--plot", type=click.Path(path_type=Path), help="Draw to this file; not digits.")
+    def demo(seed: int, quick: bool, rnn: bool, health: bool, plot: Path | None) -> None:
         """Train a classifier of handwritten digits that is written in plain NumPy."""
+        if health:
+            from .benchmarks.health_demo import run as run_health
+
+            run_health(seed, plot)
+            return
         if rnn or plot is not None:
             from .benchmarks.rnn_demo import run as run_rnn
 
@@ -112,6 +118,15 @@ def commands() -> click.Group:
     ) -> None:
         """Print where the time of FUNCTION of FILE.py goes, by equation and by line."""
         timed(target, expression, transform, repeat, trace)
+
+    @group.command(name="health")
+    @_called_with("np and pb", "(np.ones(3), 2.0)")
+    @click.option("--plot", type=click.Path(path_type=Path), help="Draw the norms to this file.")
+    def health_command(
+        target: str, expression: str, transform: str | None, plot: Path | None
+    ) -> None:
+        """Print where the gradient of FUNCTION of FILE.py vanishes, explodes or turns nan."""
+        checked(target, expression, transform, plot)
 
     @group.command()
     @click.option("--quick", is_flag=True, help="One small size of each case, short runs.")
@@ -239,19 +254,43 @@ def timed(
     target: str, expression: str, transform: str | None, repeat: int, trace: Path | None
 ) -> None:
     """Print the profile of a function of a file, and write its trace where asked."""
-    import click
-
     import pullback as pb
 
     function, arguments = _called(target, expression, transform)
-    if any(isinstance(a, pb.Spec) for a in arguments):
-        raise click.UsageError("A profile runs the function: give arrays in place of Spec.")
+    _check_arrays(arguments)
     profiler = pb.profile(function, repeat)
     _run(target, lambda: profiler.warm(*arguments))
     found: Profile = _run(target, lambda: profiler(*arguments))
     found.show()
     if trace is not None:
         _write(trace, found.json())
+
+
+def checked(target: str, expression: str, transform: str | None, plot: Path | None) -> None:
+    """Print the health of the gradient of a function of a file, and draw it where asked."""
+    import click
+
+    import pullback as pb
+
+    function, arguments = _called(target, expression, transform)
+    _check_arrays(arguments)
+    check = pb.health(function)
+    found = _run(target, lambda: check(*arguments))
+    found.show()
+    if plot is not None:
+        try:
+            found.plot(plot)
+        except OSError as error:
+            raise click.FileError(str(plot), error.strerror) from error
+
+
+def _check_arrays(arguments: tuple[Any, ...]) -> None:
+    import click
+
+    import pullback as pb
+
+    if any(isinstance(a, pb.Spec) for a in arguments):
+        raise click.UsageError("This runs the function: give arrays in place of Spec.")
 
 
 def _called(target: str, expression: str, transform: str | None) -> tuple[Any, tuple[Any, ...]]:

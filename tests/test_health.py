@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from matplotlib.figure import Figure
 
 import pullback as pb
+from pullback import cli
 from pullback.benchmarks import health_programs as programs
 from pullback.health.measures import measure, together
 from pullback.health.report import Health
@@ -502,3 +505,35 @@ def test_show_prints_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown.startswith("distance: non-finite")
     assert "np.sqrt(" in shown
     assert repr(report) == "<health of distance: non-finite>"
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+MODEL = """
+import numpy as np
+
+def loss(w, x):
+    h = x
+    for _ in range(5):
+        h = np.tanh(w * h)
+    return np.sum(np.sqrt(h))
+"""
+
+
+def test_the_command_prints_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    model, plot = tmp_path / "model.py", tmp_path / "health.png"
+    model.write_text(MODEL)
+
+    def run(args: str, *options: object) -> Any:
+        given = ["health", f"{model}:loss", "--args", args, *map(str, options)]
+        return CliRunner().invoke(cli.commands(), given)
+
+    result = run("(np.ones(2), np.ones(2))", "--plot", plot)
+    assert result.exit_code == 0
+    assert result.output.startswith("loss: the gradient is healthy")
+    assert "5 layers" in result.output
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert "going backward through sqrt at model.py:8" in run("(np.ones(2), np.zeros(2))").output
+    assert "give arrays in place of Spec" in run("(np.ones(2), pb.Spec(2))").output
+    assert "not-there" in run("(np.ones(2), np.ones(2))", "--plot", "/not-there/x.png").output

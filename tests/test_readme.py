@@ -14,8 +14,11 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/layer.md")
-DOCUMENTED = ("pullback", "pullback.pullbacks", "pullback.gradcheck", "pullback.built")
+DOCUMENTS = ("README.md", "docs/health.md", "docs/layer.md")
+DOCUMENTED = (
+    *("pullback", "pullback.pullbacks", "pullback.gradcheck", "pullback.built"),
+    "pullback.health.check",
+)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
