@@ -1,20 +1,35 @@
 """Functions with rules of the user's own: written in line, or with their rules exposed.
 
-Before, where `double` has a rule that halves cotangents::
+Where nobody has asked for a derivative, the function is written in line.
+
+Before::
 
     def f(x: f64[3]) -> f64[3]:
         def body(x: f64[3]) -> f64[3]:
-            y : f64[3] = x + x
+            s : f64[3] = sin(x)
+            y : f64[3] = s + s
             return y
-        y : f64[3] = custom(x, body=body, label='double', rule=rule)
+        y : f64[3] = custom(x, body=body, label='twice')
         return y
 
-Exposed, for a derivative with respect to `x`; the rule's forward function keeps nothing::
+After::
 
     def f(x: f64[3]) -> f64[3]:
-        a : f64[3] = x + x
-        y : f64[3] = with_rule(a, x, outs=1, kept=(), label='double', rule=rule)
+        s : f64[3] = sin(x)
+        y : f64[3] = s + s
         return y
+
+A derivative exposes the rule: its forward function stands in the place of the body, and its results
+go through a `with_rule`, whose gradient is the rule's backward function. Here that keeps a cosine::
+
+    def f(x: f64[3]) -> f64[3]:
+        s : f64[3] = sin(x)
+        c : f64[3] = cos(x)
+        a : f64[3] = s + s
+        y : f64[3] = with_rule(a, c, x, outs=1, kept=(1,), label='twice', rule=rule)
+        return y
+
+Once the derivative is there, `y` is `a`.
 """
 
 from __future__ import annotations

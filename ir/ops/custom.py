@@ -17,6 +17,7 @@ from ..core import Function
 from ..dims import Size
 from ..errors import DifferentiationError
 from ..op import Array, Effect, Op
+from ..samples import numbers
 from ..types import ArrayType
 from .control import check_parameters, function_effect, function_flops, substitute_type
 
@@ -129,7 +130,14 @@ class WithRule(Op):
         return types[: self.outs]
 
     def evaluate(self, *operands: Array) -> Any:
-        return operands[: self.outs]
+        return operands[0] if self.outs == 1 else operands[: self.outs]
+
+    @classmethod
+    def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:
+        return [
+            (cls(1, (), "f"), (numbers(2, 3), numbers(3))),
+            (cls(2, (), "f"), (numbers(2, 3), numbers(3))),
+        ]
 
     @property
     def has_gradient(self) -> bool:

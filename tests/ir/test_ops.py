@@ -31,7 +31,7 @@ inexact, largest = differences.inexact, differences.largest
 pytestmark = pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
 
 TAPES = {"tape_new", "tape_push", "tape_pop", "pack", "unpack"}
-STRUCTURAL = {"loop", "cond", "call", "fused", "recursion", "recur"}
+STRUCTURAL = {"loop", "cond", "call", "custom", "fused", "recursion", "recur"}
 """Ops that hold regions or name another function: they compute nothing by themselves."""
 
 DTYPES = tuple(map(np.dtype, ("f8", "c16", "f4", "f2", "i8", "i4", "u1", "?")))

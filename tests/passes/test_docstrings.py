@@ -21,6 +21,7 @@ from pullback.passes.batch import Batch
 from pullback.passes.batching import batched
 from pullback.passes.chain import Chain
 from pullback.passes.contract import Contract
+from pullback.passes.custom_rules import Inline
 from pullback.passes.dce import Dce
 from pullback.passes.dots import Dots
 from pullback.passes.fuse import Fuse
@@ -81,6 +82,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "contract": Contract(),
     "chain": lambda f: Dce()(Chain()(f)),
     "accumulate": Accumulate(),
+    "custom_rules": Inline(),
     "stable": lambda f: Dce()(Simplify(Class.STABLE)(as_cotangent(f))),
     "choices": lambda f: Dce()(Simplify(Class.STABLE)(as_cotangent(f))),
     "cancel": lambda f: Dce()(Simplify(Class.STABLE)(as_cotangent(f))),
