@@ -37,11 +37,13 @@ from ..ir.location import excerpt
 from ..ir.op import Effect
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
+from ..ir.ops.custom import Custom
 from ..ir.ops.shape import BroadcastTo, Reshape
 from ..ir.types import ArrayType, Kind, Layout
 from ..tracer.array import computed, lift
 from ..tracer.state import Trace
 from .batching_cond import batch_cond
+from .batching_custom import batch_custom
 from .batching_loop import batch_loop
 from .batching_reach import acts_for_each
 from .batching_serial import Serial, can_be_stacked, serial_group
@@ -133,11 +135,14 @@ def batched_region(
     return made, found
 
 
+_REGIONS = ((Cond, batch_cond), (Loop, batch_loop), (Custom, batch_custom))
+
+
 class Examples:
     """The equations of a function under way for all examples.
 
     `scope` has what the function's values have become, `mapped` are those with an entry for each
-    example.
+    example. `made` are equations of which each example may need an object of its own.
     """
 
     def __init__(self, trace: Trace, size: Size) -> None:
@@ -146,6 +151,7 @@ class Examples:
         self.size = size
         self.scope: dict[Atom, Atom] = {}
         self.mapped: set[Atom] = set()
+        self.made: list[Eqn] = []
 
     def param(self, param: Value, is_mapped: bool) -> Value:
         """Add a parameter."""
@@ -192,8 +198,11 @@ class Examples:
         rest = list(eqns)
         while rest:
             eqn = rest[0]
+            if eqn.op.makes_new:
+                self.made.append(eqn)
             if eqn in acting or not self.equation(eqn):
-                group = serial_group(rest, acting if eqn in acting else [eqn], acting, self.mapped)
+                first = acting if eqn in acting else [eqn]
+                group = serial_group(rest, first, acting, self.made)
                 self.run(group.before, [])
                 self.one_by_one(group, results)
                 rest = group.after
@@ -228,8 +237,8 @@ class Examples:
 
     def _with_regions(self, eqn: Eqn, mapped: tuple[bool, ...]) -> bool:
         """Write a loop or branch; return False where a region of it returns no rows."""
-        batch = batch_cond if isinstance(eqn.op, Cond) else batch_loop
-        if not isinstance(eqn.op, Cond | Loop):
+        batch = next((b for cls, b in _REGIONS if isinstance(eqn.op, cls)), None)
+        if batch is None:
             return False
         start, known = len(self.builder.eqns), set(self.mapped)
         try:

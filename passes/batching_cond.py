@@ -19,15 +19,17 @@ Before::
 After, for 5 examples of both::
 
     def f(p: bool[5], x: f64[5]) -> f64[5]:
-        i : i64[n] = nonzero(p, size=new(n))
+        i : i64[n] = nonzero(p, size=new(0 <= n <= 5))
         r : f64[n] = x[i]
         a : f64[n] = sqrt(r)
-        y : f64[5] = index_update(x, a, i, index=(AT,))
+        y : f64[5] = index_update(x[i], a)
         return y
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,7 +89,6 @@ def _parted(
 ) -> list[Atom]:
     builder = examples.builder
     predicate, *captured = [examples.atom(a) for a in eqn.operands]
-    masks = _masks(builder, predicate, len(branches))
     examples.mapped.update(eqn.results)
     wholes: list[Atom | None] = [None] * len(eqn.results)
     # What a branch returns of its operands is there for all examples: others are written into it.
@@ -95,10 +96,11 @@ def _parted(
     order = sorted(range(len(branches)), key=lambda k: -sum(p is not None for p in passed[k]))
     for k in order:
         open_results = [j for j, p in enumerate(passed[k]) if p is None]
+        mask = functools.partial(_mask, builder, predicate, k, len(branches))
         for j, whole in enumerate(passed[k]):
             if whole is not None:
                 is_mapped = _is_mapped(branches[k].results[j], branches[k], mapped)
-                wholes[j] = _chosen(examples, masks[k], whole, is_mapped, wholes[j])
+                wholes[j] = _chosen(examples, mask, whole, is_mapped, wholes[j])
         if not open_results:
             continue
         for j in open_results:
@@ -112,22 +114,18 @@ def _parted(
             results=[part.results[j] for j in open_results],
             result_kinds=[part.result_kinds[j] for j in open_results],
         )
-        results = _branch(builder, part, mapped, captured, masks[k], bases)
+        results = _branch(builder, part, mapped, captured, mask(), bases)
         for j, whole in zip(open_results, results, strict=True):
             wholes[j] = whole
     return [w for w in wholes if w is not None]
 
 
-def _masks(builder: Builder, predicate: Atom, count: int) -> list[Atom]:
-    """Return for each branch which examples take it."""
+def _mask(builder: Builder, predicate: Atom, k: int, count: int) -> Atom:
+    """Return which examples take branch `k` of so many."""
     if predicate.type.dtype.kind == "b":
-        return [predicate, builder.one(logical_not, predicate)]
-    last = count - 1
-    compare = [less_equal, *[equal] * (count - 2), greater_equal]
-    return [
-        builder.one(op, predicate, Literal(np.int64(k)))
-        for k, op in enumerate(compare if last else [])
-    ]
+        return builder.one(logical_not, predicate) if k else predicate
+    compare = less_equal if k == 0 else greater_equal if k == count - 1 else equal
+    return builder.one(compare, predicate, Literal(np.int64(k)))
 
 
 def _passed(branch: Function, result: Atom, captured: list[Atom]) -> Atom | None:
@@ -144,14 +142,18 @@ def _is_mapped(result: Atom, branch: Function, mapped: tuple[bool, ...]) -> bool
 
 
 def _chosen(
-    examples: Examples, mask: Atom, value: Atom, is_mapped: bool, other: Atom | None
+    examples: Examples,
+    mask: Callable[[], Atom],
+    value: Atom,
+    is_mapped: bool,
+    other: Atom | None,
 ) -> Atom:
     """Return the value where the mask is true, and what is there elsewhere."""
     builder = examples.builder
     if other is None:
         return value if is_mapped else examples.repeated(value)
     missing = other.type.ndim - 1
-    return builder.one(where, examples.with_axes(mask, missing), value, other)
+    return builder.one(where, examples.with_axes(mask(), missing), value, other)
 
 
 def _branch(

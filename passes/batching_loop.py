@@ -21,14 +21,15 @@ After, for 5 examples::
     def f(x: f64[5]) -> f64[5]:
         p : bool[5] = x > 2.0
         def body(x: f64[5], p: bool[5]) -> (f64[5], bool[5]):
-            i : i64[n]  = nonzero(p, size=new(n))
+            i : i64[n]  = nonzero(p, size=new(0 <= n <= 5))
             r : f64[n]  = x[i]
             y : f64[n]  = sqrt(r)
-            z : f64[5]  = index_update(x, y, i, index=(AT,))
             q : bool[n] = y > 2.0
-            s : bool[5] = index_update(p, q, i, index=(AT,))
+            z : f64[5]  = index_update(x[i], y)
+            o : bool[5] = full(False, shape=(5,))
+            s : bool[5] = index_update(o[i], q)
             return z, s
-        def test(x: f64[5], p: bool[5]) -> bool:
+        def test(x: f64[5], p: bool[5]) -> bool_:
             t : bool = any(p, axes=(-1,))
             return t
         z, q = loop(body, carry=(x, p), test=test, trips=new(k))
@@ -204,6 +205,14 @@ class _Ends:
             for c, n, m in zip(carries, new, self.reach.carries, strict=True)
         ]
 
+    def marked(self, builder: Builder, rows: Rows, goes_on: Atom) -> Atom:
+        """Return the mask of the examples that go on, which are among these rows.
+
+        It is made anew: a reversed loop could not find the rows of a mask that it has to restore.
+        """
+        none = builder.one(Full(self.mask.shape), Literal(np.bool_(False)))
+        return rows.put(none, goes_on)
+
     def filled(self, type: ArrayType, value: int | bool) -> Atom:
         """Return an array of one value."""
         return self.builder.one(Full(type.shape), Literal(type.dtype.type(value)))
@@ -272,7 +281,7 @@ class _While(_Ends):
         new = self.region(builder, op.body, None, rows, state)
         after = [n if m else s for n, s, m in zip(new, state, self.reach.carries, strict=True)]
         (goes_on,) = self._test_again(builder, rows, after)
-        results = [*self.written(rows, state, new), rows.put(going, goes_on)]
+        results = [*self.written(rows, state, new), self.marked(builder, rows, goes_on)]
         if op.counts:
             results.append(self.counted(builder, rows, params[-1]))
         body = Open("body", params, builder.eqns, results)
@@ -329,8 +338,8 @@ class _Ranged(_Ends):
             at = self._index(builder, index, lengths, rows)
             (goes_on,) = self.region(builder, test, at, rows, state)
             # Those out of range are done: that nobody asks for them again is as good.
-            results.append(rows.put(mask, goes_on))
-            rows = rows.among(goes_on)
+            results.append(self.marked(builder, rows, goes_on))
+            rows = Rows(builder, results[0])
         at = self._index(builder, index, lengths, rows)
         new = self.region(builder, op.body, at, rows, state)
         results = [*self.written(rows, state, new), *results]

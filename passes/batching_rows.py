@@ -31,15 +31,9 @@ class Rows:
         return self.builder.one(Index(row_index(whole.type.shape), True), whole, self.numbers)
 
     def put(self, whole: Atom, rows: Atom) -> Atom:
-        """Return all examples of a value with these rows; one that is no stack of rows is repeated."""
+        """Return all examples of a value with these rows, or with one value for all of them."""
         update = IndexUpdate(row_index(whole.type.shape))
         return self.builder.one(update, whole, rows, self.numbers)
-
-    def among(self, mask: Atom) -> Rows:
-        """Return those at which a mask over these is true."""
-        inner = Rows(self.builder, mask)
-        inner.numbers = inner.of(self.numbers)
-        return inner
 
     def all_of(self, atoms: Sequence[Atom], mapped: Sequence[bool]) -> list[Atom]:
         """Return the rows of the values that are mapped, and the others as they are."""

@@ -90,12 +90,14 @@ class Serial:
 
 
 def serial_group(
-    eqns: Sequence[Eqn], first: Sequence[Eqn], acting: Sequence[Eqn], mapped: set[Atom]
+    rest: Sequence[Eqn], first: Sequence[Eqn], acting: Sequence[Eqn], made: Sequence[Eqn]
 ) -> Serial:
-    """Return the group of equations that `first` belong to, of all that are still to be done.
+    """Return the group of equations that `first` belong to, of the `rest` that is still to be done.
 
-    `acting` are all equations with an effect for each example: if one is in the group, all are.
+    `acting` are all equations with an effect for each example: if one is in the group, all are. So
+    are those of `made`, done before, whose objects the group reads.
     """
+    eqns = [*made, *rest]
     seeds = set(first)
     while True:
         group = _between(eqns, seeds)
@@ -105,11 +107,11 @@ def serial_group(
         if group == seeds:
             break
         seeds = group
-    last = max(k for k, e in enumerate(eqns) if e in seeds)
+    last = max(k for k, e in enumerate(rest) if e in seeds)
     depending = {r for e in seeds for r in e.results}
     before: list[Eqn] = []
     after: list[Eqn] = []
-    for k, eqn in enumerate(eqns):
+    for k, eqn in enumerate(rest):
         if eqn in seeds:
             continue
         if k > last or not depending.isdisjoint(eqn.operands) or _mentions(eqn, seeds):
@@ -117,7 +119,7 @@ def serial_group(
             after.append(eqn)
         else:
             before.append(eqn)
-    return Serial(before, [e for e in eqns if e in seeds], after)
+    return Serial(before, list(dict.fromkeys(e for e in eqns if e in seeds)), after)
 
 
 def _between(eqns: Sequence[Eqn], seeds: set[Eqn]) -> set[Eqn]:
