@@ -302,7 +302,7 @@ def test_literals_keep_their_bits(data: st.DataObject) -> None:
 
 
 NO_SAMPLES = {
-    *("loop", "cond", "call", "fused", "recursion", "recur"),
+    *("loop", "cond", "call", "custom", "fused", "recursion", "recur"),
     *("tape_new", "tape_push", "tape_pop", "pack", "unpack"),
 }
 
