@@ -84,9 +84,10 @@ class Serial:
             dims=(symbol,),
             param_kinds=[Kind.SCALAR],
         )
-        loop = Loop(body, 0, size, dims=region_dims(body))
+        # A loop for its effects alone has its trip count as a result: it needs one.
+        loop = Loop(body, 0, size, counts=not left, dims=region_dims(body))
         bounds = (_literal(0), _number(builder, size), _literal(1))
-        return dict(zip(left, builder.emit(loop, (*bounds, *captured)), strict=True))
+        return dict(zip(left, builder.emit(loop, (*bounds, *captured)), strict=bool(left)))
 
 
 def serial_group(
