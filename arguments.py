@@ -50,6 +50,13 @@ class Wanted(NamedTuple):
     single: bool
 
 
+class Chosen(NamedTuple):
+    """Some of the parameters of a function, by name and by position."""
+
+    names: set[str]
+    positions: set[int]
+
+
 class Arguments:
     """How the arguments of one function are taken."""
 
@@ -65,25 +72,32 @@ class Arguments:
             self.parameters = []
         self.names = [p.name for p in self.parameters]
         self.is_variadic = any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in self.parameters)
-        nums = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
-        names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-        for name in names:
-            if self.names and name not in self.names and not self.is_variadic:
-                raise ArgumentError(self._unknown("static_argnames", repr(name)))
-        for number in nums:
-            if (
-                self.names
-                and not self.is_variadic
-                and not (-len(self.names) <= number < len(self.names))
-            ):
-                raise ArgumentError(self._unknown("static_argnums", str(number)))
+        static = self.chosen("static", static_argnums, static_argnames)
+        self.static_names, self.static_positions = static.names, static.positions
+
+    def chosen(
+        self, option: str, argnums: int | Sequence[int], argnames: str | Sequence[str]
+    ) -> Chosen:
+        """Return the arguments that `<option>_argnums` and `<option>_argnames` mean.
+
+        Raises
+        ------
+        ArgumentError
+            For what is no parameter of the function.
+        """
+        nums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        names = (argnames,) if isinstance(argnames, str) else tuple(argnames)
         count = len(self.names)
-        self.static_names = set(names) | {
-            self.names[n] for n in nums if self.names and -count <= n < count
-        }
-        self.static_positions = {n % count if count and n < 0 else n for n in nums} | {
-            k for k, n in enumerate(self.names) if n in self.static_names
-        }
+        if count and not self.is_variadic:
+            for name in names:
+                if name not in self.names:
+                    raise ArgumentError(self._unknown(f"{option}_argnames", repr(name)))
+            for number in nums:
+                if not -count <= number < count:
+                    raise ArgumentError(self._unknown(f"{option}_argnums", str(number)))
+        found = set(names) | {self.names[n] for n in nums if -count <= n < count}
+        positions = {n % count if count and n < 0 else n for n in nums}
+        return Chosen(found, positions | {k for k, n in enumerate(self.names) if n in found})
 
     def _unknown(self, option: str, value: str) -> str:
         shown = ", ".join(f"`{n}`" for n in self.names) or "none"
@@ -179,6 +193,17 @@ class Arguments:
                     order = "" if spec.layout is None else f", strides {list(spec.layout)}"
                     kind = "" if spec.kind is Kind.ARRAY else f" ({spec.kind.value})"
                     found[path] = f"{spec.type}{kind}{order}"
+        return found
+
+    def places(self, chosen: Chosen, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
+        """Return the positions of the leaves of some arguments, of those that this call gives."""
+        found: list[int] = []
+        total = 0
+        for k, (name, value, static) in enumerate(self.items(args, kwargs)):
+            count = 0 if static else len(list(paths(value, "")))
+            if k in chosen.positions if k < len(args) else name in chosen.names:
+                found += range(total, total + count)
+            total += count
         return found
 
     def resolve(self, argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:

@@ -6,22 +6,24 @@ builds the result's structure. Everything slow happens once for each signature, 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .arguments import Argnums, Arguments, Wanted
+from .arguments import Argnums, Arguments, Chosen, Wanted
 from .budget import KeptTable, fitted, planned_peak
 from .entries import CacheInfo, Call, GuardedEntry, Programs, scanned, uncollected
 from .explain import Explanation, explained
 from .inspection import Inspection
 from .ir.core import Function, Value
 from .ir.dims import Symbol
-from .ir.errors import DifferentiationError, UnsupportedError
+from .ir.errors import ArgumentError, DifferentiationError, UnsupportedError
 from .passes.batch import Batch
 from .passes.checkpoint import Kept, checkpoint
+from .passes.donation import donate
 from .passes.memory import plan_memory
 from .passes.pipeline import EXACT, STABLE, Pipeline, Stage, record, run
 from .passes.reverse import reverse
@@ -39,7 +41,8 @@ from .tracer.tree import LEAF, Node, Structure, unflattener
 class Options(NamedTuple):
     """What a transformation asks of its function.
 
-    `mode` is "compile", "grad" or "value_and_grad"; `memory` is a number of bytes.
+    `mode` is "compile", "grad" or "value_and_grad"; `memory` is a number of bytes, `donated` are
+    the arguments whose memory results may have, by number and by name.
     """
 
     mode: str
@@ -48,6 +51,7 @@ class Options(NamedTuple):
     allow_int: bool = False
     exact: bool = False
     memory: int | None = None
+    donated: tuple[int | Sequence[int], str | Sequence[str]] = ((), ())
 
 
 class Entry(GuardedEntry):
@@ -73,6 +77,8 @@ class Entry(GuardedEntry):
             wanted=wanted,
         )
         self._stage("trace", self.traced.function, started)
+        if owner.donated.positions or owner.donated.names:
+            self._donate(arguments.places(owner.donated, call.args, call.kwargs))
         function, owned = self._optimize(owner, wanted, owner.options.exact or call.exact)
         started = time.perf_counter()
         kept = range(self.traced.results if options.mode == "grad" else 0, len(self.traced.fresh))
@@ -88,6 +94,20 @@ class Entry(GuardedEntry):
 
     def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         return self.program(*inputs)
+
+    def _donate(self, positions: Sequence[int]) -> None:
+        """Give results in the memory of arguments, unless arguments share theirs."""
+        traced = self.traced
+        if self.shared:
+            return
+        started = time.perf_counter()
+        outputs = len(traced.fresh) - traced.stored
+        function, pairs = donate(traced.function, positions, traced.fresh[:outputs])
+        fresh = [None if k in pairs else f for k, f in enumerate(traced.fresh)]
+        self.traced = dataclasses.replace(traced, function=function, fresh=fresh)
+        self.donated = sorted(pairs.values())
+        self.simple = self.simple and not self.donated
+        self._stage("donate", function, started, traced.function)
 
     def _optimize(
         self, owner: Compiled, wanted: Wanted | None, exact: bool
@@ -270,7 +290,26 @@ class Compiled:
         self.options = options
         self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
         self.arguments = Arguments(function, static_argnums, static_argnames)
+        self.donated = self._donated(*options.donated)
         self.programs = Programs(self.name, self.arguments, self._entry)
+
+    def _donated(self, argnums: int | Sequence[int], argnames: str | Sequence[str]) -> Chosen:
+        """Return the arguments that are donated.
+
+        Raises
+        ------
+        ArgumentError
+            For what is no parameter, or is static.
+        """
+        found = self.arguments.chosen("donate", argnums, argnames)
+        static = found.names & self.arguments.static_names
+        if static or found.positions & self.arguments.static_positions:
+            shown = ", ".join(f"`{n}`" for n in sorted(static)) or "an argument"
+            raise ArgumentError(
+                f"{shown} is static, so it has no memory to donate.\n"
+                "  Leave it out of donate_argnums, or make it traced."
+            )
+        return found
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)

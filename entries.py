@@ -17,6 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from .arguments import Arguments, Wanted
 from .ir.errors import DifferentiationError, UnsupportedError
 from .ir.ops.guard import Missed
+from .runtime.apart import apart
 from .tracer.overlap import Group, buffer, overlaps
 from .tracer.report import located
 from .tracer.taking import Take
@@ -72,14 +73,15 @@ class GuardedEntry:
     """A traced function with the guards that say which calls it is for.
 
     Guards on what is read from outside are checked before a run (`inputs`), those on computed
-    values during it (`run`). `arguments` describes the arguments that it was traced for, `number`
+    values during it (`run`). `donated` are the arguments in whose memory results are given.
+    `arguments` describes the arguments that it was traced for, `number`
     says which program was made first. `key` is the signature, set when it first serves a call that
     it was not made for; `take` the code that knows it again, None where there is none.
     """
 
     __slots__ = (
-        *("arguments", "collect", "exact", "key", "number", "shared", "simple", "take", "traced"),
-        "was_seen",
+        *("arguments", "collect", "donated", "exact", "key", "number", "shared", "simple", "take"),
+        *("traced", "was_seen"),
     )
 
     def __init__(
@@ -111,6 +113,7 @@ class GuardedEntry:
         self.key: Any = None
         self.take: Take | None = None
         self.was_seen = False
+        self.donated: Sequence[int] = ()
         self.collect = self.traced.collect
         self.simple = self.collect is None and not self.traced.written
         if wanted is not None and self.shared:
@@ -127,7 +130,7 @@ class GuardedEntry:
                     "  Pass a copy of one of them."
                 )
 
-    def inputs(self, leaves: Sequence[Any], objects: list[Any]) -> list[Any] | None:
+    def inputs(self, leaves: Sequence[Any], objects: list[Any]) -> Sequence[Any] | None:
         """Return what the program takes, None where it is not for this call.
 
         Raises
@@ -140,7 +143,7 @@ class GuardedEntry:
             return None
         written = self.traced.written
         if not written:
-            return [*leaves, *hidden]
+            return apart([*leaves, *hidden], self.donated) if self.donated else [*leaves, *hidden]
         arrays = [*leaves, *hidden]
         if overlaps(arrays, [p for p, _ in written]) != self.shared:
             return None
@@ -148,6 +151,8 @@ class GuardedEntry:
             if not arrays[position].flags.writeable and not self.shared:
                 text = "assignment destination is read-only"
                 raise ValueError(text if location is None else located(text, location))
+        if not self.shared:
+            return apart(arrays, self.donated) if self.donated else arrays
         return [*leaves, *[buffer(arrays, g) for g in self.shared], *hidden]
 
     def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
@@ -266,7 +271,7 @@ class Programs(Generic[E]):
     def _untried(self, key: Any, left: Sequence[E]) -> list[E]:
         return [e for e in self.entries.get(key, ()) if not any(e is other for other in left)]
 
-    def _added(self, key: Any, call: Call) -> tuple[E, list[Any]]:
+    def _added(self, key: Any, call: Call) -> tuple[E, Sequence[Any]]:
         """Compile for a call and keep the entry; return it with the inputs of its program."""
         self.misses += 1
         with uncollected():

@@ -33,7 +33,7 @@ from ..ir.ops.recursion import Pack, Recur, Recursion, Unpack
 from ..ir.ops.shape import Reshape
 from ..ir.ops.tape import TapePop
 from ..ir.plan import CallPlan, Cell, CondPlan, Home, LoopPlan, Plan, TilePlan
-from .donation import assigns_safely, donated
+from .donation import assigns_safely, in_place
 from .memory_cond import place_cond, updated
 from .memory_loop import place_loop
 from .memory_recursion import early_targets, place_call, place_pack, place_recursion, release
@@ -80,10 +80,10 @@ def plan_memory(function: Function) -> Plan:
     for p in function.params:
         planner.cells[p] = Cell(Home.CALLER, p, FOREVER)
     ends = _ends(function.eqns, function.results)
-    planner.donated = donated(function, ends)
+    planner.donated = in_place(function, ends)
     leaving = _leaving(function.eqns, function.results)
     block = _Block(planner, ends, leaving, {}, {})
-    block.lend(set(planner.donated.values()))
+    block.lend({p for params in planner.donated.values() for p in params})
     block.run(function.eqns)
     return Plan(
         function,
@@ -152,7 +152,7 @@ class _Planner:
         self.tiles: dict[Eqn, TilePlan] = {}
         self.depth = 0
         """How many recursions are around: each activation has memory of its own."""
-        self.donated: dict[Value, Value] = {}
+        self.donated: dict[Value, set[Value]] = {}
         self.reshaped: dict[Value, Value] = {}
         """Whole arrays in another shape, in C order, and what they share their memory with."""
         self.copied = 0
@@ -350,8 +350,8 @@ class _Block:
         if cell not in self.live or cell.end != self.at or cell.layout != result.layout:
             return False
         if cell.home is Home.CALLER:
-            param = self.planner.donated.get(result)
-            return param is not None and self.planner.cells[param] is cell
+            params = self.planner.donated.get(result, ())
+            return any(self.planner.cells[p] is cell for p in params)
         if result in self.leaving:
             return cell.home in (Home.FRESH, Home.NUMPY)
         return cell.home in (Home.SLOT, Home.FRESH, Home.NUMPY)

@@ -51,6 +51,11 @@ def _loan(nbytes: int) -> Any:
     return type("Loan", (ctypes.Array,), fields)
 
 
+def is_loan(owner: object) -> bool:
+    """Whether what owns an array's memory is a loan, which is the only one on that memory."""
+    return getattr(type(owner), "__del__", None) is _put_back
+
+
 class Shelf:
     """Memory of one size that waits for the next call of a program.
 
@@ -104,4 +109,4 @@ class Shelf:
         return lend
 
 
-__all__ = ["WORTH", "Shelf"]
+__all__ = ["WORTH", "Shelf", "is_loan"]

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..errors import ShapeError
-from ..op import Array, Effect, Op
+from ..op import Array, Effect, Emitter, Op
 from ..samples import numbers
 from ..types import ArrayType, Layout
 
@@ -40,6 +40,10 @@ class WriteBack(Op):
         if content is not x:
             np.copyto(x, content)
         return x
+
+    def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
+        x, content = operands
+        return x if x == content else super().emit(emitter, operands, out)
 
     def layouts(
         self, types: Sequence[ArrayType], layouts: Sequence[Layout]

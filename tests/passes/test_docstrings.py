@@ -13,7 +13,7 @@ from pullback.ir.core import Function
 from pullback.ir.equality import equal_up_to_renaming
 from pullback.ir.machine import Machine
 from pullback.ir.parser import parse_function
-from pullback.ir.plan import Home
+from pullback.ir.plan import Fresh, Home
 from pullback.ir.verify import verify
 from pullback.passes import pipeline
 from pullback.passes.accumulate import Accumulate
@@ -23,6 +23,7 @@ from pullback.passes.chain import Chain
 from pullback.passes.contract import Contract
 from pullback.passes.custom_rules import Inline
 from pullback.passes.dce import Dce
+from pullback.passes.donation import donate
 from pullback.passes.dots import Dots
 from pullback.passes.fuse import Fuse
 from pullback.passes.loops import Hoist
@@ -68,6 +69,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "reverse_recursion": lambda f: reverse(f, (0, 1)),
     "simplify": Simplify(),
     "dce": Dce(),
+    "donation": lambda f: donate(f, (0,), (Fresh(0, False),))[0],
     "dots": Dots(),
     "fuse": Fuse(machine=Machine(cores=2, l2=1 << 20, l3=32 << 20)),
     "loops": Hoist(),

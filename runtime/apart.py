@@ -1,0 +1,75 @@
+"""Whether arrays that a call may write into share memory with others, told by who owns it.
+
+The bounds of an array in memory take 3 µs to find; that two arrays lie in memory of different
+owners takes 0.1 for each, and says as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .recycle import is_loan
+
+
+def apart(arrays: Sequence[Any], positions: Sequence[int]) -> Sequence[Any]:
+    """Return the arrays with those at some positions copied where the memory is not theirs alone.
+
+    These are read-only arrays, and arrays that overlap with any other.
+    """
+    shared = () if _have_owners(arrays, positions) else _overlapping(arrays, positions)
+    wrong = [p for p in positions if p in shared or not arrays[p].flags.writeable]
+    if not wrong:
+        return arrays
+    made = list(arrays)
+    for position in wrong:
+        made[position] = np.array(arrays[position], order="C")
+    return made
+
+
+def _have_owners(arrays: Sequence[Any], positions: Sequence[int]) -> bool:
+    """Whether each array at the positions is known to have memory that no other one has."""
+    owners: set[int] = set()
+    for position in positions:
+        owner = _owner(arrays[position])
+        if owner is None or owner in owners:
+            return False
+        owners.add(owner)
+    for position, array in enumerate(arrays):
+        if isinstance(array, np.ndarray) and position not in positions:
+            owner = _owner(array)
+            if owner is None or owner in owners:
+                return False
+    return True
+
+
+def _owner(array: np.ndarray) -> int | None:
+    """Return the identity of what owns an array's memory; None where others may own it too."""
+    base: Any = array.base
+    while base is not None:
+        if not isinstance(base, np.ndarray):
+            return id(base) if is_loan(base) else None
+        array, base = base, base.base
+    return id(array) if array.flags.owndata else None
+
+
+def _overlapping(arrays: Sequence[Any], positions: Sequence[int]) -> set[int]:
+    """Return which of the positions have arrays whose bounds in memory overlap with another's."""
+    spans = [
+        (*np.lib.array_utils.byte_bounds(array), position)
+        for position, array in enumerate(arrays)
+        if isinstance(array, np.ndarray) and array.size
+    ]
+    found: set[int] = set()
+    reach, last = -1, -1
+    for low, high, position in sorted(spans):
+        if low < reach:
+            found.update((position, last))
+        if high > reach:
+            reach, last = high, position
+    return found.intersection(positions)
+
+
+__all__ = ["apart"]
