@@ -160,6 +160,15 @@ def _transposed(
                 adjoint.accumulate(way, wrap(signature.tangents[k], Kind.ARRAY, trace))
         adjoint.sweep(eqns, {})
         found = {k: adjoint.cotangents.get(seed) for k, seed in seeds.items()}
+    # The rule itself is not run, whatever it would do with cotangents.
+    late: set[Atom] = set(seeds.values())
+    left: list[Eqn] = []
+    for eqn in builder.eqns:
+        if late.isdisjoint(eqn.operands):
+            left.append(eqn)
+        else:
+            late.update(eqn.results)
+    builder.eqns[:] = left
     flows = tuple([found.get(k) is not None for k in range(len(results))])
     made = [ct._atom for ct in found.values() if ct is not None]
     return _finished(op, builder, signature, made, flows)

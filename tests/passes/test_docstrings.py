@@ -25,6 +25,7 @@ from pullback.passes.custom_rules import Inline
 from pullback.passes.dce import Dce
 from pullback.passes.donation import donate
 from pullback.passes.dots import Dots
+from pullback.passes.forward import forward
 from pullback.passes.fuse import Fuse
 from pullback.passes.loops import Hoist
 from pullback.passes.memory import plan_memory
@@ -63,6 +64,10 @@ def as_cotangent(f: Function) -> Function:
 
 BLOCK = re.compile(r"^(?:Before|After)[^\n]*::\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 PASSES: dict[str, Callable[[Function], Function]] = {
+    "forward": lambda f: forward(f, (0,)),
+    "forward_cond": lambda f: forward(f, (1,)),
+    "forward_loop": lambda f: forward(f, (0, 1)),
+    "forward_recursion": lambda f: forward(f, (0,)),
     "reverse": lambda f: reverse(f, (0,)),
     "reverse_cond": lambda f: reverse(f, (1,)),
     "reverse_loop": lambda f: reverse(f, (0, 1)),
