@@ -27,6 +27,7 @@ from .control import CONTROL
 from .functions.generators import generator_class
 from .functions.lazy import find, is_always
 from .functions.random import draw
+from .inputs import NEVER_CHANGING
 from .loads import (
     attribute,
     container,
@@ -58,6 +59,7 @@ from .stores import (
     set_item,
 )
 from .text import STR_METHODS, f_string, percent, str_method
+from .tree import KNOWN_BY_IDENTITY
 from .writing import TEXT_FUNCTIONS, TEXT_METHODS
 
 CREATORS: frozenset[Any] = frozenset({np.zeros, np.ones, np.full, np.empty, np.array})
@@ -70,6 +72,9 @@ _CALLING: frozenset[Any] = frozenset(
     {map, filter, functools.reduce, itertools.accumulate, itertools.starmap}
 )
 """What calls functions that it is given: they may make arrays."""
+
+
+_PLAIN_DEFAULTS = (*NEVER_CHANGING, *KNOWN_BY_IDENTITY, np.dtype, types.FunctionType)
 
 
 def traced_function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -97,11 +102,11 @@ def traced_function(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _lift_defaults(function: types.FunctionType, made: types.FunctionType, inputs: Any) -> None:
-    """Read the arrays among the defaults of a function at every call."""
+    """Read the arrays among the defaults of a function, and in objects there, at every call."""
     for name in ("__defaults__", "__kwdefaults__"):
         held = getattr(function, name)
         values = held.values() if isinstance(held, dict) else held or ()
-        if builtins.any(isinstance(v, np.ndarray | list | tuple | dict) for v in values):
+        if not builtins.all(isinstance(v, _PLAIN_DEFAULTS) for v in values):
             owner = inputs.path_of(function) or inputs.constant(function)
             setattr(made, name, inputs.load(f"{owner}.{name}", held))
 

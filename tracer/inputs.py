@@ -9,6 +9,7 @@ function, `collect(objects)`, which returns the arrays or None.
 from __future__ import annotations
 
 import copy
+import functools
 import sys
 import types
 from collections import deque
@@ -30,9 +31,11 @@ from .guards import Decision, Guards
 from .promotion import check_dtype
 from .report import expression_here
 from .state import current
+from .tree import KNOWN_BY_IDENTITY
 
 Collect = Callable[[list[Any]], "list[Any] | None"]
 GENERATORS = (np.random.Generator, np.random.RandomState)
+NEVER_CHANGING = (bool, int, float, complex, str, bytes, type(None), np.generic)
 WALK_LIMIT = 4096
 """Elements of the largest container that is looked into; larger ones are refused."""
 
@@ -185,11 +188,32 @@ class Inputs:
         return value
 
     def hold(self, value: Any, path: str) -> None:
-        """Record an object that stands at a path: what is read from it is read again."""
+        """Record an object that stands at a path: what is read from it is read again.
+
+        So is what a method is bound to, and what a partial function holds.
+        """
+        known = self.path_of(value)
+        if known is not None and known != path:
+            self.check(f"{self._variable(path)} is not {self._variable(known)}")
+            return
         self.register(value, path)
+        if isinstance(value, types.MethodType):
+            self.hold(value.__self__, f"{path}.__self__")
+        elif isinstance(value, functools.partial):
+            self.hold(value.func, f"{path}.func")
+            for k, part in enumerate(value.args):
+                self._hold_part(part, f"{path}.args[{k}]")
+            for name, part in value.keywords.items():
+                self._hold_part(part, f"{path}.keywords[{name!r}]")
         if _has_operators(type(value)):
             # Operators of the user's class run as they are: all that they may read is guarded.
             self.load(f"{path}.__dict__", vars(value))
+
+    def _hold_part(self, value: Any, path: str) -> None:
+        if _is_compound(value):
+            self.load(path, value)
+        elif not isinstance(value, (*NEVER_CHANGING, *KNOWN_BY_IDENTITY)):
+            self.hold(value, path)
 
     def _load_array(self, variable: str, value: np.ndarray, hint: str | None) -> Any:
         if type(value) is np.ndarray and value.dtype.kind in "biufc":

@@ -9,6 +9,7 @@ closed-over values; any other object by its type, its attributes being read wher
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -360,6 +361,9 @@ def object_key(value: Any, seen: tuple[Any, ...] = ()) -> Any:
         return (value.__code__, defaults, cells)
     if isinstance(value, types.MethodType):
         return (value.__func__, object_key(value.__self__, seen))
+    if isinstance(value, functools.partial):
+        parts = (value.func, value.args, value.keywords)
+        return (functools.partial, *[object_key(v, seen) for v in parts])
     if isinstance(value, np.ndarray):
         return (value.dtype, value.shape, value.strides)
     if isinstance(value, KNOWN_BY_IDENTITY):
