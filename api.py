@@ -23,7 +23,6 @@ from .ir.errors import (
     BudgetError,
     ConcretizationError,
     ConvergenceError,
-    ConvergenceError,
     DifferentiationError,
     DTypeError,
     EscapedError,
@@ -46,11 +45,11 @@ from .tracer.functions.control import stop_gradient
 from .tracer.loops import fori_loop, scan
 from .tracer.tree import register_container
 from .tracer.while_loops import map, while_loop
+from .transforms.callbacks import debug_print, pure_callback
 from .transforms.custom import custom_vjp
 from .transforms.custom_tangents import custom_jvp
 from .transforms.fixed_points import fixed_point
 from .transforms.implicit import custom_linear_solve, custom_root
-from .transforms.implicit import custom_linear_solve, custom_root, fixed_point
 from .transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from .transforms.jets import jet
 from .transforms.pushforwards import hvp, jvp, linearize
@@ -126,6 +125,7 @@ def grad(
     *,
     of: str | None = None,
     allow_int: bool = False,
+    holomorphic: bool = False,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
     exact: bool = False,
@@ -146,6 +146,9 @@ def grad(
         stay as they are. See `final` for the content itself.
     allow_int
         Give zeros for integer leaves in place of an error.
+    holomorphic
+        The function is holomorphic, of complex arguments and with a complex output: what is
+        returned is its complex derivative. Nobody checks that it is holomorphic.
     static_argnums, static_argnames, exact
         As for `compile`.
     memory
@@ -165,7 +168,8 @@ def grad(
 
     Notes
     -----
-    For complex arguments the gradient is df/da - i df/db, the convention of JAX and autograd.
+    For complex arguments z = a + ib the gradient of a real function is df/da - i df/db, the
+    convention of JAX and autograd.
 
     Examples
     --------
@@ -177,7 +181,9 @@ def grad(
     >>> loss(np.array([1.0, 2.0]))
     array([2., 4.])
     """
-    options = Options("grad", argnums, has_aux, allow_int, exact, bytes_of(memory))
+    options = Options(
+        "grad", argnums, has_aux, allow_int, exact, bytes_of(memory), holomorphic=holomorphic
+    )
     return _transform(function, options, static_argnums, static_argnames, of)
 
 
@@ -188,6 +194,7 @@ def value_and_grad(
     *,
     of: str | None = None,
     allow_int: bool = False,
+    holomorphic: bool = False,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
     exact: bool = False,
@@ -204,7 +211,15 @@ def value_and_grad(
     >>> value, slope
     (8.0, 12.0)
     """
-    options = Options("value_and_grad", argnums, has_aux, allow_int, exact, bytes_of(memory))
+    options = Options(
+        "value_and_grad",
+        argnums,
+        has_aux,
+        allow_int,
+        exact,
+        bytes_of(memory),
+        holomorphic=holomorphic,
+    )
     return _transform(function, options, static_argnums, static_argnames, of)
 
 
@@ -213,7 +228,6 @@ __all__ = [
     "BudgetError",
     "Compiled",
     "ConcretizationError",
-    "ConvergenceError",
     "ConvergenceError",
     "DTypeError",
     "DifferentiationError",
@@ -236,11 +250,9 @@ __all__ = [
     "custom_jvp",
     "custom_linear_solve",
     "custom_root",
-    "custom_linear_solve",
-    "custom_root",
     "custom_vjp",
+    "debug_print",
     "final",
-    "fixed_point",
     "fixed_point",
     "fori_loop",
     "global_norm",
@@ -258,6 +270,7 @@ __all__ = [
     "optim",
     "parse",
     "profile",
+    "pure_callback",
     "register_container",
     "release",
     "scan",

@@ -20,7 +20,8 @@ from .explain import Explanation, explained
 from .inspection import Inspection
 from .ir.core import Function, Value
 from .ir.dims import Symbol
-from .ir.errors import ArgumentError, DifferentiationError, UnsupportedError
+from .ir.errors import ArgumentError, UnsupportedError
+from .losses import check_scalar
 from .passes.batch import Batch
 from .passes.checkpoint import Kept, checkpoint
 from .passes.donation import donate
@@ -32,17 +33,17 @@ from .passes.separate import separate
 from .passes.straight_line import marked
 from .runtime.program import Program
 from .tracer.nested import inline_call, inline_function, trace_apart
-from .tracer.report import located
 from .tracer.state import current
 from .tracer.trace import Traced
-from .tracer.tree import LEAF, Node, Structure, unflattener
+from .tracer.tree import Node, Structure, unflattener
 
 
 class Options(NamedTuple):
     """What a transformation asks of its function.
 
     `mode` is "compile", "grad" or "value_and_grad"; `memory` is a number of bytes, `donated` are
-    the arguments whose memory results may have, by number and by name.
+    the arguments whose memory results may have, by number and by name. The derivative of a
+    `holomorphic` function is complex.
     """
 
     mode: str
@@ -51,6 +52,7 @@ class Options(NamedTuple):
     allow_int: bool = False
     exact: bool = False
     memory: int | None = None
+    holomorphic: bool = False
     donated: tuple[int | Sequence[int], str | Sequence[str]] = ((), ())
 
 
@@ -117,7 +119,7 @@ class Entry(GuardedEntry):
         function = run(self.traced.function, passes.before, self.stages)
         if wanted is None:
             return run(function, passes.after, self.stages, "again "), frozenset()
-        check_scalar(owner.name, self.traced)
+        check_scalar(owner.name, self.traced, wanted.positions if options.holomorphic else None)
         rows: dict[Symbol, int] = {}
         if options.memory is not None:
             started = time.perf_counter()
@@ -163,37 +165,6 @@ class Entry(GuardedEntry):
     ) -> None:
         milliseconds = 1e3 * (time.perf_counter() - started)
         record(Stage(name, function, milliseconds), before, self.stages)
-
-
-def check_scalar(name: str, traced: Traced) -> None:
-    """Raise unless a traced function returns one real floating-point scalar.
-
-    Raises
-    ------
-    DifferentiationError
-    """
-    results = traced.function.results[: traced.results]
-    text = ""
-    if traced.structure is not LEAF or len(results) != 1:
-        text = (
-            f"grad needs a function that returns one scalar, and {name} returns "
-            f"{traced.structure}.\n  Return the loss alone, or (loss, aux) with has_aux=True."
-        )
-    elif results[0].type.shape:
-        text = (
-            f"grad needs a function that returns a scalar, and {name} returns {results[0].type}.\n"
-            "  Reduce it, for example with np.sum or np.mean, or use pb.vjp for a cotangent of its "
-            "shape."
-        )
-    elif results[0].type.dtype.kind != "f":
-        text = (
-            f"grad needs a function that returns a real floating-point scalar, and {name} returns "
-            f"{results[0].type}.\n  Return a real loss, for example np.abs(z) ** 2 or np.real(z)."
-        )
-    if text:
-        made = [e.provenance.location for e in traced.function.eqns if e.results[0] in results]
-        location = made[-1] if made and traced.structure is LEAF else None
-        raise DifferentiationError(text if location is None else located(text, location))
 
 
 def _builder(
@@ -347,7 +318,7 @@ class Compiled:
         return _builder(traced, wanted, self.options)(flat)
 
     def _nested_joint(self, traced: Traced, wanted: Wanted) -> Function:
-        check_scalar(self.name, traced)
+        check_scalar(self.name, traced, wanted.positions if self.options.holomorphic else None)
         keep = list(range(len(traced.function.results)))
         if self.options.mode == "grad":
             keep = keep[traced.results :]
@@ -399,4 +370,4 @@ class Compiled:
         return f"<pullback.{self.options.mode} of {self.name}>"
 
 
-__all__ = ["Compiled", "Entry", "Options"]
+__all__ = ["Compiled", "Entry", "Options", "check_scalar"]
