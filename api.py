@@ -45,11 +45,11 @@ from .tracer.functions.control import stop_gradient
 from .tracer.loops import fori_loop, scan
 from .tracer.tree import register_container
 from .tracer.while_loops import map, while_loop
-from .transforms.callbacks import debug_print, pure_callback
 from .transforms.custom import custom_vjp
 from .transforms.custom_tangents import custom_jvp
 from .transforms.fixed_points import fixed_point
 from .transforms.implicit import custom_linear_solve, custom_root
+from .transforms.implicit import custom_linear_solve, custom_root, fixed_point
 from .transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from .transforms.jets import jet
 from .transforms.pushforwards import hvp, jvp, linearize
@@ -251,7 +251,6 @@ __all__ = [
     "custom_linear_solve",
     "custom_root",
     "custom_vjp",
-    "debug_print",
     "final",
     "fixed_point",
     "fori_loop",
@@ -270,7 +269,6 @@ __all__ = [
     "optim",
     "parse",
     "profile",
-    "pure_callback",
     "register_container",
     "release",
     "scan",
