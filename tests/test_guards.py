@@ -154,9 +154,11 @@ def test_derivatives_of_every_path(function: Callable[..., Any]) -> None:
 
 
 def test_the_second_derivative_takes_the_path_of_the_first() -> None:
+    gradient = pb.grad(nested)
     hessian_row = pb.grad(lambda x: np.sum(pb.grad(nested)(x)))
-    with pytest.raises(pb.ConcretizationError, match="decides a branch"):
-        hessian_row(np.ones(3))  # the values of a nested derivative are not known
+    for x in (np.ones(3), np.array([0.5, -0.2, 0.1]), np.array([-0.5, 0.2, 0.9]), -np.ones(3)):
+        expected = slope(lambda x: np.sum(gradient(x)), x)
+        np.testing.assert_allclose(hessian_row(x), expected, rtol=1e-6, atol=1e-8)
 
 
 def test_a_value_of_outside_decides_inside_of_a_derivative() -> None:
@@ -556,3 +558,77 @@ def test_too_many_values() -> None:
 def test_floats_in_code_that_is_not_seen_stay_unknown() -> None:
     with pytest.raises(pb.ConcretizationError, match="a Python float"):
         pb.compile(lambda x: math.ldexp(x, 1))(1.0)
+
+
+# ---- derivatives of derivatives ------------------------------------------------------------------
+
+
+def of_a_table(x: Any) -> Any:
+    power = TABLE[int(np.sum(x) > 0)]
+    return np.sum(x**power) / [2, 3][int(x[0] > x[1])]
+
+
+def test_what_decides_in_a_function_traced_apart_is_guarded() -> None:
+    gradient = pb.grad(of_a_table)
+    v = np.array([0.5, -1.0])
+    of_gradient = pb.compile(lambda x, v: pb.jvp(pb.grad(of_a_table), (x,), (v,))[1])
+    for x in (np.array([0.3, 1.1]), np.array([2.0, -0.4]), np.array([-1.5, 0.7])):
+        expected = (gradient(x + 1e-6 * v) - gradient(x - 1e-6 * v)) / 2e-6
+        for found in (
+            of_gradient(x, v),
+            pb.hessian(of_a_table)(x) @ v,
+            pb.hvp(of_a_table, (x,), (v,))[0],
+            pb.linearize(gradient, x)[1](v),
+            pb.vjp(gradient, x)[1](v)[0],
+        ):
+            np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_a_guard_of_a_function_traced_apart_computes_nothing_twice() -> None:
+    def cut(x: Any) -> Any:
+        norm = np.sqrt(np.sum(np.exp(x)))
+        return norm * TABLE[int(norm > 2.0)]
+
+    f = pb.compile(lambda x: pb.jvp(cut, (x,), (np.ones(2),)))
+    x = np.array([1.0, 0.5])
+    f(x)
+    joint = f.inspect(x).joint
+    assert sum(isinstance(eqn.op, Guard) for eqn in walk(joint)) == 1
+    assert str(joint).count("= exp(") == 1
+
+
+def test_an_example_of_many_decides_nothing_and_what_they_share_does() -> None:
+    def f(k: Any, x: Any) -> Any:
+        return np.sum(x ** TABLE[int(k)])
+
+    xs = np.arange(6.0).reshape(3, 2)
+    for k in (0, 2):
+        found = pb.vmap(pb.grad(f, 1), in_axes=(None, 0))(np.int64(k), xs)
+        np.testing.assert_allclose(found, TABLE[k] * xs ** (TABLE[k] - 1))
+    with pytest.raises(pb.ConcretizationError, match="another value for each example of vmap"):
+        pb.vmap(f)(np.arange(3), xs)
+
+
+def test_a_short_loop_that_is_left_stays_a_loop_for_many_examples() -> None:
+    def passage(w: Any, level: Any) -> Any:
+        total = 0.0
+        for k in range(4):
+            total = total + w[k] ** 2
+            if total > level:
+                break
+            total = total * 1.1
+        return total * level
+
+    w, levels = np.array([0.5, 1.0, 0.7, 1.2]), np.array([0.1, 1.0, 2.0, 9.0])
+    found = pb.vmap(pb.value_and_grad(passage), in_axes=(None, 0))(w, levels)
+    for k, level in enumerate(levels):
+        assert found[0][k] == pytest.approx(passage(w, level), rel=1e-13)
+        np.testing.assert_allclose(found[1][k], slope(passage, w, level), rtol=1e-6, atol=1e-8)
+
+
+def test_a_draw_inside_of_a_derivative_decides_nothing() -> None:
+    def f(x: Any, rng: Any) -> Any:
+        return np.sum(x ** TABLE[int(rng.random() > 0.5)])
+
+    with pytest.raises(pb.ConcretizationError, match="depends on a random draw"):
+        pb.compile(lambda x, rng: pb.grad(f)(x, rng))(np.ones(2), np.random.default_rng(0))

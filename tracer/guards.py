@@ -3,8 +3,8 @@
 Where a branch is decided, or a list indexed, by a value of the arguments, the value is computed
 from the arguments of the call that is traced. The program gets a guard, "it must be this again",
 and is the one path that calls with this value take. A call with another value finds another
-program, or is traced for one. Only values of the function itself are decided so: inside of a loop
-body or branch there are many values, or none.
+program, or is traced for one. Only values of the function itself are decided so, and of functions
+traced apart that it calls once: inside of a loop body or branch there are many values, or none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import numpy as np
 
 from ..ir.binding import mentioned
 from ..ir.builder import Builder
+from ..ir.closing import close, duplicate
 from ..ir.core import Atom, Eqn, Literal, Value
+from ..ir.dims import Symbol
 from ..ir.errors import ConcretizationError
 from ..ir.evaluate import Partial, Unknown
 from ..ir.location import Location
@@ -26,13 +28,17 @@ from ..ir.ops.check import Ensure
 from ..ir.ops.guard import Guard
 from ..ir.ops.shape import Reshape
 from ..ir.types import Kind
-from .array import TracedArray
+from .array import TracedArray, wrap
 from .report import expression_here
 from .source import current_location
 from .state import Trace, locate
 
 LIMIT = 1000
 """Guards of one program; a loop on a value that takes one for each iteration ends there."""
+DRAWN = (
+    "it depends on a random draw, which cannot be made twice: draw outside of the function and "
+    "pass the result"
+)
 SPECIALISED = "specialised: "
 """How a decision begins that holds for the present value alone."""
 
@@ -81,8 +87,7 @@ class Guards:
             raise Refused(
                 "there are no arguments yet, only their shapes and dtypes"
                 if unknown.effect is None
-                else "it depends on a random draw, which cannot be made twice: draw outside of the "
-                "function and pass the result"
+                else DRAWN
             ) from None
         with np.errstate(all="ignore"):  # the program warns, when it runs
             self.partial.compute(pending)
@@ -123,20 +128,13 @@ class Guards:
         ------
         Refused
         """
-        needed: set[Atom] = {operand}
-        sizes = set()
-        found: list[Eqn] = []
-        for eqn in reversed(eqns):
-            if any(r in needed for r in eqn.results) or any(s in sizes for s in eqn.op.binds):
-                found.append(eqn)
-                needed.update(eqn.operands)
-                sizes |= mentioned(eqn)
+        found = needed_for(operand, eqns)
         if found and self.fixed:
             raise Refused(
                 "it is computed in a `try` after something has been printed or drawn; decide "
                 "before that"
             )
-        return found[::-1]
+        return found
 
 
 def _acts(eqn: Eqn) -> bool:
@@ -154,8 +152,12 @@ def decided(x: TracedArray, form: str) -> Any:
     root = x._trace.root
     guards: Guards | None = getattr(root.inputs, "guards", None)
     atom = x._atom
-    if guards is None or x._trace is not root or not isinstance(atom, Value):
+    if guards is None:
         raise Refused("")
+    if isinstance(atom, Literal):
+        return bool(atom.value) if form == "bool" else int(atom.value)
+    if x._trace is not root:
+        return decided(_outside(x, atom), form)
     if atom not in guards.builder.producers and atom not in guards.builder.params:
         raise Refused("")  # what a loop body or branch reads there
     key = (atom, form)
@@ -166,6 +168,57 @@ def decided(x: TracedArray, form: str) -> Any:
     if location is not None:
         root.inputs.report(location, f"{SPECIALISED}{found!r}")
     return found
+
+
+def may_decide(trace: Trace) -> bool:
+    """Whether all values of a trace can be decided: each is one value of the present call."""
+    while trace.given is not None and trace.parent is not None:
+        if any(p not in trace.given for p in trace.builder.params):
+            return False
+        trace = trace.parent
+    return trace is trace.root
+
+
+def _outside(x: TracedArray, atom: Value) -> TracedArray:
+    """Compute a value of a function traced apart in the trace around it.
+
+    The equations that it depends on are written there a second time, and merge with those of the
+    derivative when that is written in line.
+
+    Raises
+    ------
+    Refused
+    """
+    trace = x._trace
+    given, builder, outer = trace.given, trace.builder, trace.parent
+    if given is None or outer is None:
+        raise Refused("")
+    if atom not in builder.producers and atom not in builder.params:
+        raise Refused("")
+    eqns = needed_for(atom, builder.eqns)
+    if any(_acts(eqn) for eqn in eqns):
+        raise Refused(DRAWN)
+    read = {atom, *(operand for eqn in eqns for operand in eqn.operands)}
+    params = [p for p in builder.params if p in read]
+    if any(p not in given for p in params):
+        raise Refused("it is another value for each example of vmap")
+    function, captured = close("decided", params, eqns, [atom])
+    operands = [*(given[p] for p in params), *captured]
+    (found,) = outer.builder.inline(duplicate(function), operands)
+    return wrap(found, x._kind, outer)
+
+
+def needed_for(operand: Atom, eqns: Sequence[Eqn]) -> list[Eqn]:
+    """Return those of some equations that a value depends on."""
+    needed: set[Atom] = {operand}
+    sizes: set[Symbol] = set()
+    found: list[Eqn] = []
+    for eqn in reversed(eqns):
+        if any(r in needed for r in eqn.results) or any(s in sizes for s in eqn.op.binds):
+            found.append(eqn)
+            needed.update(eqn.operands)
+            sizes |= mentioned(eqn)
+    return found[::-1]
 
 
 def key_of(owner: Any, key: Any) -> Any:
@@ -240,4 +293,4 @@ def _truncated(guards: Guards, atom: Value, value: Any, trace: Trace) -> int:
     return result
 
 
-__all__ = ["Decision", "Guards", "Refused", "decided", "key_of"]
+__all__ = ["Decision", "Guards", "Refused", "decided", "key_of", "may_decide"]

@@ -22,6 +22,7 @@ from ..ir.types import ArrayType, Kind
 from .array import TracedArray, lift
 from .driving import LIMIT, Driver, Memo, Recurring, reason, truth, used_values
 from .functions.shape import cast
+from .guards import may_decide
 from .iterables import Iterating, source_of
 from .loop_memory import check_memory
 from .regions import Region, Unstageable
@@ -389,6 +390,9 @@ class LoopDriver(Driver):
     def _prefers_unrolled(self) -> None:
         region = self.region
         assert region is not None
+        assert self.trace is not None
+        if self.site.flag is not None and not may_decide(self.trace):
+            return  # by itself an iteration could not say whether there is a next one
         if isinstance(self.trips, int) and not region.appended:
             size = 1 + sum(
                 1 + sum(1 for r in e.op.regions for _ in walk(r)) for e in region.builder.eqns

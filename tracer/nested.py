@@ -60,6 +60,8 @@ def trace_apart(
             TracedArray(builder.param(Value(s.type, s.hint, layout=s.layout)), s.kind, inner)
             for s in specs
         ]
+        # One of many examples has an axis less than they have.
+        inner.given = {p: a for p, a in zip(builder.params, atoms, strict=True) if p.type == a.type}
         args, kwargs = unflatten(structure, iter(arrays))
         # These containers are copies: what is stored in them would be lost.
         inner.root.inputs.commits.register_arguments((args, kwargs), None)

@@ -52,9 +52,14 @@ class Trace:
     `fixed`, when set, is the provenance of everything emitted (a gradient rule belongs to the
     primal equation it came from). `region` is the innermost loop body or branch under way inside
     of it, if any. `marks` are the checkpoints under way that were entered in this very trace.
+    `given` says what parameters are in the trace around it, for a function that is called there
+    once: not what is one of many examples.
     """
 
-    __slots__ = ("_outermost", "active", "builder", "fixed", "inputs", "marks", "parent", "region")
+    __slots__ = (
+        *("_outermost", "active", "builder", "fixed", "given", "inputs", "marks", "parent"),
+        "region",
+    )
 
     def __init__(self, builder: Builder, parent: Trace | None, inputs: Any = None) -> None:
         self.builder = builder
@@ -65,6 +70,7 @@ class Trace:
         self.fixed: Provenance | None = None
         self.active = True
         self.region: Region | None = None
+        self.given: Mapping[Value, Atom] | None = None
         self.marks: tuple[Mark, ...] = ()
 
     @property
