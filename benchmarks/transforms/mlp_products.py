@@ -101,7 +101,8 @@ def in_pullback(pb: Any) -> Any:
     """Transform the loss of the race of gradients."""
 
     def along(params: Any, direction: Any, x: Any, targets: Any) -> Any:
-        return pb.hvp(lambda p: mlp.loss(p, x, targets), (params,), (direction,))
+        (found,) = pb.hvp(lambda p: mlp.loss(p, x, targets), (params,), (direction,))
+        return found
 
     return pb.compile(along)
 
