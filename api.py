@@ -49,7 +49,6 @@ from .transforms.custom import custom_vjp
 from .transforms.custom_tangents import custom_jvp
 from .transforms.fixed_points import fixed_point
 from .transforms.implicit import custom_linear_solve, custom_root
-from .transforms.implicit import custom_linear_solve, custom_root, fixed_point
 from .transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from .transforms.jets import jet
 from .transforms.pushforwards import hvp, jvp, linearize
