@@ -45,6 +45,7 @@ from .tracer.functions.control import stop_gradient
 from .tracer.loops import fori_loop, scan
 from .tracer.tree import register_container
 from .tracer.while_loops import map, while_loop
+from .transforms.callbacks import debug_print, pure_callback
 from .transforms.custom import custom_vjp
 from .transforms.custom_tangents import custom_jvp
 from .transforms.fixed_points import fixed_point
@@ -250,6 +251,7 @@ __all__ = [
     "custom_linear_solve",
     "custom_root",
     "custom_vjp",
+    "debug_print",
     "final",
     "fixed_point",
     "fori_loop",
@@ -268,6 +270,7 @@ __all__ = [
     "optim",
     "parse",
     "profile",
+    "pure_callback",
     "register_container",
     "release",
     "scan",

@@ -15,7 +15,7 @@ from ..tracer.nested import inline_call
 from ..tracer.state import require
 from ..tracer.tree import unflatten
 from .rule_regions import Given, Open, Returned, Scope, closed_over, depends, opened
-from .rule_results import cotangents, same_output, shown, taken
+from .rule_results import Expected, same_output, shown, taken
 from .ruled import Ruled, kind_of
 
 
@@ -121,7 +121,13 @@ class custom_vjp(Ruled):
             ct = unflatten(body.structure, iter(arrays[kept:]))
             returned = inline_call(bwd, (*self.static(args), residuals, ct), {})
             who = f"{shown(bwd)}, the backward rule of {self.label},"
-            found = cotangents(who, returned, self.about(given, len(args)), given.types, trace)
+            about = self.about(given, len(args))
+            expected = Expected(who, "a cotangent")
+            leaves = expected.arguments(about, returned)
+            found = [
+                expected.atom(type, value, path, trace)
+                for type, (path, value) in zip(given.types, leaves, strict=True)
+            ]
             targets[:] = [k for k, a in enumerate(found) if a is not None]
             return [(a, Kind.ARRAY) for a in found if a is not None], None
 

@@ -138,8 +138,12 @@ class custom_jvp(Ruled):
                 raise StructureError(f"{who} must return a pair (output, tangent).")
             structure, leaves = taken(returned[0], trace)
             same_output(who, body.structure, types, structure, leaves, self.label)
-            expected = Expected(who, "a tangent", trace)
-            found = list(expected.leaves(body.structure, iter(types), returned[1], "output"))
+            expected = Expected(who, "a tangent")
+            moved = expected.values(body.structure, returned[1], "output")
+            found = [
+                expected.atom(type, value, path, trace)
+                for type, (path, value) in zip(types, moved, strict=True)
+            ]
             outs = [
                 (a if a is not None else zeros(t.shape, t.dtype)._atom, Kind.ARRAY)
                 for a, t in zip(found, types, strict=True)

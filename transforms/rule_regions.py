@@ -28,6 +28,7 @@ from ..tracer.source import current_location
 from ..tracer.state import Trace, locate, require
 from ..tracer.tree import Structure, unflatten
 from ..tracer.watching import Unstageable
+from .rule_results import place
 
 NESTED = 8
 """How often a rule may call its own function on ever other types."""
@@ -295,14 +296,14 @@ def closed_over(label: str, who: str, scope: Scope, count: int) -> Callable[[int
     `count` is the number of arguments' leaves, which come before the captured values.
     """
     location = current_location()
-    where = "" if location is None else f" at line {location.line}"
+    where = "" if location is None else f" at {place(location)}"
 
     def refuse(operand: int) -> DifferentiationError:
         value = scope.captured[operand - count]
         name = f"`{value.hint}`" if value.hint else f"a value of type {value.type}"
         return DifferentiationError(
-            f"{label}, called{where}, reads {name} from outside, with respect to which is "
-            f"differentiated; its rule {who} returns derivatives for its arguments alone.\n"
+            f"{label}, called{where}, reads {name} from outside, and a derivative with respect to "
+            f"it was asked for; the rule {who} gives derivatives for arguments alone.\n"
             f"  Pass {name} as an argument, or wrap it in pb.stop_gradient(...)."
         )
 

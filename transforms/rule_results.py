@@ -10,6 +10,7 @@ import numpy as np
 
 from ..ir.core import Atom, Literal
 from ..ir.errors import PullbackError, ShapeError, StructureError
+from ..ir.location import Location
 from ..ir.types import ArrayType, Kind
 from ..tracer.array import TracedArray, lift
 from ..tracer.functions.shape import cast
@@ -25,7 +26,7 @@ from ..tracer.tree import (
     unflatten,
 )
 
-WEAK = {"f": "iuf", "c": "iufc"}
+WEAK = {"b": "", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}
 """By the kind of a dtype, of which Python numbers may stand for a value of it."""
 
 
@@ -36,6 +37,11 @@ def shown(rule: Callable[..., Any]) -> str:
     if code is None:
         return f"`{name}`"
     return f"`{name}` ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
+
+
+def place(location: Location) -> str:
+    """Return a place in the source, for a sentence."""
+    return f"{os.path.basename(location.file)}:{location.line}"
 
 
 def taken(value: Any, trace: Trace) -> tuple[Structure, list[tuple[Atom, Kind]]]:
@@ -53,75 +59,122 @@ def atom_of(leaf: Any, trace: Trace) -> tuple[Atom, Kind]:
 
 
 class Expected:
-    """What a rule has to return: something like `structure`, with leaves of certain types.
+    """What a rule has to return: something like a structure, with leaves of certain types.
 
     `who` names the rule and `what` says what it returns: both stand in errors.
     """
 
-    def __init__(self, who: str, what: str, trace: Trace) -> None:
+    def __init__(self, who: str, what: str) -> None:
         self.who = who
         self.what = what
-        self.trace = trace
 
-    def leaves(
-        self, structure: Structure, types: Iterator[ArrayType], value: Any, path: str
-    ) -> Iterator[Atom | None]:
-        """Yield an atom for each leaf of a structure; None for what is left out.
+    def values(self, structure: Structure, value: Any, path: str) -> Iterator[tuple[str, Any]]:
+        """Yield for each leaf of a structure its path and value; None for what is left out.
 
         Raises
         ------
-        StructureError, ShapeError
-            Where the value has another structure, or a leaf another shape or dtype.
+        StructureError
+            Where the value has another structure.
         """
-        if value is None:
-            for _ in range(count(structure)):
-                next(types)
-                yield None
-        elif isinstance(structure, Node):
-            found = None if is_leaf(value) else children_of(value)
-            if found is None or type(value) is not structure.type or found[0] != structure.static:
-                raise self._structure(path, structure, value)
+        if isinstance(structure, Node):
             names = _names(structure, path)
-            for child, part, name in zip(structure.children, found[1], names, strict=True):
-                yield from self.leaves(child, types, part, name)
+            parts: Sequence[Any] = [None] * len(names)
+            if value is not None:
+                found = None if is_leaf(value) else children_of(value)
+                if (
+                    found is None
+                    or type(value) is not structure.type
+                    or found[0] != structure.static
+                ):
+                    raise self._structure(path, structure, value)
+                parts = found[1]
+            for child, part, name in zip(structure.children, parts, names, strict=True):
+                yield from self.values(child, part, name)
         elif structure is LEAF:
-            yield self._leaf(next(types), value, path)
+            if value is not None and not is_leaf(value) and builtin_number(value) is None:
+                raise self._structure(path, LEAF, value)
+            yield path, value
 
-    def _leaf(self, type: ArrayType, value: Any, path: str) -> Atom | None:
-        if not type.is_inexact:
-            return None  # of integers there is no derivative: whatever stands here
-        if not is_leaf(value) and builtin_number(value) is None:
-            raise self._structure(path, LEAF, value)
-        number = builtin_number(value)
-        found = type_of(value, self.trace)
-        kinds = WEAK[type.dtype.kind]
-        if found.shape != type.shape or (
-            found.dtype.kind not in kinds if number is not None else found.dtype != type.dtype
-        ):
-            raise ShapeError(
-                f"{self.who} returns {self.what} of the wrong type for `{path}`.\n"
-                f"  expected {type}\n  returned {found}"
+    def arguments(
+        self, arguments: Sequence[tuple[str, Structure]], returned: Any
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield the path and value for each leaf of arguments, for which a tuple was returned.
+
+        Raises
+        ------
+        StructureError
+        """
+        if not isinstance(returned, tuple) or len(returned) != len(arguments):
+            names = ", ".join(f"`{name}`" for name, _ in arguments)
+            what = f"{len(returned)}" if isinstance(returned, tuple) else _described(returned)
+            raise StructureError(
+                f"{self.who} must return a tuple with {self.what} for each argument, and returned "
+                f"{what}.\n  expected {len(arguments)}: of {names}"
             )
-        atom, kind = lift(value, self.trace)
+        for (name, structure), value in zip(arguments, returned, strict=True):
+            yield from self.values(structure, value, name)
+
+    def atom(self, type: ArrayType, value: Any, path: str, trace: Trace) -> Atom | None:
+        """Return a leaf as an atom of the type, None for a zero.
+
+        Raises
+        ------
+        ShapeError
+        """
+        if value is None or not type.is_inexact:
+            return None  # of integers there is no derivative, whatever stands here
+        atom, kind = lift(value, trace)
+        self.check(type, atom.type, value, path)
         if atom.type.dtype != type.dtype:
-            made: TracedArray = cast(TracedArray(atom, kind, self.trace), type.dtype)
+            made: TracedArray = cast(TracedArray(atom, kind, trace), type.dtype)
             return made._atom
         return atom
 
+    def array(self, type: ArrayType, value: Any, path: str) -> Any:
+        """Return a leaf as an array of the type and of its own; zeros for None.
+
+        Raises
+        ------
+        ShapeError
+        """
+        shape: Any = type.shape
+        if value is None:
+            return np.zeros(shape, type.dtype)[()]
+        array = np.asarray(value)
+        known = array.dtype.kind in "biufc"
+        self.check(type, ArrayType(array.dtype, array.shape) if known else None, value, path)
+        made = np.array(array, type.dtype, order="C")
+        return made if shape else made[()]
+
+    def check(self, type: ArrayType, found: ArrayType | None, value: Any, path: str) -> None:
+        """Raise where a leaf has another type; Python numbers take any dtype that holds them.
+
+        Raises
+        ------
+        ShapeError
+        """
+        is_number = builtin_number(value) is not None
+        if (
+            found is None
+            or found.shape != type.shape
+            or (
+                found.dtype.kind not in WEAK[type.dtype.kind]
+                if is_number
+                else found.dtype != type.dtype
+            )
+        ):
+            raise ShapeError(
+                f"{self.who} returns {self.what} of the wrong type for `{path}`.\n"
+                f"  expected {type}\n  returned {found or np.asarray(value).dtype}"
+            )
+
     def _structure(self, path: str, structure: Structure, value: Any) -> PullbackError:
-        found = "a leaf" if is_leaf(value) else str(flatten(value, []))
+        found = "an array or a number" if is_leaf(value) else str(flatten(value, []))
         wanted = "an array or a number" if structure is LEAF else str(structure)
         return StructureError(
             f"{self.who} returns {self.what} of the wrong structure for `{path}`.\n"
             f"  expected {wanted}\n  returned {found}"
         )
-
-
-def count(structure: Structure) -> int:
-    """Return how many leaves a structure has."""
-    if isinstance(structure, Node):
-        return sum(map(count, structure.children))
-    return 1 if structure is LEAF else 0
 
 
 def builtin_number(value: Any) -> Any:
@@ -130,11 +183,6 @@ def builtin_number(value: Any) -> Any:
         return value if value._kind is Kind.PYTHON else None
     is_number = isinstance(value, int | float | complex) and not isinstance(value, np.generic)
     return value if is_number and not isinstance(value, bool) else None
-
-
-def type_of(value: Any, trace: Trace) -> ArrayType:
-    """Return the IR type of a leaf."""
-    return lift(value, trace)[0].type
 
 
 def _names(structure: Node, path: str) -> list[str]:
@@ -147,37 +195,6 @@ def _names(structure: Node, path: str) -> list[str]:
     if isinstance(static, tuple) and all(isinstance(n, str) for n in static):
         return [f"{path}.{name}" for name in static]
     return [f"{path}[{k}]" for k in range(len(structure.children))]
-
-
-def cotangents(
-    who: str,
-    returned: Any,
-    arguments: Sequence[tuple[str, Structure]],
-    types: Sequence[ArrayType],
-    trace: Trace,
-) -> list[Atom | None]:
-    """Return a cotangent for each leaf of arguments, None for a zero.
-
-    Raises
-    ------
-    StructureError, ShapeError
-        Where a backward rule returned something else.
-    """
-    names = ", ".join(f"`{name}`" for name, _ in arguments)
-    if not isinstance(returned, tuple) or len(returned) != len(arguments):
-        what = f"{len(returned)}" if isinstance(returned, tuple) else _described(returned)
-        raise StructureError(
-            f"{who} must return a tuple with a cotangent for each argument, and returned {what}.\n"
-            f"  expected {len(arguments)}: of {names}"
-        )
-    expected = Expected(who, "a cotangent", trace)
-    remaining = iter(types)
-    found: list[Atom | None] = []
-    for (name, structure), value in zip(arguments, returned, strict=True):
-        if isinstance(structure, Static):
-            continue
-        found += expected.leaves(structure, remaining, value, name)
-    return found
 
 
 def _described(value: Any) -> str:
@@ -229,4 +246,4 @@ def tangents_of(structure: Structure, tangents: Iterator[Any], inexact: Iterator
     return unflatten(zero(structure), leaves())
 
 
-__all__ = ["Expected", "atom_of", "cotangents", "same_output", "shown", "taken", "tangents_of"]
+__all__ = ["Expected", "atom_of", "place", "same_output", "shown", "taken", "tangents_of"]

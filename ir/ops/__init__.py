@@ -1,6 +1,7 @@
 """The tables of ops, one file a kind; importing the package registers them all."""
 
 from . import (
+    callback,
     check,
     cond,
     control,
@@ -44,6 +45,7 @@ from . import (
 )
 
 __all__ = [
+    "callback",
     "check",
     "cond",
     "control",
