@@ -138,7 +138,7 @@ def _passed(branch: Function, result: Atom, captured: list[Atom]) -> Atom | None
 
 
 def _is_mapped(result: Atom, branch: Function, mapped: tuple[bool, ...]) -> bool:
-    return result in branch.params and mapped[branch.params.index(result)]  # type: ignore[arg-type]
+    return result in branch.params and mapped[branch.params.index(result)]
 
 
 def _chosen(

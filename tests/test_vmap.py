@@ -424,8 +424,7 @@ def test_no_examples() -> None:
         (
             lambda: pb.vmap(lambda a, b: a * b)(X, np.ones(4)),
             pb.ShapeError,
-            r"disagree on the number of examples\.\n  a : f64\[5, 3\] has 5 along axis 0\n"
-            r"  b : f64\[4\] has 4",
+            r"disagree on the number of examples\.\n  a : f64\[5, 3\] has 5 along axis 0\n",
         ),
         (
             lambda: pb.vmap(lambda a, b: a * b)(X, 2.0),
