@@ -16,6 +16,7 @@ from .built import build
 from .clipping import clip_by_global_norm, clip_by_value, global_norm
 from .compiled import Compiled, Options
 from .final import final, final_sum
+from .flattening import flatten
 from .gradcheck import check_grads
 from .health import health
 from .ir.errors import (
@@ -35,6 +36,7 @@ from .ir.errors import (
     VerificationError,
 )
 from .ir.parser import parse
+from .minimizing import minimize
 from .profiling import profile
 from .pullbacks import vjp
 from .runtime.keeper import release
@@ -53,6 +55,7 @@ from .transforms.implicit import custom_linear_solve, custom_root
 from .transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from .transforms.jets import jet
 from .transforms.pushforwards import hvp, jvp, linearize
+from .transforms.sparse import sparse_hessian, sparse_jacobian, sparsity
 from .transforms.vectorized import vmap
 
 __version__ = "0.1.0"
@@ -253,6 +256,7 @@ __all__ = [
     "custom_vjp",
     "debug_print",
     "final",
+    "flatten",
     "fixed_point",
     "fori_loop",
     "global_norm",
@@ -267,6 +271,7 @@ __all__ = [
     "jvp",
     "linearize",
     "map",
+    "minimize",
     "optim",
     "parse",
     "profile",
@@ -275,6 +280,9 @@ __all__ = [
     "release",
     "scan",
     "set_threads",
+    "sparse_hessian",
+    "sparse_jacobian",
+    "sparsity",
     "stop_gradient",
     "switch",
     "tree",

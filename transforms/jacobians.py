@@ -12,65 +12,30 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import Argnums, Arguments
+from ..arguments import Argnums, Arguments, Wanted
 from ..compiled import Compiled, check_callable, check_scalar, gradient_structure
 from ..ir.core import Function
 from ..ir.errors import ArgumentError, DifferentiationError
-from ..ir.types import ArrayType, Kind
+from ..ir.types import Kind
 from ..passes.pipeline import EXACT, run
 from ..passes.reverse import reverse
 from ..tracer.array import wrap
 from ..tracer.functions.create import zeros
 from ..tracer.state import require
+from ..tracer.trace import Traced
 from ..tracer.tree import unflatten
 from .apart import Apart, traced_apart, transformed
-from .linear import Leaves, Linear, cotangents, product_with_basis, tangents
+from .linear import (
+    Leaves,
+    Linear,
+    check_real,
+    cotangents,
+    outputs_of,
+    product_with_basis,
+    tangents,
+)
 
 MODES = ("auto", "reverse", "forward")
-
-
-def outputs_of(apart: Apart) -> list[ArrayType]:
-    """Return the types of the output's arrays, which must be floating point.
-
-    Raises
-    ------
-    DifferentiationError
-    """
-    traced = apart.traced
-    types = [r.type for r in traced.function.results[: traced.results]]
-    others = [t for t in types if not t.is_inexact]
-    if others or not types:
-        what = others[0] if others else traced.structure
-        raise DifferentiationError(
-            f"the Jacobian is of floating-point outputs, and {traced.function.name} returns "
-            f"{what}.\n"
-            "  Return float arrays; what is not to be differentiated goes into aux: "
-            "(output, aux) with has_aux=True."
-        )
-    return types
-
-
-def _check_real(
-    inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], mode: str, holomorphic: bool
-) -> None:
-    """Raise where complex numbers have no Jacobian of their own shape."""
-    complex_in = [t for t in inputs if t.dtype.kind == "c"]
-    complex_out = [t for t in outputs if t.dtype.kind == "c"]
-    if holomorphic:
-        if len(complex_in) + len(complex_out) == len(inputs) + len(outputs):
-            return
-        real = next(t for t in (*inputs, *outputs) if t.dtype.kind != "c")
-        raise DifferentiationError(
-            f"holomorphic=True is for complex arguments and outputs alone, and one is {real}.\n"
-            "  Convert it, for example x.astype(complex), or leave holomorphic out."
-        )
-    if complex_in or (complex_out and mode == "reverse"):
-        which = "an argument" if complex_in else "the output"
-        raise DifferentiationError(
-            f"{which} is {(*complex_in, *complex_out)[0]}, and the Jacobian of a complex function "
-            "is one matrix only where it is holomorphic.\n  Write holomorphic=True if it is; else "
-            "differentiate real and imaginary parts, np.real(z) and np.imag(z)."
-        )
 
 
 def _in_mode(
@@ -89,7 +54,7 @@ def _written(apart: Apart, mode: str, holomorphic: bool) -> Any:
     traced, wanted = apart.traced, apart.wanted
     function = run(traced.function, EXACT.before, [])
     name = function.name
-    out = Leaves.of(outputs_of(apart), name)
+    out = Leaves.of(outputs_of(traced), name)
     all_in = Leaves.of([function.params[p].type for p in wanted.positions], name)
     kinds = [function.param_kinds[p] for p in wanted.positions]
     floating = [k for k, t in enumerate(all_in.types) if t.is_inexact]
@@ -97,7 +62,7 @@ def _written(apart: Apart, mode: str, holomorphic: bool) -> Any:
     if mode == "auto":
         is_wide = inside.total > out.total and not any(t.dtype.kind == "c" for t in out.types)
         mode = "reverse" if is_wide or (holomorphic and inside.total > out.total) else "forward"
-    _check_real(inside.types, out.types, mode, holomorphic)
+    check_real(inside.types, out.types, mode, holomorphic)
     of, wrt = range(traced.results), [wanted.positions[k] for k in floating]
     keep = range(traced.results, len(function.results))
     linear, mode = _in_mode(function, wrt, of, mode, keep)
@@ -298,7 +263,7 @@ def hessian(
     return transform if function is None else transform(function)
 
 
-def gradient_of(apart: Apart) -> Function:
+def gradient_of(traced: Traced, wanted: Wanted) -> Function:
     """Return the function that computes aux, then the gradient, of a scalar function.
 
     Raises
@@ -306,7 +271,6 @@ def gradient_of(apart: Apart) -> Function:
     DifferentiationError
         Where it is not scalar, or an argument is complex.
     """
-    traced, wanted = apart.traced, apart.wanted
     check_scalar(traced.function.name, traced)
     function = run(traced.function, EXACT.before, [])
     for position in wanted.positions:
@@ -323,7 +287,7 @@ def gradient_of(apart: Apart) -> Function:
 def _second_order(apart: Apart) -> Any:
     """Write the Hessian into the trace under way; return the result of the user's call."""
     traced, wanted = apart.traced, apart.wanted
-    gradient = gradient_of(apart)
+    gradient = gradient_of(traced, wanted)
     count = len(wanted.positions)
     side = Leaves.of([gradient.params[p].type for p in wanted.positions], gradient.name)
     extra = len(gradient.results) - count

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..ir.core import Function, Literal, walk
-from ..ir.errors import UnsupportedError
+from ..ir.errors import DifferentiationError, UnsupportedError
 from ..ir.op import Effect
 from ..ir.types import ArrayType
 from ..passes.batching import batched
@@ -22,6 +22,7 @@ from ..passes.forward import forward
 from ..passes.reverse import reverse
 from ..pullbacks import split
 from ..tracer.nested import inline_function
+from ..tracer.trace import Traced
 from .apart import Apart
 
 
@@ -132,4 +133,55 @@ def product_with_basis(apart: Apart, linear: Linear, side: Leaves) -> tuple[list
     return kept, found
 
 
-__all__ = ["Leaves", "Linear", "cotangents", "product_with_basis", "tangents"]
+def outputs_of(traced: Traced) -> list[ArrayType]:
+    """Return the types of the output's arrays, which must be floating point.
+
+    Raises
+    ------
+    DifferentiationError
+    """
+    types = [r.type for r in traced.function.results[: traced.results]]
+    others = [t for t in types if not t.is_inexact]
+    if others or not types:
+        what = others[0] if others else traced.structure
+        raise DifferentiationError(
+            f"the Jacobian is of floating-point outputs, and {traced.function.name} returns "
+            f"{what}.\n"
+            "  Return float arrays; what is not to be differentiated goes into aux: "
+            "(output, aux) with has_aux=True."
+        )
+    return types
+
+
+def check_real(
+    inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], mode: str, holomorphic: bool = False
+) -> None:
+    """Raise where complex numbers have no Jacobian of their own shape."""
+    complex_in = [t for t in inputs if t.dtype.kind == "c"]
+    complex_out = [t for t in outputs if t.dtype.kind == "c"]
+    if holomorphic:
+        if len(complex_in) + len(complex_out) == len(inputs) + len(outputs):
+            return
+        real = next(t for t in (*inputs, *outputs) if t.dtype.kind != "c")
+        raise DifferentiationError(
+            f"holomorphic=True is for complex arguments and outputs alone, and one is {real}.\n"
+            "  Convert it, for example x.astype(complex), or leave holomorphic out."
+        )
+    if complex_in or (complex_out and mode == "reverse"):
+        which = "an argument" if complex_in else "the output"
+        raise DifferentiationError(
+            f"{which} is {(*complex_in, *complex_out)[0]}, and the Jacobian of a complex function "
+            "is one matrix only where it is holomorphic.\n  Write holomorphic=True if it is; else "
+            "differentiate real and imaginary parts, np.real(z) and np.imag(z)."
+        )
+
+
+__all__ = [
+    "Leaves",
+    "Linear",
+    "check_real",
+    "cotangents",
+    "outputs_of",
+    "product_with_basis",
+    "tangents",
+]

@@ -1,0 +1,319 @@
+"""Sparse Jacobians and Hessians: the dense ones, from few products."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pullback as pb
+from pullback.ir.errors import (
+    ArgumentError,
+    DifferentiationError,
+    ShapeError,
+    UnsupportedError,
+)
+from pullback.passes.coloring import columns_colored, read_columns, read_stars, stars_colored
+
+X = np.random.default_rng(0).normal(size=8)
+
+
+def banded(x):
+    y = np.zeros_like(x)
+    y[1:-1] = x[2:] - 2 * x[1:-1] + x[:-2] + np.exp(x[1:-1])
+    return y
+
+
+def rosenbrock(x):
+    return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+def assembled(x):
+    """Add up what elements contribute to their three nodes."""
+    total = np.zeros(8)
+    for k in range(0, 6, 2):
+        total[k : k + 3] += np.sin(x[k : k + 3]) * x[k]
+    return total
+
+
+def marching(x):
+    h = x[0]
+    out = np.zeros(8)
+    for k in range(8):
+        h = np.sin(h) if k % 3 else x[k] ** 2
+        out[k] = h
+    return out
+
+
+JACOBIANS = {
+    "banded": banded,
+    "assembled": assembled,
+    "marching": marching,
+    "wide": lambda x: x[:2] * np.sum(x),
+    "tall": lambda x: np.concatenate([np.sin(x), x[::-1] * x]),
+    "dense row": lambda x: np.concatenate([x[:3] ** 2, [np.prod(x)]]),
+    "matrix": lambda x: x.reshape(2, 4) * x[:4],
+    "scalar": lambda x: np.sum(x[2:4] ** 2),
+    "nothing": lambda x: np.floor(x),
+    "permuted": lambda x: x[np.array([3, 1, 0])] ** 3,
+}
+
+
+@pytest.mark.parametrize("mode", ["auto", "forward", "reverse"])
+@pytest.mark.parametrize("name", JACOBIANS)
+def test_a_jacobian_is_the_dense_one(name, mode):
+    f = JACOBIANS[name]
+    found = pb.sparse_jacobian(f, mode=mode)(X)
+    dense = np.reshape(pb.jacobian(f)(X), (-1, 8))
+    assert isinstance(found, scipy.sparse.csr_array)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found.toarray(), dense, rtol=1e-12, atol=1e-14)
+
+
+HESSIANS = {
+    "rosenbrock": rosenbrock,
+    "arrow": lambda x: np.sum(x[0] * x[1:] ** 3),
+    "separable": lambda x: np.sum(np.cos(x)),
+    "dense": lambda x: np.sum(x) ** 3,
+    "linear": lambda x: 2 * np.sum(x) + 1,
+    "grid": lambda x: (
+        np.sum(np.diff(x.reshape(2, 4), axis=0) ** 4)
+        + np.sum(np.cos(np.diff(x.reshape(2, 4), axis=1)))
+    ),
+    "loop": lambda x: np.sum(assembled(x) ** 2),
+    "absolute": lambda x: np.sum(np.abs(x)) + x[0] * x[3],
+}
+
+
+@pytest.mark.parametrize("name", HESSIANS)
+def test_a_hessian_is_the_dense_one(name):
+    f = HESSIANS[name]
+    found = pb.sparse_hessian(f)(X)
+    np.testing.assert_allclose(found.toarray(), pb.hessian(f)(X), rtol=1e-11, atol=1e-12)
+    np.testing.assert_array_equal((found - found.T).toarray(), 0)
+
+
+def test_as_many_products_as_a_band_is_wide():
+    x = np.linspace(0, 1, 100_000)
+    assert pb.sparse_jacobian(banded).compression(x).products == 3
+    found = pb.sparse_hessian(rosenbrock)
+    assert found.compression(x).products == 3
+    assert found(x).nnz == 299_998
+    star = pb.sparse_hessian(HESSIANS["arrow"]).compression(x)
+    assert star.products == 2
+    assert str(star) == "299,997 entries of 100,000 x 100,000 from 2 products, in forward mode"
+
+
+def test_the_fewer_of_rows_and_columns():
+    wide = pb.sparse_jacobian(JACOBIANS["wide"]).compression(X)
+    assert (wide.mode, wide.products) == ("reverse", 2)
+    tall = pb.sparse_jacobian(lambda x: np.outer(x, x[:2])).compression(X)
+    assert (tall.mode, tall.products) == ("forward", 3)
+
+
+def test_several_arrays_stand_one_behind_the_other():
+    def f(p, y, scale):
+        return {"a": p["w"] * scale, "b": (y[:2] ** 2, np.sum(p["w"]))}
+
+    p = {"w": np.array([1.0, 2.0]), "n": 3.0}
+    y = np.array([4.0, 5.0, 6.0])
+    found = pb.sparse_jacobian(f, argnums=(0, 1, 2))(p, y, 3.0).toarray()
+    expected = np.zeros((5, 7))
+    expected[:2, :2] = 3 * np.eye(2)
+    expected[:2, 6] = p["w"]
+    expected[2:4, 3:5] = np.diag(2 * y[:2])
+    expected[4, :2] = 1
+    np.testing.assert_allclose(found, expected)
+
+    def loss(p, y):
+        return np.sum(p["w"] ** 2) * p["n"] + np.sum(y**3) * p["w"][0]
+
+    dense = pb.hessian(loss, argnums=(0, 1))(p, y)
+    found = pb.sparse_hessian(loss, argnums=(0, 1))(p, y).toarray()
+    np.testing.assert_allclose(found[:2, :2], dense[0]["w"][0]["w"])
+    np.testing.assert_allclose(found[2, :2], dense[0]["n"][0]["w"])
+    np.testing.assert_allclose(found[:2, 3:], dense[0]["w"][1])
+    np.testing.assert_allclose(found[3:, 3:], dense[1][1])
+
+
+def test_patterns_follow_integer_arguments():
+    @pb.sparse_jacobian
+    def lengths(x, edges):
+        return (x[edges[:, 0]] - x[edges[:, 1]]) ** 2
+
+    def dense(edges):
+        found = np.zeros((len(edges), 8))
+        for k, (i, j) in enumerate(edges):
+            found[k, i] += 2 * (X[i] - X[j])
+            found[k, j] -= 2 * (X[i] - X[j])
+        return found
+
+    first, second = np.array([[0, 1], [2, 3], [5, 7]]), np.array([[0, 4], [6, 3], [1, 2]])
+    for edges in (first, second, first):
+        found = lengths(X, edges)
+        assert found.nnz == 6
+        np.testing.assert_allclose(found.toarray(), dense(edges), atol=1e-14)
+    assert lengths.programs.info().misses == 1
+    edges = first.copy()
+    assert lengths(X, edges).nnz == 6
+    edges[0] = [6, 7]  # the arrays themselves may change
+    np.testing.assert_allclose(lengths(X, edges).toarray(), dense(edges), atol=1e-14)
+
+
+EDGES = np.array([[0, 1], [1, 4]])
+
+
+def test_patterns_follow_integer_arrays_from_outside():
+    def stretched(x):
+        return x[EDGES[:, 0]] * x[EDGES[:, 1]]
+
+    assert pb.sparse_jacobian(stretched)(X).nnz == 4
+    assert pb.sparsity(stretched, X).nnz == 4
+
+
+def test_positions_from_floats_are_any():
+    found = pb.sparse_jacobian(lambda x: x[np.argmax(x)] * x[:2])
+    assert found(X).nnz == 16
+    dense = pb.jacobian(lambda x: x[np.argmax(x)] * x[:2])
+    for x in (X, X[::-1].copy()):
+        np.testing.assert_allclose(found(x).toarray(), dense(x))
+
+
+def test_sparsity():
+    assert pb.sparsity(banded, X).dtype == bool
+    assert pb.sparsity(banded, pb.Spec(8)).nnz == 18
+    assert pb.sparsity(rosenbrock, X, of="hessian").nnz == 22
+    found = pb.sparsity(lambda x, y: x[:2] * y, X, np.ones(2), argnums=(0, 1))
+    assert found.shape == (2, 10)
+    assert pb.sparsity(lambda x, at: x[at], X, pb.Spec(2, "int64")).nnz == 16
+    assert pb.sparsity(lambda x, at: x[at], X, np.array([1, 2])).nnz == 2
+
+
+def test_a_pattern_of_ones_own():
+    given_one = scipy.sparse.diags_array([np.ones(8)] * 3, offsets=[-1, 0, 1], shape=(8, 8))
+    f = pb.sparse_jacobian(banded, sparsity=given_one)
+    np.testing.assert_allclose(f(X).toarray(), pb.jacobian(banded)(X), atol=1e-14)
+    h = pb.sparse_hessian(rosenbrock, sparsity=np.tri(8, 8, 1))
+    np.testing.assert_allclose(h(X).toarray(), pb.hessian(rosenbrock)(X), rtol=1e-12)
+    with pytest.raises(DifferentiationError, match="lacks entries that are not zero"):
+        pb.sparse_jacobian(banded, sparsity=np.eye(8))(X)
+    with pytest.raises(DifferentiationError, match="lacks entries that are not zero"):
+        pb.sparse_jacobian(banded, sparsity=np.eye(8), mode="reverse")(X)
+    with pytest.raises(ShapeError, match=r"\[8, 7\], and the derivative \[8, 8\]"):
+        pb.sparse_jacobian(banded, sparsity=np.ones((8, 7)))(X)
+
+
+def test_aux_decorators_and_methods():
+    @pb.sparse_jacobian(has_aux=True)
+    def f(x):
+        return x**2, {"sum": np.sum(x)}
+
+    class Model:
+        @pb.sparse_hessian(argnums=1)
+        def loss(self, x):
+            return rosenbrock(x)
+
+    matrix, aux = f(X)
+    np.testing.assert_allclose(matrix.diagonal(), 2 * X)
+    assert aux["sum"] == np.sum(X)
+    assert Model().loss(X).nnz == 22
+    assert f.__name__ == "f"
+
+
+def test_single_precision_stays():
+    assert pb.sparse_jacobian(banded)(X.astype(np.float32)).dtype == np.float32
+
+
+def test_each_matrix_is_the_callers():
+    f = pb.sparse_jacobian(banded)
+    first = f(X)
+    kept = first.toarray()
+    first.data[:] = 0
+    first.eliminate_zeros()
+    np.testing.assert_array_equal(f(X).toarray(), kept)
+
+
+def test_random_numbers_are_drawn_once():
+    def walk(x, rng):
+        for _ in range(3):
+            x = x * rng.normal(size=8) + x**2
+        return x
+
+    rng, again = np.random.default_rng(5), np.random.default_rng(5)
+    found = pb.sparse_jacobian(walk)(X, rng)
+    dense = pb.jacobian(walk)(X, np.random.default_rng(5))
+    np.testing.assert_allclose(found.toarray(), dense, rtol=1e-12)
+    again.normal(size=24)
+    assert rng.normal() == again.normal()
+
+
+def test_errors():
+    with pytest.raises(UnsupportedError, match="which traced code cannot hold"):
+        pb.compile(lambda x: pb.sparse_jacobian(banded)(x).data)(X)
+    with pytest.raises(DifferentiationError, match="returns a scalar"):
+        pb.sparse_hessian(banded)(X)
+    with pytest.raises(DifferentiationError, match="only where it is holomorphic"):
+        pb.sparse_jacobian(lambda z: z**2)(X.astype(complex))
+    with pytest.raises(DifferentiationError, match="`k`: it is int64"):
+        pb.sparse_jacobian(lambda k: k * 2.0)(np.arange(3))
+    with pytest.raises(UnsupportedError, match="only the run knows"):
+        pb.sparsity(lambda x: x[x > 0], X)
+    with pytest.raises(UnsupportedError, match="nearly dense"):
+        pb.sparse_jacobian(lambda x: x - np.mean(x))(np.ones(100_000))
+    with pytest.raises(ArgumentError, match="neither 'jacobian' nor 'hessian'"):
+        pb.sparsity(banded, X, of="gradient")
+    with pytest.raises(ArgumentError, match="mode='backward'"):
+        pb.sparse_jacobian(banded, mode="backward")
+    with pytest.raises(TypeError, match="takes a function"):
+        pb.sparse_hessian(3)
+
+
+@st.composite
+def patterns(draw, square=False):
+    height = draw(st.integers(1, 9))
+    width = height if square else draw(st.integers(1, 9))
+    bits = draw(st.lists(st.booleans(), min_size=height * width, max_size=height * width))
+    found = np.array(bits).reshape(height, width)
+    if square:
+        found = found | found.T
+    if draw(st.booleans()):
+        found[0] = True
+        if square:
+            found[:, 0] = True
+    return found
+
+
+def sparse(pattern):
+    found = scipy.sparse.csr_array(pattern)
+    found.sort_indices()
+    return found
+
+
+def restored(pattern, values, colors, read):
+    """Return the matrix from the sums of its columns of one colour."""
+    sums = np.stack([values[:, colors == c].sum(axis=1) for c in range(colors.max() + 1)])
+    product, place = read(pattern, colors)
+    data = sums[product, place]
+    found = scipy.sparse.csr_array((data, pattern.indices, pattern.indptr), shape=pattern.shape)
+    return found.toarray()
+
+
+@settings(max_examples=150, deadline=None)
+@given(patterns())
+def test_sums_of_columns_give_each_back(pattern):
+    values = np.where(pattern, np.random.default_rng(0).normal(size=pattern.shape), 0)
+    colors = columns_colored(sparse(pattern))
+    np.testing.assert_allclose(
+        restored(sparse(pattern), values, colors, read_columns), values, atol=1e-12
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(patterns(square=True))
+def test_a_star_colouring_gives_each_entry_from_one_side(pattern):
+    values = np.where(pattern, np.random.default_rng(0).normal(size=pattern.shape), 0)
+    values = values + values.T
+    colors = stars_colored(sparse(pattern))
+    np.testing.assert_allclose(
+        restored(sparse(pattern), values, colors, read_stars), values, atol=1e-12
+    )
