@@ -28,7 +28,6 @@ from typing import Any, NamedTuple
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Function, Literal, Value
-from ..ir.errors import VerificationError
 from ..ir.op import Op, Scatter, Zero
 from ..ir.ops.custom import WithRule
 from ..ir.ops.elementwise import add
@@ -75,7 +74,7 @@ def pushforward(eqn: Eqn, needs: tuple[bool, ...]) -> Pushforward:
     Raises
     ------
     NotImplementedError
-        Where the op has no gradient rule.
+        Where the op has no gradient rule, or one that cannot be transposed.
     """
     if isinstance(eqn.op, WithRule):
         return Pushforward(*pushed(eqn, needs), reads_results=True)
@@ -264,8 +263,9 @@ def _finished(
         known.update(eqn.results)
         read.update(eqn.operands)
     if any(isinstance(a, Value) and a not in known for a in read):
-        raise VerificationError(
-            f"internal error: the gradient rule of {op.name} is not linear in the cotangents."
+        raise NotImplementedError(
+            "its gradient rule is not seen to be linear in the cotangents, so that it serves "
+            "reverse mode alone"
         )
     return Pushforward(function, flows, not read.isdisjoint(signature.results))
 
