@@ -54,7 +54,7 @@ def twin(name: str) -> Any:
 
 @functools.cache
 def by_jax(name: str) -> dict[str, Any]:
-    """All that is compared, from one program of XLA's: the Hessian, and what comes by on the way."""
+    """All that is compared, from one program of XLA's: the Hessian and what it needs."""
     f = twin(name)
 
     def gradient(params: Any, x: Any) -> Any:

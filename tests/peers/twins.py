@@ -20,7 +20,7 @@ def branch(w, x):
 
 
 def newton_root(a, x):
-    y, steps = x, 0
+    y = x
     for _ in range(8):
         going = jnp.abs(y * y - a) > 1e-13
         y = jnp.where(going, 0.5 * (y + a / y), y)
