@@ -2,14 +2,14 @@
 
 A chain of layers is a name that one line binds again and again, each time from the last: the loop
 over layers as it is unrolled. A chain of steps is what a loop carries from one iteration to the
-next.
+next, all of it taken as one vector but for what it only adds to.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,14 +17,17 @@ import numpy as np
 from ..ir.core import Eqn, Function, Literal, Provenance, Value, walk
 from ..ir.ops.control import Loop
 from ..passes.observe import Site
-from .jacobians import Step, between, body_step
-from .measures import Measure
+from .jacobians import between, body_step
+from .measures import Measure, together
 from .recording import Recording
 
 FEWEST = 3
 """How often a line must bind its name to make a chain of layers."""
 LINKS = 12
 """Layers or steps of a chain in the printed table; `Chain.links` has all."""
+
+Figures = tuple[Measure | None, Measure | None]
+"""Those of a value and of its cotangent."""
 
 
 class Link(NamedTuple):
@@ -69,9 +72,25 @@ class Chain:
         return known[-1] if known and math.isfinite(known[-1].cotangent.norm) else None  # type: ignore[union-attr]
 
     @property
+    def flowing(self) -> tuple[Link, ...]:
+        """The occurrences from the reference back to where the chain begins, in program order.
+
+        Steps end where a cotangent is zero: a carry was cut or replaced there, as is common.
+        """
+        reference = self.reference
+        found: list[Link] = []
+        for link in reversed(self.links if reference is not None else ()):
+            if link.cotangent is None or (not found and link is not reference):
+                continue
+            if self.kind == "step" and link.cotangent.norm == 0:
+                break
+            found.append(link)
+        return tuple(reversed(found))
+
+    @property
     def ratio(self) -> float:
-        """The norm of the first occurrence's cotangent over that of the reference."""
-        return self.ratio_at(next((k for k in self.links if k.cotangent is not None), None))
+        """The norm of the first cotangent that flows over that of the reference."""
+        return self.ratio_at(next(iter(self.flowing), None))
 
     def ratio_at(self, link: Link | None) -> float:
         """Return the norm of a cotangent over that of the reference, nan where there is none."""
@@ -83,20 +102,13 @@ class Chain:
 
     def first(self, holds: Callable[[float], bool]) -> Link | None:
         """Return the first occurrence, as the backward pass comes to them, whose ratio is such."""
-        reference = self.reference
-        if reference is None:
-            return None
-        before = self.links[: self.links.index(reference)]
-        return next((k for k in reversed(before) if holds(self.ratio_at(k))), None)
+        return next((k for k in reversed(self.flowing) if holds(self.ratio_at(k))), None)
 
     @property
     def factor(self) -> float:
         """The mean amplification of a step, the geometric one."""
-        reference = self.reference
-        first = next((k for k in self.links if k.cotangent is not None), None)
-        if reference is None or first is None or reference.number == first.number:
-            return math.nan
-        return float(self.ratio ** (1.0 / (reference.number - first.number)))
+        steps = len(self.flowing) - 1
+        return float(self.ratio ** (1.0 / steps)) if steps > 0 else math.nan
 
 
 class Chains:
@@ -161,7 +173,7 @@ class Chains:
         sizes = [m.norm for m in norms if m is not None]
         return _orders(sizes[0], sizes[-1])
 
-    def _figures(self, value: Value) -> tuple[Measure | None, Measure | None]:
+    def _figures(self, value: Value) -> Figures:
         site = self.recording.site_of(value)
         figures = [] if site is None else self.recording.values(site)
         return (figures[0] if figures else None), self.recording.cotangent(value)
@@ -178,9 +190,9 @@ class Chains:
         found = between(self.function, start, end)
         if found is None:
             return None
-        function, captured = found
+        step, captured = found
         arguments = [self._kept(v) for v in (start, *captured)]
-        return None if any(a is None for a in arguments) else Step(function, 0).norm(arguments)
+        return None if any(a is None for a in arguments) else step.norm(arguments)
 
     def _kept(self, atom: Any) -> Any:
         """Return what a value outside of loops was."""
@@ -203,75 +215,105 @@ class Chains:
     # -- steps -------------------------------------------------------------------------------------
 
     def _steps(self) -> list[tuple[Eqn, Chain]]:
-        found: list[tuple[Eqn, Chain]] = []
-        carries: dict[Eqn, list[tuple[int, Chain]]] = {}
+        carries: dict[Eqn, list[Site]] = {}
         for site in self.recording.sites:
-            if site.carry is None or site.is_use or not self.recording.cotangents(site):
-                continue
-            runs = [(site.carry, chain) for chain in self._runs(site)]
-            carries.setdefault(site.loops[-1], []).extend(runs)
-        for eqn, chains in carries.items():
+            if site.carry is not None and not site.is_use and self.recording.cotangents(site):
+                carries.setdefault(site.loops[-1], []).append(site)
+        found: list[tuple[Eqn, Chain]] = []
+        for eqn, sites in carries.items():
+            # What is only added to is passed on as it is, whatever becomes of the rest.
+            flowing = [s for s in sites if not all(map(_is_sum, self._runs(eqn, [s])))] or sites
+            chains = self._runs(eqn, flowing)
             if chains:
-                number, worst = max(chains, key=lambda pair: _orders(pair[1].ratio, 1.0))
-                found.append((eqn, self._with_norms(worst, eqn, number)))
+                worst = max(chains, key=lambda c: _orders(c.ratio, 1.0))
+                found.append((eqn, self._with_norms(worst, eqn, flowing)))
         return found
 
-    def _runs(self, site: Site) -> list[Chain]:
-        """Return a chain for each run of a loop, of one of its carries."""
-        recording, eqn = self.recording, site.loops[-1]
-        assert site.carry is not None
-        assert isinstance(eqn.op, Loop)
-        after = recording.site_of(eqn.results[site.carry])
-        if after is None:
-            return []
-        values, cts = recording.values(site), recording.cotangents(site)
-        last_values, last_cts = recording.values(after), recording.cotangents(after)
-        if len(cts) != len(values):
-            return []
+    def _runs(self, eqn: Eqn, sites: Sequence[Site]) -> list[Chain]:
+        """Return a chain for each run of a loop, of some of its carries taken as one."""
+        parts = [p for s in sites if (p := self._series(eqn, s))]
+        names = ", ".join(_carry_name(eqn, s) for s in sites)
         found: list[Chain] = []
-        runs = recording.runs(site, after)
-        for number, (start, end) in enumerate(runs):
-            pairs: list[tuple[Measure | None, Measure | None]] = [
-                *zip(values[start:end], cts[start:end], strict=True)
+        for number, of_run in enumerate(zip(*parts, strict=True)):
+            figures = [
+                (_taken_as_one([v for v, _ in of_step]), _taken_as_one([ct for _, ct in of_step]))
+                for of_step in zip(*of_run, strict=True)
             ]
-            final = last_cts[number] if number < len(last_cts) else None
-            pairs.append((last_values[number], final))
-            if len(pairs) > FEWEST:
-                links = _links(pairs, [None] * len(pairs), 0)
-                name = site.value.hint or eqn.results[site.carry].hint or "the carry"
-                maker = _maker(eqn.op, site.carry) or eqn.provenance
-                found.append(Chain("step", name, maker, links, number, len(runs)))
+            if len(figures) > FEWEST:
+                links = _links(figures, [None] * len(figures), 0)
+                found.append(
+                    Chain("step", names, _made_at(eqn, sites), links, number, len(parts[0]))
+                )
         return found
 
-    def _with_norms(self, chain: Chain, eqn: Eqn, number: int) -> Chain:
-        """Return the chain of a carry with the norms of its Jacobians; not in loops of loops."""
+    def _series(self, eqn: Eqn, site: Site) -> list[list[Figures]]:
+        """Return for each run of a loop the figures of a carry at each step, and after the last."""
+        recording = self.recording
+        assert site.carry is not None
+        after = recording.site_of(eqn.results[site.carry])
+        values, cts = recording.values(site), recording.cotangents(site)
+        if after is None or len(cts) != len(values):
+            return []
+        last_values, last_cts = recording.values(after), recording.cotangents(after)
+        found: list[list[Figures]] = []
+        for number, (start, end) in enumerate(recording.runs(site, after)):
+            final = last_cts[number] if number < len(last_cts) else None
+            steps: list[Figures] = [*zip(values[start:end], cts[start:end], strict=True)]
+            found.append([*steps, (last_values[number], final)])
+        return found
+
+    def _with_norms(self, chain: Chain, eqn: Eqn, sites: Sequence[Site]) -> Chain:
+        """Return the chain of carries with the norms of its Jacobians; not in loops of loops."""
         op = eqn.op
         assert isinstance(op, Loop)
         head = 1 if op.ranged else 0
-        series = [self._series(p) for p in op.body.params[head : head + op.carries]]
+        series = [self._all_kept(p) for p in op.body.params[head : head + op.carries]]
         captured = [self._kept(a) for a in eqn.operands[op.head + op.carries :]]
         bounds = [self._kept(a) for a in eqn.operands[: op.head]]
         is_known = all(a is not None for a in (*captured, *bounds))
-        if chain.runs > 1 or not is_known or not all(series) or op.body.dims[head:]:
+        sampled = self._sampled(len(chain.links) - 1)
+        if chain.runs > 1 or not is_known or not all(series) or not sampled:
             return chain
-        steps = len(chain.links) - 1
-        step = body_step(op.body, head + number, number) if self._sampled(steps) else None
+        indices = range(*map(int, bounds))[:: -1 if op.backward else 1] if op.ranged else None
+        if indices and min(indices) < 0:
+            return chain
+        step = body_step(op.body, op.ranged, [s.carry for s in sites if s.carry is not None])
         if step is None:
             return chain
         links = list(chain.links)
-        for k in self._sampled(steps):
-            dims, index = {}, []
-            if op.ranged:
-                at = range(*map(int, bounds))[:: -1 if op.backward else 1][k]
-                dims, index = {op.body.dims[0]: at}, [np.int64(at)]
-            arguments = [*index, *[s[k] for s in series], *captured]
-            links[k] = links[k]._replace(jacobian_norm=step.norm(arguments, dims))
-        return Chain(chain.kind, chain.name, chain.provenance, tuple(links))
+        for k in sampled:
+            index = [] if indices is None else [np.int64(indices[k])]
+            norm = step.norm([*index, *[s[k] for s in series], *captured])
+            links[k] = links[k]._replace(jacobian_norm=norm)
+        return replace(chain, links=tuple(links))
 
-    def _series(self, param: Value) -> list[Any]:
+    def _all_kept(self, param: Value) -> list[Any]:
         """Return what a carry was at each iteration."""
         site = self.recording.site_of(param)
         return [] if site is None else self.recording.kept.get(site.number, [])
+
+
+def _carry_name(eqn: Eqn, site: Site) -> str:
+    assert site.carry is not None
+    assert isinstance(eqn.op, Loop)
+    after = eqn.op.body.results[site.carry]
+    hints = (site.value.hint, getattr(after, "hint", None), eqn.results[site.carry].hint)
+    return next((h for h in hints if h), "a carry")
+
+
+def _made_at(eqn: Eqn, sites: Sequence[Site]) -> Provenance:
+    """Return where the body of a loop makes what its carries become, the loop if in many places."""
+    assert isinstance(eqn.op, Loop)
+    body = eqn.op.body
+    results = {body.results[s.carry] for s in sites if s.carry is not None}
+    makers = [e.provenance for e in body.eqns if not results.isdisjoint(e.results)]
+    lines = {p.location.line for p in makers if p.location is not None}
+    return makers[-1] if len(lines) == 1 else eqn.provenance
+
+
+def _taken_as_one(parts: Sequence[Measure | None]) -> Measure | None:
+    known = [p for p in parts if p is not None]
+    return together(known) if known else None
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -279,14 +321,8 @@ def spread(count: int, most: int) -> list[int]:
     return sorted({round(k * (count - 1) / max(most - 1, 1)) for k in range(most)})
 
 
-def _maker(op: Loop, carry: int) -> Provenance | None:
-    """Return where a loop's body makes what a carry becomes."""
-    result = op.body.results[carry]
-    return next((e.provenance for e in op.body.eqns if result in e.results), None)
-
-
 def _links(
-    figures: Sequence[tuple[Measure | None, Measure | None]],
+    figures: Sequence[Figures],
     norms: Sequence[float | None],
     start: int,
 ) -> tuple[Link, ...]:

@@ -1,23 +1,27 @@
 """The greatest factor by which one step of a program can scale a vector: its Jacobian's norm.
 
 The Jacobian is not formed. Power iteration (Golub and Van Loan, Matrix Computations, 8.2) applies
-it and its transpose in turn; the transpose is the step's own reverse mode, and the Jacobian is the
-transpose of that, since a cotangent passes through it linearly.
+it, by forward mode, and its transpose, by reverse mode, in turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..built import Built
+from ..ir.binding import mentioned
 from ..ir.closing import close, free_dims
 from ..ir.core import Eqn, Function, Value, walk
-from ..ir.dims import Symbol
+from ..ir.errors import DifferentiationError
 from ..ir.evaluate import evaluate
 from ..ir.op import Effect
+from ..ir.ops.dynamic import AsSize
 from ..passes.dce import Dce
+from ..passes.forward import forward
 from ..passes.reverse import reverse
 
 ITERATIONS = 30
@@ -25,62 +29,62 @@ ITERATIONS = 30
 TOLERANCE = 1e-3
 """The relative change of the estimate at which it stops."""
 
+Vector = Sequence[Any]
+
 
 class Step:
-    """One step of a program as a function, of which the first parameter `wrt` is what flows on."""
+    """One step of a program as a function: the parameters `wrt` are what flows on, to its results.
 
-    def __init__(self, function: Function, wrt: int) -> None:
+    It is compiled where it `repeats`; else the interpreter is sooner done.
+    """
+
+    def __init__(self, function: Function, wrt: Sequence[int], repeats: bool) -> None:
         self.wrt = wrt
-        self.backward = Dce()(reverse(function, (wrt,), seeds=(0,), keep=()))
-        seed = len(function.params)
-        self.forward = Dce()(reverse(self.backward, (seed,), seeds=(0,), keep=()))
-        type = function.results[0].type
-        self.seed = np.zeros([int(str(d)) for d in type.shape], type.dtype)[()]
+        results = range(len(function.results))
+        backward = Dce()(reverse(function, wrt, seeds=results, keep=()))
+        pushing = Dce()(forward(function, wrt, keep=()))
+        if repeats:
+            self.back: Callable[..., Vector] = Built(backward)
+            self.forth: Callable[..., Vector] = Built(pushing)
+        else:
+            self.back = functools.partial(evaluate, backward)
+            self.forth = functools.partial(evaluate, pushing)
 
-    def norm(
-        self, arguments: Sequence[Any], dims: Mapping[Symbol, int] | None = None
-    ) -> float | None:
+    def norm(self, arguments: Sequence[Any]) -> float | None:
         """Return the estimated norm at the given arguments, from below; None if it is not finite.
 
-        A rule of the user's own that is not linear in the cotangent is no Jacobian's transpose.
+        A random start has a part along every direction.
         """
-        x = np.asarray(arguments[self.wrt])
-
-        def forth(v: Any) -> Any:
-            flat = evaluate(self.forward, *arguments, self.seed, np.conj(v)[()], dims=dims)
-            return np.conj(flat[0])
-
-        def back(u: Any) -> Any:
-            return evaluate(self.backward, *arguments, np.asarray(u)[()], dims=dims)[0]
-
+        rng = np.random.default_rng(0)
+        at = [np.asarray(arguments[k]) for k in self.wrt]
+        v: Vector = [rng.standard_normal(x.shape).astype(x.dtype) for x in at]
+        estimate = 0.0
         with np.errstate(all="ignore"):
-            found = _power(forth, back, x)
-        return found if np.isfinite(found) else None
+            for _ in range(ITERATIONS):
+                length = _length(v)
+                if length == 0:
+                    break
+                v = [part / x.dtype.type(length) for part, x in zip(v, at, strict=True)]
+                image = self.forth(*arguments, *v)
+                before, estimate = estimate, _length(image)
+                if not np.isfinite(estimate):
+                    return None
+                if abs(estimate - before) <= TOLERANCE * estimate:
+                    break
+                # Cotangents are transposed, not conjugated.
+                v = [np.conj(ct) for ct in self.back(*arguments, *map(np.conj, image))]
+        return estimate
 
 
-def _power(forth: Callable[[Any], Any], back: Callable[[Any], Any], x: np.ndarray) -> float:
-    rng = np.random.default_rng(0)
-    v: Any = rng.standard_normal(x.shape).astype(x.dtype)
-    estimate = 0.0
-    length = float(np.linalg.norm(v))
-    for _ in range(ITERATIONS):
-        if length == 0:
-            break
-        if not np.isfinite(length):
-            return length
-        image = forth(v / x.dtype.type(length))
-        before, estimate = estimate, float(np.linalg.norm(image))
-        if abs(estimate - before) <= TOLERANCE * estimate or not np.isfinite(estimate):
-            break
-        v = back(image)
-        length = float(np.linalg.norm(v))
-    return estimate
+def _length(vector: Vector) -> float:
+    return float(np.sqrt(sum(float(np.sum(np.abs(part) ** 2)) for part in vector)))
 
 
-def between(function: Function, start: Value, end: Value) -> tuple[Function, list[Value]] | None:
-    """Return what computes one value of a function from another, and what else that reads.
+def between(function: Function, start: Value, end: Value) -> tuple[Step, list[Value]] | None:
+    """Return the step from one value of a function to another, and what else it reads.
 
-    None where it does not, has effects, or has sizes that only the run tells.
+    None where there is none that could run again by itself: it has effects or sizes that only the
+    run tells, or no rule for tangents.
     """
     depends: set[Value] = {start}
     path: list[Eqn] = []
@@ -98,24 +102,32 @@ def between(function: Function, start: Value, end: Value) -> tuple[Function, lis
         if not needed.isdisjoint(eqn.results):
             kept.append(eqn)
             needed.update(a for a in eqn.operands if isinstance(a, Value))
-    step, captured = close("step", [start], kept[::-1], [end])
-    return (step, captured) if is_plain(step) and not step.dims else None
+    alone, captured = close("step", [start], kept[::-1], [end])
+    step = _step(alone, (0,), repeats=False)
+    return None if step is None else (step, captured)
 
 
-def is_plain(function: Function) -> bool:
-    """Whether a function may be run again: it has no ordered effects, and static sizes."""
-    if any(e.op.effect is Effect.ORDERED for e in walk(function)):
-        return False
-    return all(r.type.is_static for r in (*function.params, *function.results))
+def body_step(body: Function, ranged: bool, carries: Sequence[int]) -> Step | None:
+    """Return the step that a loop's body makes of some carries, None where there is none."""
+    head = 1 if ranged else 0
+    eqns = list(body.eqns)
+    if ranged and any(body.dims[0] in mentioned(e) for e in walk(body)):
+        index = body.params[0]
+        eqns.insert(0, Eqn(AsSize(body.dims[0]), (index,), (Value(index.type),)))
+    results = [body.results[k] for k in carries]
+    alone = Function("step", body.params, eqns, results)
+    return _step(alone, [head + k for k in carries], repeats=True)
 
 
-def body_step(body: Function, wrt: int, result: int) -> Step | None:
-    """Return the step of one carry of a loop's body, None where it cannot be run by itself."""
-    own = free_dims(body, body.dims)
-    alone = body.replace(results=[body.results[result]])
-    if own or not is_plain(alone) or not isinstance(body.results[result], Value):
+def _step(function: Function, wrt: Sequence[int], *, repeats: bool) -> Step | None:
+    if free_dims(function, ()) or any(e.op.effect is Effect.ORDERED for e in walk(function)):
         return None
-    return Step(alone, wrt)
+    if not all(r.type.is_static for r in (*function.params, *function.results)):
+        return None
+    try:
+        return Step(function, wrt, repeats)
+    except DifferentiationError:
+        return None
 
 
-__all__ = ["Step", "between", "body_step", "is_plain"]
+__all__ = ["Step", "between", "body_step"]

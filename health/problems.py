@@ -7,6 +7,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..ir.core import Eqn, Function, Literal, Provenance, Value, walk
 from ..ir.location import Location
 from ..passes.observe import Site
@@ -101,11 +103,18 @@ class _Finder:
     # -- what is not finite ------------------------------------------------------------------------
 
     def bad_value(self) -> Problem | None:
-        """Return the first value that is not finite, and what it was made of."""
-        if self.recording.bad_value is None:
+        """Return the first value that is not finite, and what it was made of.
+
+        What starts at infinity and is replaced, as a least distance may, is no problem.
+        """
+        recording = self.recording
+        loss = recording.site_of(self.function.results[0])  # type: ignore[arg-type]
+        is_harmful = recording.bad_cotangent is not None or loss in recording.bad_values
+        if not recording.bad_values or not is_harmful:
             return None
-        site, time = self.recording.bad_value
-        figures = self.recording.values(site)[time]
+        made = (pair for pair in recording.bad_values.items() if self._is_origin(*pair))
+        site, time = next(made, next(iter(recording.bad_values.items())))
+        figures = recording.values(site)[time]
         if site.eqn is None:
             text = f"non-finite: `{_name(site.value, None)}` holds {_bad(figures)} from the start."
             return Problem("non-finite", text, _name(site.value, None), None)
@@ -116,6 +125,18 @@ class _Finder:
             f"{_bad(figures)}; it got {operands}."
         )
         return Problem("non-finite", text, _name(site.value, site.eqn), location)
+
+    def _is_origin(self, site: Site, time: int) -> bool:
+        """Whether a value is not finite although all that it is made of is."""
+        if site.eqn is None:
+            return site.carry is None
+        for operand in site.eqn.operands:
+            if isinstance(operand, Literal):
+                if not np.all(np.isfinite(operand.value)):
+                    return False
+            elif (figures := self._at(operand, site, time)) is not None and figures.bad:
+                return False
+        return True
 
     def bad_cotangent(self) -> Problem | None:
         """Return the equation whose adjoint gives the first cotangent that is not finite."""

@@ -16,14 +16,14 @@ class Recording:
     """The observer of one run.
 
     `kept` holds values themselves: those outside of loops, and the carries of outer loops at each
-    iteration. `bad_value` and `bad_cotangent` are the first that are not finite, by the site and
-    which time it was observed, cotangents counted as they come.
+    iteration. `bad_values` are those that are not finite, in order, each site the first time, which
+    time that was beside it; `bad_cotangent` is the first, cotangents counted as they come.
     """
 
     def __init__(self, sites: Sequence[Site]) -> None:
         self.sites = sites
         self.kept: dict[int, list[Any]] = {}
-        self.bad_value: tuple[Site, int] | None = None
+        self.bad_values: dict[Site, int] = {}
         self.bad_cotangent: tuple[Site, int] | None = None
         self._values: dict[int, list[Measure]] = {}
         self._cotangents: dict[int, list[Measure]] = {}
@@ -46,8 +46,8 @@ class Recording:
     def _note(self, site: Site, value: Any, found: dict[int, list[Measure]]) -> None:
         figures = measure(value)
         series = found.setdefault(site.number, [])
-        if figures.bad and found is self._values and self.bad_value is None:
-            self.bad_value = site, len(series)
+        if figures.bad and found is self._values:
+            self.bad_values.setdefault(site, len(series))
         if figures.bad and found is self._cotangents and self.bad_cotangent is None:
             self.bad_cotangent = site, len(series)
         series.append(figures)

@@ -35,12 +35,10 @@ def evaluate(
     *arrays: Any,
     module: Module | None = None,
     observer: Observer | None = None,
-    dims: Mapping[Symbol, int] | None = None,
 ) -> list[Any]:
     """Return the results of a function, each the NumPy object that its kind says.
 
-    `observer` is told of what the function observes; `dims` are the values of dims that no argument
-    tells, such as the index of a loop whose body this is.
+    `observer` is told of what the function observes.
 
     Raises
     ------
@@ -57,7 +55,7 @@ def evaluate(
         _argument(p, kind, a)
         for p, kind, a in zip(function.params, function.param_kinds, arrays, strict=True)
     ]
-    sizes = {**(dims or {}), **_solve(function.params, arguments)}
+    sizes = _solve(function.params, arguments)
     for symbol in function.dims:
         if symbol not in sizes:
             raise ArgumentError(f"no argument of {function.name} tells the dim `{symbol}`")

@@ -304,6 +304,41 @@ def test_the_iteration_is_named() -> None:
     assert report.problem.line == line_of(loss, "s = s / xs[k]")
 
 
+def test_infinity_that_is_replaced_is_no_problem() -> None:
+    def loss(x: Any) -> Any:
+        best = np.full(3, np.inf)
+        for k in range(20):
+            best = np.minimum(best, np.abs(x - k))
+        return np.sum(best)
+
+    report = pb.health(loss)(np.array([0.3, 4.4, 7.8]))
+    assert report.is_healthy
+    np.testing.assert_array_equal(report.gradient, [1.0, 1.0, -1.0])
+
+    def worse(x: Any) -> Any:
+        return loss(x) + np.sum(np.sqrt(x - 4.0))
+
+    report = pb.health(worse)(np.array([0.3, 4.4, 7.8]))
+    assert report.problem is not None
+    assert report.problem.line == line_of(worse, "np.sqrt")
+    assert "sqrt at" in report.problem.text
+
+
+def test_steps_end_where_the_carry_is_cut() -> None:
+    def loss(w: Any, xs: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            return np.tanh(w * h + x), h
+
+        return np.sum(pb.scan(step, np.zeros(2), xs, truncate=10)[0] ** 2)
+
+    report = pb.health(loss)(np.full(2, 0.6), np.full((40, 2), 0.1))
+    assert report.is_healthy
+    (chain,) = report.chains
+    assert [k.number for k in chain.flowing] == list(range(31, 41))
+    assert chain.links[30].cotangent is not None
+    assert chain.links[30].cotangent.zeros == 2
+
+
 def test_an_argument_that_is_not_finite() -> None:
     report = pb.health(lambda x: np.sum(x * x))(np.array([1.0, np.nan]))
     assert report.verdict == "non-finite"

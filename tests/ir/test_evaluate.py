@@ -14,7 +14,6 @@ from pullback.ir.errors import ArgumentError, DTypeError, ShapeError, Verificati
 from pullback.ir.evaluate import evaluate
 from pullback.ir.op import Op
 from pullback.ir.ops import elementwise as ew
-from pullback.ir.ops.index import Index, Span
 from pullback.ir.parser import parse_function, parse_module
 from pullback.ir.types import ArrayType
 
@@ -208,15 +207,3 @@ def f(h: f64[2], w: f64[2]) -> f64[2]:
         observer=lambda op, value: told.append((op.site, op.cotangent, value.tolist())),
     )
     assert told == [*[(7, False, (w**k).tolist()) for k in (1, 2, 3)], (1, True, result.tolist())]
-
-
-def test_dims_that_no_argument_tells_can_be_given() -> None:
-    i = Symbol("i")
-    x, y = Value(ArrayType(F64, (3,))), Value(ArrayType(F64, (Dim.of(i),)))
-    function = Function(
-        "body", [x], [Eqn(Index((Span(0, Dim.of(i), 1),)), (x,), (y,))], [y], dims=(i,)
-    )
-    (part,) = evaluate(function, np.arange(3.0), dims={i: 2})
-    np.testing.assert_array_equal(part, [0.0, 1.0])
-    with pytest.raises(ArgumentError, match="no argument of body tells the dim"):
-        evaluate(function, np.arange(3.0))
