@@ -22,7 +22,7 @@ from .passes.pipeline import EXACT, STABLE, run
 from .passes.reverse import reverse
 from .runtime.program import Program
 from .tracer.nested import inline_function, trace_apart
-from .tracer.state import current
+from .tracer.state import current, require
 from .tracer.trace import Traced
 from .tracer.tree import Structure, flatten, unflatten, unflattener
 
@@ -149,7 +149,7 @@ def _parameters(
 class _Entry(GuardedEntry):
     """The two programs of one signature."""
 
-    __slots__ = ("backward", "build", "forward")
+    __slots__ = ("adjoint", "backward", "build", "forward")
 
     def __init__(self, owner: VjpFunction, call: Call) -> None:
         wanted = owner.wanted(call.args)
@@ -171,12 +171,56 @@ class _Entry(GuardedEntry):
             {k: fresh for k, fresh in enumerate(self.traced.fresh) if fresh is not None},
             call.exact,
         )
+        self.adjoint = backward
         self.backward = Program(
             plan_memory(run(backward, fusion, [])), frozenset(range(len(backward.results)))
         )
 
     def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         return self.forward(*inputs)
+
+
+class Pullback:
+    """What `vjp` returns beside the output: it takes a cotangent back to the primals."""
+
+    def __init__(
+        self,
+        run_backward: Callable[[list[Any]], Sequence[Any]],
+        build: Callable[[Sequence[Any]], Any],
+        structure: Structure,
+        types: Sequence[ArrayType],
+    ) -> None:
+        self._run = run_backward
+        self._build = build
+        self._structure = structure
+        self._types = types
+
+    def __call__(self, cotangent: Any) -> Any:
+        """Return the cotangents of the primals for a cotangent of the output."""
+        seeds = _seeds(cotangent, self._structure, self._types)
+        if isinstance(self._run, _Compiled) and current() is not None:
+            return self._build(self._inline(self._run, seeds))
+        return self._build(self._run(seeds))
+
+    def _inline(self, run: _Compiled, seeds: list[Any]) -> Sequence[Any]:
+        """Write the backward function into the trace under way, which reads the residuals here."""
+        inputs = require("a pullback").root.inputs
+        path = f"{inputs.path_of(self) or inputs.constant(self)}._run"
+        run.residuals = tuple([np.asarray(r) for r in run.residuals])
+        inputs.load(f"{path}.entry", run.entry)
+        read = inputs.load(f"{path}.residuals", run.residuals)
+        return inline_function(run.entry.adjoint, [*read, *seeds])
+
+
+class _Compiled:
+    """The backward program with the residuals of one call."""
+
+    def __init__(self, entry: _Entry, residuals: tuple[Any, ...]) -> None:
+        self.entry = entry
+        self.residuals = residuals
+
+    def __call__(self, seeds: list[Any]) -> Sequence[Any]:
+        return self.entry.backward(*self.residuals, *seeds)
 
 
 class VjpFunction:
@@ -219,10 +263,7 @@ class VjpFunction:
         if entry.traced.commit is not None:
             entry.traced.commit(flat[total - entry.traced.stored : total])
         return self._result(
-            entry.traced,
-            entry.build,
-            flat[:total],
-            lambda seeds: entry.backward(*residuals, *seeds),
+            entry.traced, entry.build, flat[:total], _Compiled(entry, tuple(residuals))
         )
 
     def _inline(self, args: tuple[Any, ...]) -> Any:
@@ -260,10 +301,7 @@ class VjpFunction:
             for r, value in zip(traced.function.results, flat[:count], strict=False)
         ]
 
-        def pullback(cotangent: Any) -> Any:
-            """Return the cotangents of the primals for a cotangent of the output."""
-            return build(run_backward(_seeds(cotangent, traced.structure, types)))
-
+        pullback = Pullback(run_backward, build, traced.structure, types)
         if traced.aux is None:
             return out, pullback
         return out, pullback, unflatten(traced.aux, iter(flat[count:]))
