@@ -87,13 +87,13 @@ class TangentRule(Rule):
                 self.is_busy = False
         return self._pair
 
-    def tangents(self) -> Pair:
+    def tangents(self) -> Pair | None:
         count = len(self.function.params) - len(self.inexact)
         late = self.function.params[count:]
         try:
             return cut(self.function, count, self.results, late, self.inexact)
-        except NotLinear:
-            raise self.failure from None
+        except NotLinear:  # a loop may have primals and tangents in it: the transpose has not
+            return None
 
     def _derived(self) -> Pair:
         function, count = self.function, self.results

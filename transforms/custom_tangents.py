@@ -203,8 +203,9 @@ class _Tangents(TangentRule):
     def pair(self) -> Pair:
         return super().pair()._replace(closed=self.closed)
 
-    def tangents(self) -> Pair:
-        return super().tangents()._replace(closed=self.closed)
+    def tangents(self) -> Pair | None:
+        found = super().tangents()
+        return None if found is None else found._replace(closed=self.closed)
 
     def refuse(self, operand: int) -> DifferentiationError:
         error: DifferentiationError = self._refuse(operand)

@@ -312,11 +312,22 @@ def closed_over(label: str, who: str, scope: Scope, count: int) -> Callable[[int
 
 def depends(function: Function, results: int, positions: Sequence[int]) -> frozenset[int]:
     """Return the parameters at positions that the first results depend on."""
-    needed = set(function.results[:results])
-    for eqn in reversed(function.eqns):
-        if not needed.isdisjoint(eqn.results):
-            needed.update(eqn.operands)
+    needed = _needed(function, function.results[:results])
     return frozenset([k for k in positions if function.params[k] in needed])
+
+
+def _needed(function: Function, results: Sequence[Atom]) -> set[Atom]:
+    needed = set(results)
+    for eqn in reversed(function.eqns):
+        wanted = [k for k, r in enumerate(eqn.results) if r in needed]
+        if wanted and isinstance(eqn.op, Custom):  # which is given what its rule reads as well
+            body = eqn.op.body
+            inner = _needed(body, [body.results[k] for k in wanted])
+            pairs = zip(eqn.operands, body.params, strict=True)
+            needed.update([a for a, p in pairs if p in inner])
+        elif wanted:
+            needed.update(eqn.operands)
+    return needed
 
 
 __all__ = [

@@ -69,6 +69,9 @@ class Ruled:
             lambda body: self._rule(given, args, body),
         )
 
+    def __repr__(self) -> str:
+        return f"<pullback.{self.KIND} of {self.label}>"
+
     def _check(self, inputs: Any) -> None:
         """Raise where there is no rule; guard against another one."""
         raise NotImplementedError
@@ -82,7 +85,6 @@ class Ruled:
             bound = inspect.signature(self.function).bind(*args, **kwargs)
         except ValueError:  # a callable without a signature
             return args
-        bound.apply_defaults()
         if bound.kwargs:
             names = ", ".join(f"`{n}`" for n in bound.kwargs)
             raise ArgumentError(
@@ -90,6 +92,7 @@ class Ruled:
                 "keyword alone; rules are given arguments by position.\n"
                 "  Let it be positional, or bind it with functools.partial."
             )
+        bound.apply_defaults()
         return bound.args
 
     def _run(self, given: Given, args: tuple[Any, ...], arrays: Sequence[Any]) -> Returned:

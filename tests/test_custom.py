@@ -1,0 +1,632 @@
+"""`custom_vjp` and `custom_jvp`: rules of the user's own, everywhere a function may stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pullback as pb
+from pullback.ir.core import Function
+from pullback.ir.equality import equal_up_to_renaming
+from pullback.ir.printer import constants_of
+
+X = np.array([0.3, 0.7, 1.1])
+T = np.array([1.0, 2.0, -1.0])
+SLOPE = 3.0
+"""What the rules multiply the true derivative with, so that one can see them being used."""
+
+SCALE = np.array([1.0, 2.0, 3.0])
+
+
+@pb.custom_vjp
+def wave(x: Any, y: Any) -> Any:
+    return np.sin(x) * y
+
+
+def wave_forward(x: Any, y: Any) -> Any:
+    return wave(x, y), (x, y)
+
+
+def wave_backward(residuals: Any, ct: Any) -> Any:
+    x, y = residuals
+    dy = ct * np.sin(x)
+    return SLOPE * ct * np.cos(x) * y, dy if np.ndim(y) else np.sum(dy)
+
+
+wave.defvjp(wave_forward, wave_backward)
+
+
+@pb.custom_jvp
+def bend(x: Any) -> Any:
+    return np.tanh(x)
+
+
+@bend.defjvp
+def bend_tangent(primals: Any, tangents: Any) -> Any:
+    (x,), (t,) = primals, tangents
+    y = bend(x)
+    return y, SLOPE * t * (1.0 - y * y)
+
+
+def bend_slope(x: Any) -> Any:
+    return SLOPE * (1 - np.tanh(x) ** 2)
+
+
+def bend_curve(x: Any) -> Any:
+    """What the rule gives for the derivative of its own slope."""
+    return SLOPE * -2 * np.tanh(x) * bend_slope(x)
+
+
+def total(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args: np.sum(function(*args))
+
+
+# ---- custom_vjp ----------------------------------------------------------------------------------
+
+
+def test_outside_of_a_trace_it_is_the_function() -> None:
+    assert isinstance(wave(X, 2.0), np.ndarray)
+    np.testing.assert_array_equal(wave(X, 2.0), np.sin(X) * 2.0)
+    assert repr(wave) == "<pullback.custom_vjp of wave>"
+
+
+def test_the_rule_is_used() -> None:
+    dx, dy = pb.grad(total(wave), argnums=(0, 1))(X, X)
+    np.testing.assert_allclose(dx, SLOPE * np.cos(X) * X)
+    np.testing.assert_allclose(dy, np.sin(X))
+
+
+def test_compiled_it_is_written_in_line() -> None:
+    text = str(pb.compile(lambda x: wave(x, x) + np.sin(x)).inspect(X))
+    assert "custom" not in text
+    assert text.count("sin(") - text.count("np.sin(") == 1  # shared with what is around
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_forward_and_backward_share_what_they_compute(exact: bool) -> None:
+    function = pb.value_and_grad(lambda x: np.sum(wave(x, 2.0)), exact=exact)
+    value, slope = function(X)
+    assert value == np.sum(np.sin(X) * 2.0)
+    np.testing.assert_allclose(slope, 2 * SLOPE * np.cos(X))
+    eqns = function.inspect(X).stages[-1].function.eqns
+    assert sum(e.op.name == "sin" for e in eqns) <= 1
+
+
+def test_the_second_derivative_differentiates_the_backward_rule() -> None:
+    first = pb.grad(total(lambda x: wave(x, 1.0)))
+    np.testing.assert_allclose(pb.grad(total(first))(X), -SLOPE * np.sin(X))
+
+
+def test_the_second_derivative_takes_the_rule_of_what_the_forward_rule_calls() -> None:
+    first = pb.grad(lambda x: np.sum(wave(x, 1.0) ** 2))
+    expected = 2 * (SLOPE * np.cos(X)) ** 2 - 2 * SLOPE * np.sin(X) ** 2
+    np.testing.assert_allclose(pb.grad(total(first))(X), expected)
+
+
+def test_the_third_derivative() -> None:
+    first = pb.grad(total(lambda x: wave(x, 1.0)))
+    second = pb.grad(total(first))
+    np.testing.assert_allclose(pb.grad(total(second))(X), -SLOPE * np.cos(X))
+
+
+def chain(x: Any, steps: int = 4) -> Any:
+    for _ in range(steps):
+        x = wave(x, 1.5)
+    return x
+
+
+def chain_slope(x: Any, steps: int = 4) -> Any:
+    slope = np.ones_like(x)
+    for _ in range(steps):
+        slope, x = slope * SLOPE * np.cos(x) * 1.5, np.sin(x) * 1.5
+    return slope
+
+
+def chain_curve(x: Any) -> Any:
+    """Return the derivative of the slope, where the rule says how x moves as well."""
+    slope, curve = np.ones_like(x), np.zeros_like(x)
+    for _ in range(4):
+        factor = SLOPE * np.cos(x) * 1.5
+        curve = curve * factor - slope * SLOPE * np.sin(x) * 1.5 * slope
+        slope, x = slope * factor, np.sin(x) * 1.5
+    return curve
+
+
+def until(x: Any) -> Any:
+    return pb.while_loop(lambda c: np.sum(c) < 3.9, lambda c: wave(c, 1.5), x)
+
+
+def count_until(x: Any) -> int:
+    count = 0
+    while np.sum(x) < 3.9:
+        x, count = np.sin(x) * 1.5, count + 1
+    return count
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        chain,
+        lambda x: pb.fori_loop(0, 4, lambda i, c: wave(c, 1.5), x),
+        lambda x: pb.scan(lambda c, _: (wave(c, 1.5), None), x, length=4)[0],
+        lambda x: pb.cond(np.sum(x) > 0, chain, lambda x: x, x),
+        pb.checkpoint(chain),
+        lambda x: pb.checkpoint(chain)(x),
+    ],
+    ids=["unrolled", "fori_loop", "scan", "cond", "checkpoint", "in_checkpoint"],
+)
+def test_in_loops_and_branches(function: Callable[..., Any]) -> None:
+    np.testing.assert_allclose(pb.grad(total(function))(X), chain_slope(X))
+    np.testing.assert_allclose(pb.jvp(function, (X,), (T,))[1], chain_slope(X) * T)
+    second = pb.grad(total(pb.grad(total(function))))(X)
+    np.testing.assert_allclose(second, chain_curve(X))
+
+
+def test_in_a_loop_of_unknown_length() -> None:
+    count = count_until(X)
+    assert count > 3
+    np.testing.assert_allclose(pb.grad(total(until))(X), chain_slope(X, count), rtol=1e-9)
+
+
+def test_in_a_recursion() -> None:
+    def halved(x: Any) -> Any:
+        if np.sum(x) < 0.5:
+            return wave(x, 1.0)
+        return halved(x * 0.5)
+
+    found = pb.grad(total(halved))(X)
+    small, factor = X, 1.0
+    while np.sum(small) >= 0.5:
+        small, factor = small * 0.5, factor * 0.5
+    np.testing.assert_allclose(found, factor * SLOPE * np.cos(small))
+
+
+def test_under_a_budget() -> None:
+    big = np.linspace(0, 1, 1000)
+    found = pb.grad(lambda x: np.sum(chain(x, 20)), memory="1MB")(big)
+    np.testing.assert_allclose(found, chain_slope(big, 20))
+
+
+def test_through_vmap() -> None:
+    rows = np.arange(12.0).reshape(4, 3) / 5
+    np.testing.assert_allclose(pb.vmap(wave)(rows, rows), np.sin(rows) * rows)
+    found = pb.grad(lambda r: np.sum(pb.vmap(lambda x: wave(x, 2.0))(r)))(rows)
+    np.testing.assert_allclose(found, 2 * SLOPE * np.cos(rows))
+    each = pb.vmap(pb.grad(total(lambda x: wave(x, 2.0))))(rows)
+    np.testing.assert_allclose(each, found)
+    shared = pb.grad(lambda y: np.sum(pb.vmap(lambda x: wave(x, y))(rows)))(X)
+    np.testing.assert_allclose(shared, np.sum(np.sin(rows), 0))
+    pushed = pb.vmap(lambda x: pb.jvp(lambda x: wave(x, 2.0), (x,), (x,))[1])(rows)
+    np.testing.assert_allclose(pushed, 2 * SLOPE * np.cos(rows) * rows)
+
+
+def test_forward_mode_transposes_a_linear_rule() -> None:
+    value, moved = pb.jvp(wave, (X, X), (T, 2 * T))
+    np.testing.assert_allclose(value, np.sin(X) * X)
+    np.testing.assert_allclose(moved, SLOPE * np.cos(X) * X * T + np.sin(X) * 2 * T)
+    slope = pb.grad(total(lambda x: wave(x, x)))
+    _, product = pb.jvp(slope, (X,), (T,))
+    way = 1e-6
+    expected = (slope(X + way * T) - slope(X - way * T)) / (2 * way)
+    np.testing.assert_allclose(product, expected, rtol=1e-6)
+
+
+def test_jacobians() -> None:
+    expected = np.diag(SLOPE * np.cos(X))
+    np.testing.assert_allclose(pb.jacrev(lambda x: wave(x, 1.0))(X), expected)
+    np.testing.assert_allclose(pb.jacfwd(lambda x: wave(x, 1.0))(X), expected)
+
+
+def test_vjp() -> None:
+    value, pull = pb.vjp(wave, X, X)
+    np.testing.assert_allclose(value, np.sin(X) * X)
+    for seed in (T, 2 * T):
+        dx, dy = pull(seed)
+        np.testing.assert_allclose(dx, SLOPE * np.cos(X) * X * seed)
+        np.testing.assert_allclose(dy, np.sin(X) * seed)
+
+
+def test_containers_static_arguments_and_zeros() -> None:
+    @pb.custom_vjp
+    def layer(params: Any, power: int, name: str, index: Any) -> Any:
+        assert name == "linear"
+        return {"out": params["w"] * power + params["b"][0], "index": index * 2}
+
+    def forward(params: Any, power: int, name: str, index: Any) -> Any:
+        return layer(params, power, name, index), {"power": power, "tag": name}
+
+    def backward(kept: Any, ct: Any) -> Any:
+        assert kept == {"power": 3, "tag": "linear"}
+        assert sorted(ct) == ["index", "out"]
+        return {"w": ct["out"] * 10 * kept["power"], "b": [None]}, None, None, None
+
+    layer.defvjp(forward, backward)
+    params = {"w": X, "b": [X * 2]}
+    found = pb.grad(lambda p: np.sum(layer(p, 3, "linear", np.arange(3))["out"]))(params)
+    np.testing.assert_array_equal(found["w"], [30.0, 30.0, 30.0])
+    np.testing.assert_array_equal(found["b"][0], [0.0, 0.0, 0.0])
+    named = pb.grad(lambda p: np.sum(layer(p, name="linear", index=np.arange(3), power=3)["out"]))(
+        params
+    )
+    np.testing.assert_array_equal(named["w"], found["w"])
+
+
+def test_arguments_without_derivatives() -> None:
+    applied = pb.custom_vjp(lambda function, x: function(x), nondiff_argnums=(0,))
+    applied.defvjp(lambda f, x: (f(x), x), lambda f, x, ct: (f(x) * ct,))
+    for function in (np.sin, np.cos):
+        found = pb.grad(total(lambda x, f=function: applied(f, x)))(X)
+        np.testing.assert_allclose(found, function(X))
+
+
+class Model:
+    def __init__(self) -> None:
+        self.rate = 2.0
+
+    @pb.custom_vjp
+    def scaled(self, x: Any) -> Any:
+        return x * self.rate
+
+
+Model.scaled.defvjp(
+    lambda self, x: (self.scaled(x), self.rate), lambda rate, ct: (None, 10 * rate * ct)
+)
+
+
+def test_methods() -> None:
+    model = Model()
+    np.testing.assert_array_equal(model.scaled(X), 2 * X)
+    slope = pb.grad(lambda x: np.sum(model.scaled(x)))
+    np.testing.assert_array_equal(slope(X), [20.0, 20.0, 20.0])
+    model.rate = 3.0
+    np.testing.assert_array_equal(slope(X), [30.0, 30.0, 30.0])
+
+
+@pb.custom_vjp
+def scaled(x: Any) -> Any:
+    return x * SCALE
+
+
+scaled.defvjp(lambda x: (scaled(x), None), lambda _, ct: (7 * ct * SCALE,))
+
+
+def test_arrays_from_outside_are_read_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    slope = pb.grad(total(scaled))
+    np.testing.assert_array_equal(slope(X), 7 * SCALE)
+    monkeypatch.setattr(f"{__name__}.SCALE", np.array([5.0, 6.0, 7.0]))
+    np.testing.assert_array_equal(slope(X), [35.0, 42.0, 49.0])
+
+
+def test_another_rule_makes_another_program() -> None:
+    function = pb.custom_vjp(lambda x: x * 1.0)
+    slope = pb.grad(lambda x: np.sum(function(x)))
+    function.defvjp(lambda x: (x, None), lambda _, ct: (2 * ct,))
+    np.testing.assert_array_equal(slope(X), [2.0, 2.0, 2.0])
+    function.defvjp(lambda x: (x, None), lambda _, ct: (5 * ct,))
+    np.testing.assert_array_equal(slope(X), [5.0, 5.0, 5.0])
+
+
+def test_traced_values_in_rules_are_captured() -> None:
+    def loss(w: Any, x: Any) -> Any:
+        # The output does not depend on w; the rule does.
+        same = pb.custom_vjp(lambda x: x * 1.0)
+        same.defvjp(lambda x: (same(x), None), lambda _, ct: (ct * w,))
+        return np.sum(same(x))
+
+    np.testing.assert_array_equal(pb.grad(loss, 1)(2.0, X), [2.0, 2.0, 2.0])
+    assert pb.grad(loss, 0)(2.0, X) == 0.0
+    both = pb.grad(lambda w: np.sum(pb.grad(loss, 1)(w, X)))
+    assert both(2.0) == 3.0
+
+
+def test_a_derivative_with_respect_to_what_a_function_captures_is_refused() -> None:
+    def loss(w: Any, x: Any) -> Any:
+        product = pb.custom_vjp(lambda x: x * w)
+        product.defvjp(lambda x: (x * w, None), lambda _, ct: (ct * w,))
+        return np.sum(product(x))
+
+    np.testing.assert_array_equal(pb.grad(loss, 1)(2.0, X), [2.0, 2.0, 2.0])
+    with pytest.raises(pb.DifferentiationError, match="reads `w` from outside"):
+        pb.grad(loss, 0)(2.0, X)
+    stopped = pb.grad(lambda w: loss(pb.stop_gradient(w), X) + w)
+    assert stopped(2.0) == 1.0
+
+
+def test_stop_gradient_around_and_inside() -> None:
+    function = pb.custom_vjp(lambda x: pb.stop_gradient(x) ** 2)
+    function.defvjp(lambda x: (function(x), x), lambda x, ct: (ct * 5 * x,))
+    np.testing.assert_allclose(pb.grad(total(function))(X), 5 * X)
+    np.testing.assert_allclose(pb.grad(lambda x: np.sum(pb.stop_gradient(wave(x, x)) * x))(X),
+                               np.sin(X) * X)  # fmt: skip
+
+
+def test_effects_happen_once(capsys: pytest.CaptureFixture[str]) -> None:
+    @pb.custom_vjp
+    def shown(x: Any) -> Any:
+        print("function", x)
+        return x * x
+
+    def forward(x: Any) -> Any:
+        print("forward", x)
+        return shown(x), x
+
+    def backward(x: Any, ct: Any) -> Any:
+        print("backward", x)
+        return (2 * x * ct,)
+
+    shown.defvjp(forward, backward)
+    pb.compile(shown)(2.0)
+    assert capsys.readouterr().out == "function 2.0\n"
+    assert pb.grad(shown)(2.0) == 4.0
+    assert capsys.readouterr().out == "forward 2.0\nfunction 2.0\nbackward 2.0\n"
+
+
+def test_a_rule_that_raises_is_asked_for_derivatives_alone() -> None:
+    def backward(_: Any, ct: Any) -> Any:
+        raise NotImplementedError("no gradient of this")
+
+    function = pb.custom_vjp(lambda x: x * 2)
+    function.defvjp(lambda x: (x * 2, None), backward)
+    np.testing.assert_array_equal(pb.compile(function)(X), 2 * X)
+    with pytest.raises(NotImplementedError, match="no gradient of this"):
+        pb.grad(total(function))(X)
+
+
+def test_a_rule_may_call_its_function_on_other_types() -> None:
+    function = pb.custom_vjp(lambda x: x * 2.0)
+    function.defvjp(
+        lambda x: (function(x), function(np.append(x, 1.0))), lambda kept, ct: (ct * kept[-1],)
+    )
+    np.testing.assert_array_equal(pb.grad(total(function))(X), [2.0, 2.0, 2.0])
+
+
+def test_what_is_not_asked_for_is_not_computed() -> None:
+    text = str(pb.grad(total(wave), argnums=1)(X, X)) and pb.grad(total(wave), argnums=1).inspect(
+        X, X
+    )
+    assert "cos(" not in str(text)
+
+
+def test_sizes_that_only_the_run_knows() -> None:
+    def loss(x: Any) -> Any:
+        return np.sum(wave(x[x > 0.5], 2.0))
+
+    found = pb.grad(loss)(X)
+    np.testing.assert_allclose(found, np.where(X > 0.5, 2 * SLOPE * np.cos(X), 0.0))
+
+
+def test_residuals_of_a_size_that_only_the_run_knows() -> None:
+    function = pb.custom_vjp(lambda x: np.sum(x[x > 0.5]))
+    function.defvjp(
+        lambda x: (np.sum(x[x > 0.5]), (x, x[x > 0.5])),
+        lambda kept, ct: (ct * np.where(kept[0] > 0.5, np.sum(kept[1]), 0.0),),
+    )
+    found = pb.grad(function)(X)
+    np.testing.assert_allclose(found, np.where(X > 0.5, 1.8, 0.0))
+
+
+# ---- custom_jvp ----------------------------------------------------------------------------------
+
+
+def test_a_tangent_rule_serves_both_modes() -> None:
+    np.testing.assert_allclose(pb.jvp(bend, (X,), (T,))[1], bend_slope(X) * T)
+    np.testing.assert_allclose(pb.grad(total(bend))(X), bend_slope(X))
+
+
+def test_a_tangent_rule_of_second_order() -> None:
+    expected = bend_curve(X)
+    np.testing.assert_allclose(pb.grad(total(pb.grad(total(bend))))(X), expected)
+    np.testing.assert_allclose(pb.jvp(pb.grad(total(bend)), (X,), (T,))[1], expected * T)
+
+    def pushed(x: Any) -> Any:
+        return np.sum(pb.jvp(bend, (x,), (T,))[1])
+
+    np.testing.assert_allclose(pb.grad(pushed)(X), expected * T)
+
+
+def test_a_tangent_rule_with_a_loop() -> None:
+    def plain(x: Any) -> Any:
+        for _ in range(3):
+            x = np.sin(x)
+        return x
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        (x,), (t,) = primals, tangents
+        return pb.fori_loop(0, 3, lambda i, c: (np.sin(c[0]), np.cos(c[0]) * c[1]), (x, t))
+
+    function = pb.custom_jvp(plain)
+    function.defjvp(rule)
+    np.testing.assert_allclose(pb.grad(total(function))(X), pb.grad(total(plain))(X))
+    np.testing.assert_allclose(pb.jvp(function, (X,), (T,)), pb.jvp(plain, (X,), (T,)))
+    second = pb.grad(total(pb.grad(total(function))))(X)
+    np.testing.assert_allclose(second, pb.grad(total(pb.grad(total(plain))))(X))
+
+
+def test_a_linear_function_may_apply_itself_to_tangents() -> None:
+    function = pb.custom_jvp(lambda x: x[::-1] * 2)
+    function.defjvp(lambda p, t: (function(*p), function(*t)))
+    np.testing.assert_allclose(pb.grad(lambda x: np.sum(function(x) ** 3))(X), 24 * X**2)
+    second = pb.grad(total(pb.grad(lambda x: np.sum(function(x) ** 3))))(X)
+    np.testing.assert_allclose(second, 48 * X)
+
+
+def test_rules_for_each_argument() -> None:
+    function = pb.custom_jvp(lambda x, y, n: x * y**n)
+    function.defjvps(lambda t, out, x, y, n: t * y**n, lambda t, out, x, y, n: t * x * n * y, None)
+    dx, dy = pb.grad(lambda x, y: np.sum(function(x, y, 2)), argnums=(0, 1))(X, T)
+    np.testing.assert_allclose(dx, T**2)
+    np.testing.assert_allclose(dy, 2 * X * T)
+
+
+def test_no_rule_for_any_argument_is_a_zero() -> None:
+    function = pb.custom_jvp(lambda x: np.floor(x))
+    function.defjvps(None)
+    np.testing.assert_array_equal(pb.grad(total(function))(X), [0.0, 0.0, 0.0])
+
+
+def test_tangents_of_integers_are_zeros() -> None:
+    function = pb.custom_jvp(lambda x, n, k: x * k**n)
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        (x, n, k), (t, dn, dk) = primals, tangents
+        assert (dn, dk) == (0, 0)
+        return function(x, n, k), SLOPE * t * k**n
+
+    function.defjvp(rule)
+    counts = np.array([1, 2, 3])
+    found = pb.grad(total(lambda x: function(x, 2, counts)))(X)
+    np.testing.assert_allclose(found, SLOPE * counts**2)
+
+
+def test_tangent_rules_under_vmap() -> None:
+    rows = np.arange(12.0).reshape(4, 3) / 5
+    expected = bend_slope(rows)
+    np.testing.assert_allclose(pb.vmap(pb.grad(total(bend)))(rows), expected)
+    found = pb.grad(lambda r: np.sum(pb.vmap(bend)(r)))(rows)
+    np.testing.assert_allclose(found, expected)
+    pushed = pb.jvp(pb.vmap(bend), (rows,), (rows,))[1]
+    np.testing.assert_allclose(pushed, expected * rows)
+
+
+# ---- text and errors -----------------------------------------------------------------------------
+
+
+def test_the_text_of_a_function_with_a_rule() -> None:
+    traced = pb.grad(total(wave)).inspect(X, X).stages[0].function
+    text = str(traced)
+    assert "def body(x: f64[3], y: f64[3]) -> f64[3]:" in text
+    assert "label='wave'" in text
+    parsed = pb.parse(text, constants_of(traced))
+    assert isinstance(parsed, Function)
+    assert equal_up_to_renaming(parsed, traced)
+
+
+def correct(x: Any, y: Any) -> Any:
+    return x * y, (x, y)
+
+
+def of_one(kept: Any, ct: Any) -> Any:
+    return (ct * kept[1],)
+
+
+def no_tuple(kept: Any, ct: Any) -> Any:
+    return ct * kept[1]
+
+
+def summed(kept: Any, ct: Any) -> Any:
+    return ct * kept[1], np.sum(ct)
+
+
+def single(kept: Any, ct: Any) -> Any:
+    return ct * kept[1], ct.astype(np.float32)
+
+
+def nested(kept: Any, ct: Any) -> Any:
+    return ct * kept[1], (ct,)
+
+
+def broken(kept: Any, ct: Any) -> Any:
+    return ct @ np.ones((7, 7)), ct
+
+
+def fine(kept: Any, ct: Any) -> Any:
+    return ct * kept[1], ct * kept[0]
+
+
+def no_pair(x: Any, y: Any) -> Any:
+    return x * y
+
+
+def other_type(x: Any, y: Any) -> Any:
+    return np.sum(x * y), None
+
+
+def other_structure(x: Any, y: Any) -> Any:
+    return (x * y,), None
+
+
+def product(x: Any, y: Any) -> Any:
+    return x * y
+
+
+def squared(primals: Any, tangents: Any) -> Any:
+    return primals[0] * primals[1], tangents[0] * tangents[1]
+
+
+def total_tangent(primals: Any, tangents: Any) -> Any:
+    return primals[0] * primals[1], np.sum(tangents[0])
+
+
+def no_tangent(primals: Any, tangents: Any) -> Any:
+    return primals[0] * primals[1]
+
+
+def clip(kept: Any, ct: Any) -> Any:
+    return np.clip(ct, -1.0, 1.0), ct
+
+
+def message(function: Callable[..., Any]) -> str:
+    with pytest.raises(pb.PullbackError) as caught:
+        function(X, X)
+    text = re.sub(r"(test_custom\.py):\d+", r"\1:N", str(caught.value))
+    text = re.sub(r"(?m)^  .*/(test_custom\.py)", r"  \1", text)
+    text = re.sub(r"(?m)^ *\d+ \|", "      N |", text)
+    return f"{type(caught.value).__name__}: {text}\n"
+
+
+def test_messages(golden: Callable[[str, str], None]) -> None:
+    def reverse_mode(forward: Any, backward: Any) -> str:
+        function = pb.custom_vjp(product)
+        function.defvjp(forward, backward)
+        return message(pb.grad(total(function), argnums=(0, 1)))
+
+    def forward_mode(rule: Any) -> str:
+        function = pb.custom_jvp(product)
+        function.defjvp(rule)
+        return message(pb.grad(total(function)))
+
+    def writes(x: Any, y: Any) -> Any:
+        x[0] = 1.0
+        return x * y
+
+    def pushed(x: Any, y: Any) -> Any:
+        function = pb.custom_vjp(product)
+        function.defvjp(correct, clip)
+        return pb.jvp(function, (x, y), (x, y))
+
+    def selfish(x: Any, y: Any) -> Any:
+        function = pb.custom_vjp(product)
+        function.defvjp(lambda x, y: (product(x, y), pb.grad(total(function))(x, y)), fine)
+        return np.sum(function(x, y))
+
+    def by_name(x: Any, y: Any) -> Any:
+        function = pb.custom_vjp(lambda x, *, y: x * y)
+        function.defvjp(correct, fine)
+        return np.sum(function(x, y=y))
+
+    texts = [reverse_mode(correct, b) for b in (of_one, no_tuple, summed, single, nested, broken)]
+    texts += [reverse_mode(f, fine) for f in (no_pair, other_type, other_structure)]
+    texts += [forward_mode(r) for r in (squared, total_tangent, no_tangent)]
+    texts += [message(pb.grad(total(pb.custom_vjp(product))))]
+    texts += [message(pb.grad(total(pb.custom_jvp(product))))]
+    texts += [message(f) for f in (pb.compile(pushed), pb.grad(selfish))]
+    texts += [message(pb.compile(by_name))]
+    golden("errors/custom_rules.txt", "\n".join(texts))
+    function = pb.custom_vjp(writes)
+    function.defvjp(correct, fine)
+    with pytest.raises(ValueError, match="read-only"):
+        pb.grad(total(function))(X, X)
+
+
+def test_what_is_no_function_is_refused() -> None:
+    with pytest.raises(TypeError, match="custom_vjp takes a function"):
+        pb.custom_vjp(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="defvjp takes a function"):
+        wave.defvjp(wave_forward, None)  # type: ignore[arg-type]
+    with pytest.raises(pb.ArgumentError, match="nondiff_argnums"):
+        pb.custom_jvp(product, nondiff_argnums=(0,)).defjvps(None, None)
+    wave.defvjp(wave_forward, wave_backward)
