@@ -10,7 +10,9 @@ import numpy as np
 from ..ir.core import Atom, Eqn, Literal, Value
 from ..ir.dims import Dim, Symbol
 from ..ir.ops.control import Loop
+from ..ir.ops.tape import fork
 from ..ir.plan import Home
+from ..ir.types import is_tape
 from .arithmetic import VIEWED
 from .exchange import exchanged, put_back
 from .frames import WORTH, Frame
@@ -277,6 +279,11 @@ def _body(
     head = 1 if op.ranged else 0
     incoming = set(op.body.params[head : head + op.carries])
     outputs = list(enumerate(after[op.carries :]))
+    for param in op.body.params[head + op.carries :]:
+        if is_tape(param.type):  # each iteration takes from it anew
+            name = writer.fresh(writer.hint(param))
+            writer.line(f"{name} = {writer.bind(fork, 'fork')}({writer.names[param]})")
+            writer.names[param] = name
     _store(writer, [o for o in outputs if o[1] in incoming], eqn, op, plan, listed)
     writer.block(op.body.eqns, op.body.results)
     _store(writer, [o for o in outputs if o[1] not in incoming], eqn, op, plan, listed)

@@ -220,6 +220,15 @@ def test_they_nest_in_each_other():
     np.testing.assert_allclose(third, cube)
 
 
+def test_each_row_takes_from_the_tapes_of_a_loop_anew():
+    def loss(x):
+        return np.sum(searched(x) ** 2)
+
+    found = pb.jacrev(pb.grad(loss))(X)
+    np.testing.assert_allclose(found, pb.hessian(loss)(X), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(found, differences(pb.grad(loss), X), rtol=1e-4, atol=1e-4)
+
+
 def test_inside_a_compiled_loop():
     @pb.compile
     def newton(x):
