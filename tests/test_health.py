@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 import math
 import sys
 import warnings
@@ -15,10 +16,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from matplotlib.figure import Figure
+from rich.console import Console
 
 import pullback as pb
 from pullback import cli
 from pullback.benchmarks import health_programs as programs
+from pullback.benchmarks.corpus import FAMILIES
 from pullback.health.measures import measure, together
 from pullback.health.report import Health
 
@@ -479,6 +482,42 @@ def test_complex_and_single_precision() -> None:
         assert norm == pytest.approx(expected, rel=0.02)
 
 
+def test_derivatives_and_batches_inside() -> None:
+    def penalty(w: Any, x: Any) -> Any:
+        def inner(x: Any) -> Any:
+            h = x
+            for _ in range(30):
+                h = np.tanh(w * h)
+            return np.sum(h)
+
+        return np.sum(pb.grad(inner)(x) ** 2) + np.mean(pb.vmap(inner)(np.stack([x, 2 * x])))
+
+    report = pb.health(penalty)(np.full(3, 0.9), np.ones(3))
+    expected = pb.grad(penalty)(np.full(3, 0.9), np.ones(3))
+    np.testing.assert_allclose(report.gradient, expected, rtol=1e-10)
+    # Forward, its reverse, and the batch of two.
+    assert len(report.chains) == 3
+    assert {len(c.links) for c in report.chains} == {31}
+
+
+SOME = [p for f in FAMILIES for p in f.PROGRAMS[:2] if p.differentiable]
+"""Two programs of each family of the corpus."""
+
+
+@pytest.mark.parametrize("program", SOME, ids=lambda p: p.name)
+def test_observation_changes_no_gradient(program: Any) -> None:
+    args = program.arguments(program.tiny)
+    loss, weights = program.loss(), program.weights(args)
+    report = pb.health(loss, argnums=program.loss_argnums, jacobians=0)(weights, *args)
+    expected = pb.grad(loss, argnums=program.loss_argnums)(weights, *args)
+    for a, b in zip(pb.tree.leaves(report.gradient), pb.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9 * max(1.0, np.max(np.abs(b))))
+    # Every line of the table is of the program, and of no more than 100 columns.
+    assert max(map(len, str(report).splitlines())) <= 100
+    for row in report.rows:
+        assert row.cotangent is None or row.cotangent.size == row.value.size
+
+
 # ---- measures ------------------------------------------------------------------------------------
 
 
@@ -540,6 +579,15 @@ def test_show_prints_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown.startswith("distance: non-finite")
     assert "np.sqrt(" in shown
     assert repr(report) == "<health of distance: non-finite>"
+
+
+def test_rich_shows_the_same() -> None:
+    report = health_of("root of zero")
+    out = io.StringIO()
+    Console(file=out, width=100).print(report)
+    shown = out.getvalue()
+    for text in ("going backward through sqrt", "np.sqrt(", "20 %"):
+        assert text in shown
 
 
 # ---- the command ---------------------------------------------------------------------------------
