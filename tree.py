@@ -10,7 +10,7 @@ them fit where they have the same keys in any order.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,6 +74,18 @@ def leaves(tree: Any, *, is_leaf: IsLeaf | None = None) -> list[Any]:
 def structure(tree: Any, *, is_leaf: IsLeaf | None = None) -> Structure:
     """Return the structure of a tree: it prints as the tree with `*` for leaves, and compares."""
     return flatten(tree, is_leaf=is_leaf)[1]
+
+
+def paths(tree: Any, prefix: str = "tree") -> list[str]:
+    """Return the expression of each leaf, in order.
+
+    Examples
+    --------
+    >>> import pullback as pb
+    >>> pb.tree.paths({"layers": [(1.0, 2.0)], "scale": 3.0}, "params")
+    ["params['layers'][0][0]", "params['layers'][0][1]", "params['scale']"]
+    """
+    return list(_paths(structure(tree), prefix))
 
 
 def map(function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf | None = None) -> Any:
@@ -237,6 +249,14 @@ def _flatten(tree: Any, found: list[Any], is_leaf: IsLeaf | None) -> Structure:
     return Node(type(tree), static, tuple([_flatten(c, found, is_leaf) for c in children]))
 
 
+def _paths(structure: Structure, prefix: str) -> Iterator[str]:
+    if isinstance(structure, Leaf):
+        yield prefix
+    elif isinstance(structure, Node):
+        for number, child in enumerate(structure.children):
+            yield from _paths(child, f"{prefix}{_step(structure, number)}")
+
+
 def _count(structure: Structure) -> int:
     if isinstance(structure, Node):
         return sum([_count(c) for c in structure.children])
@@ -249,12 +269,12 @@ def _match(shape: Structure, tree: Any, path: str, found: list[Any]) -> None:
         return
     if isinstance(shape, Static):
         if tree is not shape.value:
-            raise StructureError(f"`{path}` is {_kind(tree)}, and the first tree has None there.")
+            raise StructureError(f"`{path}` is {kind_of(tree)}, and the first tree has None there.")
         return
     parts = _children(tree)
     if parts is None or type(tree) is not shape.type:
         raise StructureError(
-            f"`{path}` is {_kind(tree)}, and the first tree has {_named(shape.type)} there."
+            f"`{path}` is {kind_of(tree)}, and the first tree has {_named(shape.type)} there."
         )
     static, children = parts
     if shape.type is dict:
@@ -294,7 +314,8 @@ def _named(cls: Any) -> str:
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return what messages call a value."""
     if value is None:
         return "None"
     shape = getattr(value, "shape", None)
@@ -320,8 +341,8 @@ def _part(leaf: Any, start: int, position: int) -> _Part:
         dtype = np.asarray(leaf).dtype if is_number else np.dtype(object)
     if dtype.kind not in "biufc":
         raise StructureError(
-            f"leaf {position} is {_kind(leaf)} of {dtype if dtype.kind != 'O' else 'no numbers'}, "
-            "and a vector holds numbers alone."
+            f"leaf {position} is {kind_of(leaf)} of {'no numbers' if dtype.kind == 'O' else dtype}"
+            ", and a vector holds numbers alone."
         )
     shape: Any = np.shape(leaf)
     size = 1
@@ -354,6 +375,7 @@ __all__ = [
     "flatten",
     "leaves",
     "map",
+    "paths",
     "ravel",
     "reduce",
     "structure",

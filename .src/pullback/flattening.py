@@ -1,0 +1,1 @@
+../../flattening.py

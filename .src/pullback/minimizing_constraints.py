@@ -1,0 +1,1 @@
+../../minimizing_constraints.py

@@ -1,0 +1,64 @@
+"""`pb.flatten`: containers of arrays as one float64 vector, for optimizers that know vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import tree as trees
+from .clipping import dtype_of, is_python
+from .ir.errors import DTypeError
+
+
+def flatten(tree: Any) -> tuple[Any, trees.Unravel]:
+    """Return a container of real arrays as a float64 vector, and the function that builds it again.
+
+    The second one gives each leaf its shape and dtype back, integers as floats. It may be used in a
+    function that is differentiated. See `pb.tree.ravel` for a vector of the leaves' own dtype.
+
+    Raises
+    ------
+    DTypeError
+        For a leaf that is no real number.
+
+    Examples
+    --------
+    With an optimizer that takes a function of a vector:
+
+    >>> import numpy as np
+    >>> from scipy.optimize import least_squares
+    >>> import pullback as pb
+    >>> t = np.linspace(0, 1, 20)
+    >>> y = 2.0 * np.exp(-3.0 * t)
+    >>> vector, unflatten = pb.flatten({"scale": 1.0, "rate": 1.0})
+    >>> def residuals(v):
+    ...     p = unflatten(v)
+    ...     return p["scale"] * np.exp(-p["rate"] * t) - y
+    >>> fit = least_squares(residuals, vector, jac=pb.jacobian(residuals))
+    >>> {k: round(v, 6) for k, v in unflatten(fit.x).items()}
+    {'scale': 2.0, 'rate': 3.0}
+    """
+    vector, unravel = trees.ravel(trees.map(as_floating, tree))
+    return vector.astype(np.float64), unravel
+
+
+def as_floating(leaf: Any) -> Any:
+    """Return a leaf as it is, integers as floats.
+
+    Raises
+    ------
+    DTypeError
+    """
+    kind = dtype_of(leaf).kind
+    if kind == "c":
+        raise DTypeError(
+            "a leaf is complex, and a vector of real numbers is asked for.\n"
+            "  Take its real and imaginary parts as two leaves."
+        )
+    if kind == "f":
+        return leaf
+    return leaf * 1.0 if is_python(leaf) else leaf.astype(np.float64)
+
+
+__all__ = ["flatten"]

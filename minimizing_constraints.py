@@ -1,0 +1,178 @@
+"""Bounds and constraints of `pb.minimize`: from containers to vectors, Jacobians added."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import tree as trees
+from .compiled import Compiled, Options
+from .flattening import flatten
+from .ir.errors import ArgumentError, StructureError
+from .tracer.tree import Structure
+from .transforms.jacobians import hessian, jacobian
+
+
+def bounds_of(bounds: Any, structure: Structure, x0: Any) -> Any:
+    """Return a lower and an upper bound for each entry, infinite where there is none.
+
+    SciPy's own `Bounds` are for the vector, and stay as they are.
+
+    Raises
+    ------
+    StructureError
+        Where the bounds are neither a container of pairs nor a pair of containers.
+    """
+    if bounds is None:
+        return None
+    leaves, names = trees.leaves(x0), trees.paths(x0, "bounds")
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        return bounds  # SciPy's own, of the vector
+    try:
+        pairs = [_pair(b, leaf) for b, leaf in _zipped(structure, bounds, leaves)]
+        wrong = next((k for k, pair in enumerate(pairs) if pair is None), None)
+        reason = None if wrong is None else f"`{names[wrong]}` is no pair (low, high) or None"
+    except StructureError as error:
+        pairs, reason = [], str(error).rstrip(".")
+    if reason is not None:
+        if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+            raise _misfit(reason)
+        try:
+            low, high = [_side(b, structure, leaves) for b in bounds]
+        except StructureError:
+            raise _misfit(reason) from None
+        pairs = list(zip(low, high, strict=True))
+    found: list[tuple[float, float]] = []
+    for pair, leaf, name in zip(pairs, leaves, names, strict=True):
+        ends = [
+            np.broadcast_to(_end(b, open_end, leaf, name), np.shape(leaf)).ravel()
+            for b, open_end in zip(pair, (-np.inf, np.inf), strict=True)
+        ]
+        found += [(float(a), float(b)) for a, b in zip(*ends, strict=True)]
+    return found
+
+
+def _misfit(reason: str) -> StructureError:
+    return StructureError(
+        f"the bounds do not fit x0: {reason}.\n"
+        "  Write (low, high) or None in the place of each array of x0, or a pair of containers "
+        "like x0, of lower and of upper bounds."
+    )
+
+
+def _zipped(structure: Structure, bounds: Any, leaves: Sequence[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(trees.matching(structure, bounds, "bounds"), leaves, strict=True))
+
+
+def _pair(bound: Any, leaf: Any) -> Any:
+    """Return the bounds of a leaf as a pair, None where they are none."""
+    if bound is None:
+        return None, None
+    ends = (type(None), int, float, np.ndarray, np.generic)
+    if isinstance(bound, tuple) and len(bound) == 2 and all(isinstance(b, ends) for b in bound):
+        return bound
+    if isinstance(bound, list) and np.shape(leaf) == (len(bound),):  # as SciPy has it
+        pairs = [_pair(b, 0.0) for b in bound]
+        if None not in pairs:
+            return tuple(
+                np.array([sign * np.inf if p[k] is None else p[k] for p in pairs], float)
+                for k, sign in enumerate((-1, 1))
+            )
+    return None
+
+
+def _side(bound: Any, structure: Structure, leaves: Sequence[Any]) -> list[Any]:
+    """Return one end of the bounds for each leaf."""
+    if bound is None or isinstance(bound, int | float):
+        return [bound] * len(leaves)
+    return trees.matching(structure, bound)
+
+
+def _end(bound: Any, open_end: float, leaf: Any, name: str) -> Any:
+    """Return a bound as an array that broadcasts to its leaf.
+
+    Raises
+    ------
+    StructureError
+        Where it does not.
+    """
+    if bound is None:
+        return open_end
+    made = np.asarray(bound, float)
+    try:
+        np.broadcast_to(made, np.shape(leaf))
+    except ValueError:
+        raise StructureError(
+            f"`{name}` has the shape {made.shape}, and x0 has {np.shape(leaf)} there."
+        ) from None
+    return made
+
+
+def constraints_of(constraints: Any, build: Callable[[Any], Any]) -> Any:
+    """Return constraints on containers as SciPy's on vectors, each with its Jacobian.
+
+    Raises
+    ------
+    ArgumentError
+        For what is no constraint.
+    """
+    if isinstance(constraints, list | tuple):
+        return tuple(made for c in constraints for made in constraints_of(c, build))
+    if isinstance(constraints, dict):
+        return (_of_dict(constraints, build),)
+    if hasattr(constraints, "fun") and hasattr(constraints, "lb"):
+        return (_nonlinear(constraints, build),)
+    if hasattr(constraints, "A") and hasattr(constraints, "lb"):
+        return (constraints,)  # a matrix for the vector
+    raise ArgumentError(
+        f"a {type(constraints).__name__} is no constraint.\n"
+        '  Write {"type": "ineq", "fun": g} for g(x) >= 0, "eq" for g(x) == 0, or a '
+        "scipy.optimize.NonlinearConstraint."
+    )
+
+
+def _of_dict(constraint: dict[str, Any], build: Callable[[Any], Any]) -> dict[str, Any]:
+    if "fun" not in constraint or constraint.get("type") not in ("eq", "ineq"):
+        raise ArgumentError(
+            f'the constraint {constraint!r} needs a function "fun" and the "type" "eq" or "ineq".'
+        )
+    _, value, slope = _flat(constraint["fun"], tuple(constraint.get("args", ())), build)
+    return {"type": constraint["type"], "fun": value, "jac": slope}
+
+
+def _nonlinear(constraint: Any, build: Callable[[Any], Any]) -> Any:
+    from scipy.optimize import NonlinearConstraint
+
+    flat, value, slope = _flat(constraint.fun, (), build)
+    curvature = hessian(lambda vector, weights: np.sum(weights * flat(vector)))
+
+    def curved(vector: Any, weights: Any) -> Any:
+        """Return the Hessian of the constraint's entries, weighted and added."""
+        return np.asarray(curvature(np.array(vector, np.float64), np.array(weights, np.float64)))
+
+    low, high = (
+        end if np.isscalar(end) else flatten(end)[0] for end in (constraint.lb, constraint.ub)
+    )
+    made: Any = NonlinearConstraint
+    return made(value, low, high, slope, curved, keep_feasible=constraint.keep_feasible)
+
+
+def _flat(
+    function: Callable[..., Any], args: tuple[Any, ...], build: Callable[[Any], Any]
+) -> tuple[Callable[[Any], Any], ...]:
+    """Return a function of a container as one of vectors: as it is, compiled, and its Jacobian."""
+
+    def flat(vector: Any) -> Any:
+        return trees.ravel(trees.call(function, build(vector), *args))[0]
+
+    value, slope = Compiled(flat, Options("compile")), jacobian(flat)
+    return (
+        flat,
+        lambda vector: np.asarray(value(np.array(vector, np.float64)), np.float64),
+        lambda vector: np.asarray(slope(np.array(vector, np.float64)), np.float64),
+    )
+
+
+__all__ = ["bounds_of", "constraints_of"]
