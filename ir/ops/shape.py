@@ -283,7 +283,11 @@ class BroadcastTo(View):
         results: tuple[Array, ...],
         *operands: Array,
     ) -> Sequence[Array | Scatter | None]:
-        return [cts[0]]  # the driver sums over broadcast axes
+        lead, new = operands[0].ndim - self.rank, len(self.shape) - self.rank
+        ct = cts[0]
+        if lead and new:  # behind leading axes, where the driver would not look for them
+            ct = np.sum(ct, axis=tuple(range(lead, lead + new)))
+        return [ct]  # the driver sums over other broadcast axes
 
     def cut(
         self, types: Sequence[ArrayType], axes: Sequence[int | None], size: Size
