@@ -331,13 +331,16 @@ def _links(
         after = figures[k + 1][1] if k + 1 < len(figures) else None
         factor = None
         if ct is not None and after is not None and after.norm > 0:
-            factor = ct.norm / after.norm
+            ratio = ct.norm / after.norm
+            factor = ratio if math.isfinite(ratio) else None
         found.append(Link(start + k, value, ct, factor, norms[k]))
     return tuple(found)
 
 
 def _is_sum(chain: Chain) -> bool:
     """Whether cotangents go along a chain as they are, as where a total is added up."""
+    if any(k.cotangent is not None and k.cotangent.bad for k in chain.links):
+        return False
     return all(k.amplification in (None, 1.0) for k in chain.links)
 
 

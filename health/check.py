@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -98,6 +99,7 @@ class HealthCheck:
         self.thresholds = thresholds
         self.jacobians = jacobians
         self.programs = Programs(self.name, self.arguments, self._entry)
+        self._lock = threading.RLock()
 
     def _entry(self, call: Call) -> _Entry:
         return _Entry(self, call)
@@ -108,14 +110,13 @@ class HealthCheck:
                 f"the health of {self.name} is asked for in a function that is being traced, where "
                 "nothing runs.\n  Ask for that of the outer function."
             )
-        entry, flat = self.programs.run((*self.first, *args), {**self.named, **kwargs})
-        recording = entry.last
+        with self._lock:
+            entry, flat = self.programs.run((*self.first, *args), {**self.named, **kwargs})
+            recording, entry.last = entry.last, None
         assert recording is not None  # it has just run
         value, gradient = entry.build(flat)
         found = Found(self.name, entry.function, recording, entry.wanted)
-        report = Health(found, value, gradient, self.thresholds, self.jacobians)
-        entry.last = None
-        return report
+        return Health(found, value, gradient, self.thresholds, self.jacobians)
 
     def __repr__(self) -> str:
         return f"<pullback.health of {self.name}>"

@@ -136,8 +136,9 @@ class Health:
         """Return the table of the layers or steps of a chain."""
         place = _place(chain.provenance)[3]
         run = f", run {chain.run + 1} of {chain.runs}" if chain.runs > 1 else ""
-        factor = figure(chain.factor)
-        note = f"`{chain.name}` at {place}{run}: {_counted(chain)}, ×{factor} for each on average"
+        note = f"`{chain.name}` at {place}{run}: {_counted(chain)}"
+        if math.isfinite(chain.factor):
+            note += f", ×{figure(chain.factor)} for each on average"
         heads = [chain.kind, ">norm", ">∂ norm", ">∂ rms", ">zeros", ">∂ zeros"]
         rows = [_link_cells(link) for link in _spread(chain.links)]
         return Table([*heads, ">amplification", ">‖Jacobian‖"], rows, [note])

@@ -307,6 +307,22 @@ def test_the_iteration_is_named() -> None:
     assert report.problem.line == line_of(loss, "s = s / xs[k]")
 
 
+def test_layers_that_are_not_finite_are_shown() -> None:
+    def loss(w: Any, x: Any) -> Any:
+        h = x
+        for _ in range(5):
+            h = np.tanh(w * h)
+        return np.sum(np.sqrt(h))
+
+    report = pb.health(loss)(np.ones(2), np.zeros(2))
+    assert [p.verdict for p in report.problems] == ["non-finite"]
+    assert report.problems[0].line == line_of(loss, "np.sqrt")
+    (chain,) = report.chains
+    assert chain.norms == [math.inf] * 5
+    assert chain.links[0].amplification is None
+    assert "nan for each" not in str(report)
+
+
 def test_infinity_that_is_replaced_is_no_problem() -> None:
     def loss(x: Any) -> Any:
         best = np.full(3, np.inf)
