@@ -107,6 +107,11 @@ def compile(
     UnsupportedError
         At the first call, where the function does what cannot be traced.
 
+    Notes
+    -----
+    Arrays of other libraries (with `__array__` or `__dlpack__`, buffers) are read by NumPy, in
+    their own memory where it can, here and in all transformations; results are NumPy's.
+
     Examples
     --------
     >>> import numpy as np
@@ -256,8 +261,8 @@ __all__ = [
     "custom_vjp",
     "debug_print",
     "final",
-    "flatten",
     "fixed_point",
+    "flatten",
     "fori_loop",
     "global_norm",
     "grad",

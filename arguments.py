@@ -10,6 +10,7 @@ import numpy as np
 
 from .ir.errors import ArgumentError, DifferentiationError, StructureError
 from .ir.types import ArrayType, Kind, layout_of
+from .tracer.native import native
 from .tracer.taking import Take, taker
 from .tracer.trace import LeafSpec
 from .tracer.tree import (
@@ -147,6 +148,13 @@ class Arguments:
                 scan(value, leaves, objects, key)
         key.append((len(args), tuple(kwargs)))
         return leaves, objects, tuple(key)
+
+    def native(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments of a call with the arrays of other libraries as ndarrays."""
+        made = [v if static else native(v, n) for n, v, static in self.items(args, kwargs)]
+        return tuple(made[: len(args)]), dict(zip(kwargs, made[len(args) :], strict=True))
 
     def taker(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Take | None:
         """Return code that takes the leaves of calls with this signature, None if there is none."""

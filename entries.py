@@ -18,6 +18,8 @@ from .arguments import Arguments, Wanted
 from .ir.errors import DifferentiationError, UnsupportedError
 from .ir.ops.guard import Missed
 from .runtime.apart import apart
+from .tracer.foreign import MeetsForeign
+from .tracer.native import foreign_classes
 from .tracer.overlap import Group, buffer, overlaps
 from .tracer.report import located
 from .tracer.taking import Take
@@ -61,9 +63,14 @@ def scanned(
     arguments: Arguments, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Any, Call]:
     """Return the signature of a call, and the call."""
-    leaves, objects, key = arguments.scan(args, kwargs)
+    given = args, kwargs
+    try:
+        leaves, objects, key = arguments.scan(args, kwargs)
+    except MeetsForeign:
+        args, kwargs = arguments.native(args, kwargs)
+        leaves, objects, key = arguments.scan(args, kwargs)
     # The last two objects are for what the function stores in its arguments themselves.
-    return key, Call(args, kwargs, leaves, [*objects, args, kwargs])
+    return key, Call(args, kwargs, leaves, [*objects, *given])
 
 
 _numbers = itertools.count()
@@ -149,7 +156,7 @@ class GuardedEntry:
             return None
         for position, location in written:
             if not arrays[position].flags.writeable and not self.shared:
-                text = "assignment destination is read-only"
+                text = _read_only(objects)
                 raise ValueError(text if location is None else located(text, location))
         if not self.shared:
             return apart(arrays, self.donated) if self.donated else arrays
@@ -165,6 +172,17 @@ class GuardedEntry:
             nothing.
         """
         raise NotImplementedError
+
+
+def _read_only(objects: Sequence[Any]) -> str:
+    """Return NumPy's message, with a word on arrays of other libraries where there are some."""
+    found = foreign_classes(objects[-2:])
+    if not found:
+        return "assignment destination is read-only"
+    return (
+        f"assignment destination is read-only: of {' or '.join(found)} NumPy reads a copy, or "
+        "memory that may not be written.\n  Pass an ndarray to have it written into."
+    )
 
 
 E = TypeVar("E", bound=GuardedEntry)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .compiled import Compiled, Options
 from .ir.errors import DifferentiationError, GradientMismatch
+from .tracer.native import native
 from .tracer.nested import inline_call
 from .tracer.tree import flatten, map_leaves, paths, unflatten
 
@@ -46,7 +47,7 @@ def check_grads(
         Where no argument is floating point.
     """
     rng = np.random.default_rng(seed)
-    args = tuple(map_leaves(_as_double, a) for a in args)
+    args = tuple(map_leaves(_as_double, native(a, f"args[{k}]")) for k, a in enumerate(args))
     wanted = tuple(
         k for k, a in enumerate(args) if any(_is_inexact(leaf) for _, leaf in paths(a, ""))
     )

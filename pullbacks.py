@@ -21,6 +21,7 @@ from .passes.memory import plan_memory
 from .passes.pipeline import EXACT, STABLE, run
 from .passes.reverse import reverse
 from .runtime.program import Program
+from .tracer.native import native
 from .tracer.nested import inline_function, trace_apart
 from .tracer.state import current, require
 from .tracer.trace import Traced
@@ -317,6 +318,9 @@ def _seeds(cotangent: Any, structure: Structure, types: Sequence[ArrayType]) -> 
     """
     leaves: list[Any] = []
     found = flatten(cotangent, leaves)
+    if found != structure:  # it may have arrays of other libraries in it
+        leaves = []
+        found = flatten(native(cotangent, "cotangent"), leaves)
     if found != structure:
         raise StructureError(
             f"the cotangent has the structure {found}, the output {structure}; they must be the "

@@ -27,6 +27,7 @@ from ..ir.types import ArrayType, Kind, layout_of
 from .array import TracedArray
 from .checks import Checks
 from .commits import Commits
+from .foreign import is_foreign, read
 from .guards import Decision, Guards
 from .promotion import check_dtype
 from .report import expression_here
@@ -176,6 +177,8 @@ class Inputs:
         if isinstance(value, types.MethodType):
             self.method(variable, value)
             return value
+        if is_foreign(value):
+            return self._load_foreign(path, variable, value, hint)
         if isinstance(value, GENERATORS):
             # Another of its class serves as well: the program draws from the one it is given.
             known = self.path_of(value)
@@ -228,6 +231,12 @@ class Inputs:
             f"not {same}({variable}, {kept})"
         )
         return value
+
+    def _load_foreign(self, path: str, variable: str, value: Any, hint: str | None) -> Any:
+        """Read an array of another library, as an ndarray, again at every call."""
+        self.check(f"type({variable}) is not {self.constant(type(value))}")
+        array = self._variable(f"{self.constant(read)}({variable}, {path!r})")
+        return self._load_array(array, read(value, path), hint)
 
     def method(self, variable: str, value: types.MethodType) -> None:
         """Guard a bound method that stands in `variable`: its function, and what it is bound to."""

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.errors import ArgumentError, StructureError, UnsupportedError
+from .foreign import MeetsForeign, is_foreign
 
 Flatten = Callable[[Any], tuple[Sequence[Any], Any]]
 Unflatten = Callable[[Any, Sequence[Any]], Any]
@@ -337,6 +338,8 @@ def _scan_other(value: Any, leaves: list[Any], objects: list[Any], key: list[Any
             f"arrays of the class {cls.__name__} are not traced; pass np.asarray(x), or for a "
             "masked array its data and mask."
         )
+    if cls not in _registered and is_foreign(value):
+        raise MeetsForeign
     found = children_of(value)
     if found is not None:
         static, children = found
