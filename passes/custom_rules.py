@@ -40,10 +40,12 @@ from dataclasses import dataclass
 from ..ir.builder import Builder, inherit
 from ..ir.closing import duplicate
 from ..ir.core import Atom, Eqn, Function, Mark, Value, walk
+from ..ir.errors import DifferentiationError
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Call, Loop
 from ..ir.ops.custom import Custom, Rule, WithRule, bound
 from ..ir.ops.recursion import Recur
+from ..tracer.report import located, restated
 from .rule_pairs import NotLinear, tangent_pair, transposed
 
 Replace = Callable[[Builder, Eqn, tuple[Atom, ...]], "Sequence[Atom] | None"]
@@ -185,15 +187,19 @@ def _expose(
     marks = eqn.provenance.marks
     if rule.is_busy:  # a rule that applies its own function to tangents, in which it is linear
         return written(builder, bound(op.body, op.dims), operands, marks)
+    try:
+        pair = tangent_pair(rule, op.label, len(eqn.results)) if is_forward else rule.pair()
+    except DifferentiationError as error:
+        location = eqn.provenance.location
+        if location is None or error.is_explained:
+            raise
+        raise restated(error, located(str(error), location)) from None
     given = operands
     if is_forward:
-        pair = tangent_pair(rule, op.label, len(eqn.results))
         # The rule's forward function has no tangents of its own.
         builder.provenance = eqn.provenance
         stop = WithRule(len(operands), (), op.label)
         given = builder.append(stop, operands, [a.type for a in operands])
-    else:
-        pair = rule.pair()
     made = written(builder, bound(pair.forward, op.dims), given, marks)
     outs = made[: len(eqn.results)]
     places: dict[Atom, int] = {a: -1 - k for k, a in enumerate(outs)}

@@ -116,7 +116,7 @@ def _iterated(
     ConvergenceError
     """
 
-    def changed(new: Any, old: Any) -> Any:
+    def is_same(old: Any, new: Any) -> Any:
         limit = tolerance
         if limit is None:
             limit = float(np.finfo(np.result_type(new)).eps) ** 0.75
@@ -130,7 +130,7 @@ def _iterated(
         x, _, count = state
         new = step(x)
         flags: list[Any] = []
-        flatten(_zipped(changed, new, x), flags)
+        flatten(_zipped(is_same, x, new), flags)
         is_done = flags[0]
         for flag in flags[1:]:
             is_done = np.logical_and(is_done, flag)
