@@ -52,10 +52,10 @@ def _moving(function: Callable[..., Any], primals: Any, tangents: Any, has_aux: 
     params = apart.traced.function.params
     for k, (path, leaf, tangent) in enumerate(each):
         wanted = params[k].type
-        if tangent is None:
-            continue
         if not wanted.is_inexact:
-            apart.operands[k] = still(path, traced_array(leaf), tangent)._atom
+            apart.operands[k] = still(path, tangent, wanted, traced_array(leaf))._atom
+            continue
+        if tangent is None:
             continue
         check(path, tangent, wanted)
         positions.append(k)
@@ -246,8 +246,7 @@ class _Linear(VjpFunction):
             values: list[Any] = []
             for (path, leaf, tangent), type in zip(given(skeleton, tangents), types, strict=True):
                 if not type.is_inexact:
-                    if tangent is not None:
-                        still(path, leaf, tangent)
+                    still(path, tangent, type)
                     continue
                 if tangent is None:
                     tangent = np.zeros(leaf.shape, leaf.dtype)
@@ -282,9 +281,7 @@ def _transposed(pull: Function, seeds: int) -> Function:
     zeros stand for them where a region passes them on.
     """
     cut = len(pull.params) - seeds
-    transpose = reverse(
-        pull, range(cut, len(pull.params)), seeds=range(len(pull.results)), keep=()
-    )
+    transpose = reverse(pull, range(cut, len(pull.params)), seeds=range(len(pull.results)), keep=())
     builder = Builder()
     params: list[Atom] = []
     with Trace(builder, None) as trace:

@@ -9,8 +9,7 @@ import numpy as np
 
 from ..ir.errors import PullbackError, ShapeError, StructureError
 from ..ir.types import ArrayType
-from ..tracer.array import TracedArray
-from ..tracer.functions.known import require
+from ..tracer.functions.known import known, require
 from ..tracer.tree import (
     Node,
     Static,
@@ -131,7 +130,7 @@ def check(path: str, tangent: Any, type: ArrayType) -> None:
         raise StructureError(f"`{path}` has dtype {dtype}, its primal is {type}.")
 
 
-def still(path: str, leaf: TracedArray, tangent: Any) -> TracedArray:
+def still(path: str, tangent: Any, type: ArrayType, leaf: Any = None) -> Any:
     """Return an integer leaf, whose tangent is checked to be zero: now, or when the program runs.
 
     Raises
@@ -139,12 +138,17 @@ def still(path: str, leaf: TracedArray, tangent: Any) -> TracedArray:
     ShapeError
         Where the shapes differ.
     StructureError
-        Where the tangent is known not to be zero, or is no integer.
+        Where the tangent is not zero, or is no integer; also where only the run knows, and there is
+        no leaf that the check could go through.
     """
-    check(path, tangent, leaf._atom.type)
+    if tangent is None or (isinstance(tangent, int) and not tangent):
+        return leaf
+    check(path, tangent, type)
     message = f"`{path}` belongs to integers, which do not move: it must be zero, or None."
-    made: TracedArray = require(leaf, np.all(np.equal(tangent, 0)), StructureError, message)
-    return made
+    holds = np.all(np.equal(tangent, 0))
+    if leaf is None and known(holds) is None:
+        raise StructureError(message)
+    return require(leaf, holds, StructureError, message)
 
 
 def in_structure(structure: Structure, leaves: Sequence[Any]) -> Any:

@@ -1,0 +1,482 @@
+"""`jvp`, `linearize` and `hvp`: conventions, structures, programs of all kinds, and errors."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import importlib
+import io
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import loop_programs
+import numpy as np
+import pytest
+from pairings import pair
+
+import pullback as pb
+from pullback.transforms import pushforwards
+
+Call = Callable[..., Any]
+X = np.array([0.4, -1.2, 2.0])
+V = np.array([1.0, 0.5, -2.0])
+
+
+@pytest.fixture(autouse=True)
+def _checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULLBACK_CHECK", "1")
+
+
+class Point(NamedTuple):
+    x: Any
+    y: Any
+
+
+def test_the_examples_run() -> None:
+    found = doctest.testmod(importlib.import_module("pullback.transforms.pushforwards"))
+    assert found.attempted >= 10
+    assert not found.failed
+
+
+# ---- jvp -----------------------------------------------------------------------------------------
+
+
+def test_a_function_moves_along_a_tangent() -> None:
+    y, moved = pb.jvp(lambda x, w: np.tanh(x @ w), (X, np.diag(X)), (V, np.eye(3)))
+    np.testing.assert_allclose(y, np.tanh(X * X))
+    np.testing.assert_allclose(moved, (V * X + X) * (1 - np.tanh(X * X) ** 2))
+
+
+def test_containers_keep_their_structure() -> None:
+    def f(p: Point, d: dict[str, Any]) -> dict[str, Any]:
+        return {"out": [p.x * d["a"], p.y], "n": 3, "k": np.array([1, 2])}
+
+    primals = Point(X, 2.0), {"a": 3.0, "b": X}
+    tangents = Point(V, 1.0), {"b": None, "a": 1.0}
+    out, moved = pb.jvp(f, primals, tangents)
+    assert out["n"] == 3
+    assert moved["n"] == 0
+    np.testing.assert_array_equal(moved["k"], np.zeros(2, int))
+    np.testing.assert_allclose(moved["out"][0], V * 3.0 + X)
+    assert moved["out"][1] == 1.0
+    _, still = pb.jvp(f, primals, (None, None))
+    np.testing.assert_array_equal(still["out"][0], np.zeros(3))
+
+
+def test_kinds_and_precisions_are_those_of_the_primals() -> None:
+    y, moved = pb.jvp(lambda x: x * x, (2.0,), (1,))
+    assert (type(y), type(moved)) == (float, float)
+    assert (y, moved) == (4.0, 4.0)
+    y, moved = pb.jvp(np.sin, (X.astype("f4"),), (V,))
+    assert y.dtype == moved.dtype == np.float32
+    y, moved = pb.jvp(np.sum, (X,), (V,))
+    assert type(moved) is np.float64
+
+
+def test_integers_do_not_move() -> None:
+    def power(x: Any, n: int, k: Any) -> Any:
+        return x**n * k
+
+    k = np.array([1, 2, 3])
+    stills: list[Any] = [None, 0, np.zeros(3, int)]
+    for still in stills:
+        _, moved = pb.jvp(power, (X, 2, k), (V, 0, still))
+        np.testing.assert_allclose(moved, 2 * X * V * k)
+
+
+def test_a_complex_tangent_is_a_direction() -> None:
+    z, w = np.array([1.0 + 2j, -0.5j]), np.array([0.5 - 1j, 2.0 + 0j])
+    _, moved = pb.jvp(lambda z: z * z, (z,), (w,))
+    np.testing.assert_allclose(moved, 2 * z * w)
+    _, moved = pb.jvp(np.conj, (z,), (w,))
+    np.testing.assert_allclose(moved, np.conj(w))
+    _, moved = pb.jvp(lambda z: np.abs(z) ** 2, (z,), (w,))
+    np.testing.assert_allclose(moved, 2 * np.real(np.conj(z) * w))
+    _, moved = pb.jvp(lambda x: np.exp(1j * x), (X,), (V,))
+    np.testing.assert_allclose(moved, 1j * V * np.exp(1j * X))
+
+
+def test_aux_is_returned_as_it_is() -> None:
+    def f(x: Any) -> Any:
+        return np.sum(x * x), {"x": x + 1.0}
+
+    y, moved, aux = pb.jvp(f, (X,), (V,), has_aux=True)
+    assert y == pytest.approx(np.sum(X * X))
+    assert moved == pytest.approx(2 * np.sum(X * V))
+    np.testing.assert_array_equal(aux["x"], X + 1.0)
+
+
+def test_tangents_share_no_memory() -> None:
+    given = V.copy()
+    out, moved = pb.jvp(lambda x: (x, x, x + 0.0), (X,), (given,))
+    moved[0][:] = 9.0
+    np.testing.assert_array_equal(given, V)
+    np.testing.assert_array_equal(moved[1], V)
+    np.testing.assert_array_equal(out[1], X)
+
+
+def test_arguments_are_left_as_they_are() -> None:
+    def f(x: Any, v: Any) -> Any:
+        x[1:] *= v
+        x[0] = np.sin(x[2])
+        return x
+
+    x = X.copy()
+    out, moved = pb.jvp(f, (x, 2.0), (V, 1.0))
+    np.testing.assert_array_equal(x, X)
+    y, z = f(X.copy(), 2.0), V * 2.0 + X
+    np.testing.assert_allclose(out, y)
+    np.testing.assert_allclose(moved, [np.cos(y[2]) * z[2], z[1], z[2]])
+
+
+def test_effects_happen_once() -> None:
+    rng = np.random.default_rng(0)
+
+    def f(x: Any, rng: Any) -> Any:
+        print("x is", x[0])
+        return x * rng.standard_normal(3)
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        out, moved = pb.jvp(f, (X, rng), (V, None))
+    assert printed.getvalue() == "x is 0.4\n"
+    drawn = np.random.default_rng(0).standard_normal(3)
+    np.testing.assert_allclose(out, X * drawn)
+    np.testing.assert_allclose(moved, V * drawn)
+
+
+def test_arrays_of_outside_are_read_at_every_call() -> None:
+    weights = np.ones(3)
+
+    def f(x: Any) -> Any:
+        return x * weights
+
+    assert pb.jvp(f, (X,), (V,))[1] is not None
+    weights[:] = 5.0
+    np.testing.assert_allclose(pb.jvp(f, (X,), (V,))[1], 5.0 * V)
+
+
+def test_values_decide_branches() -> None:
+    def f(x: Any) -> Any:
+        if x[0] > 0.0:
+            return {"positive": x * x}
+        return [np.sin(x)]
+
+    _, moved = pb.jvp(f, (X,), (V,))
+    np.testing.assert_allclose(moved["positive"], 2 * X * V)
+    _, moved = pb.jvp(f, (-X,), (V,))
+    np.testing.assert_allclose(moved[0], np.cos(X) * V)
+
+
+def test_sizes_that_only_the_run_knows() -> None:
+    def f(x: Any) -> Any:
+        return x[x > 0.0] ** 2
+
+    for x in (X, -X):
+        _, moved = pb.jvp(f, (x,), (V,))
+        np.testing.assert_allclose(moved, (2 * x * V)[x > 0.0])
+        _, push = pb.linearize(f, x)
+        np.testing.assert_allclose(push(V), (2 * x * V)[x > 0.0])
+
+
+def test_programs_are_kept_for_a_code_object() -> None:
+    for k in range(3):
+        pb.jvp(lambda x: np.sin(x) * 2.0, (X + k,), (V,))
+        pb.linearize(lambda x: np.cos(x) * 2.0, X + k)[1](V)
+
+    def f(x: Any) -> Any:
+        return x
+
+    def calls() -> Any:
+        for _ in range(4):
+            pb.jvp(f, (X,), (V,))
+        return pushforwards._JVP.compiled(f).cache_info()
+
+    info = calls()
+    assert (info.hits, info.misses) == (3, 1)
+
+
+# ---- hvp -----------------------------------------------------------------------------------------
+
+
+def bend(x: Any, w: Any) -> Any:
+    return np.sum(np.tanh(w @ x) * x) + np.prod(np.cos(x))
+
+
+def test_the_product_is_the_gradient_of_a_product() -> None:
+    w = np.arange(9.0).reshape(3, 3) / 9.0
+    ways = V, np.cos(w)
+
+    def along(x: Any, w: Any) -> Any:
+        into_x, into_w = pb.grad(bend, argnums=(0, 1))(x, w)
+        return np.sum(into_x * ways[0]) + np.sum(into_w * ways[1])
+
+    found = pb.hvp(bend, (X, w), ways)
+    expected = pb.grad(along, argnums=(0, 1))(X, w)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_a_product_has_the_structure_of_the_primals() -> None:
+    def f(p: Any, n: int) -> Any:
+        return p["a"] ** n * np.sum(p["b"][0] ** 2)
+
+    (product, still) = pb.hvp(f, ({"a": 2.0, "b": [X]}, 3), ({"a": 1.0, "b": None}, None))
+    assert still == 0
+    assert type(product["a"]) is float
+    assert product["a"] == pytest.approx(12.0 * np.sum(X**2))
+    np.testing.assert_allclose(product["b"][0], 24.0 * X)
+
+
+def test_a_product_with_aux() -> None:
+    def f(x: Any) -> Any:
+        return np.sum(x**3), x + 1.0
+
+    (product,), aux = pb.hvp(f, (X,), (V,), has_aux=True)
+    np.testing.assert_allclose(product, 6 * X * V)
+    np.testing.assert_array_equal(aux, X + 1.0)
+
+
+def test_a_product_needs_a_scalar() -> None:
+    with pytest.raises(pb.DifferentiationError, match="returns a scalar"):
+        pb.hvp(np.sin, (X,), (V,))
+
+
+# ---- linearize -----------------------------------------------------------------------------------
+
+
+def test_a_linear_map_is_called_again_and_again() -> None:
+    y, push = pb.linearize(lambda x, w: np.tanh(x) * w, X, 2.0)
+    np.testing.assert_allclose(y, np.tanh(X) * 2.0)
+    slope = 2.0 * (1 - np.tanh(X) ** 2)
+    np.testing.assert_allclose(push(V, None), slope * V)
+    np.testing.assert_allclose(push(V, 1.0), slope * V + np.tanh(X))
+    np.testing.assert_allclose(push(None, 1.0), np.tanh(X))
+    first = push(V, 0)
+    first[:] = 7.0
+    np.testing.assert_allclose(push(V, 0), slope * V)
+
+
+def programs_of(function: Call, *primals: Any) -> tuple[str, str]:
+    """Return the sources of the two programs of a linearization."""
+    linear = pushforwards._Linear(False)
+    linear(function, *primals)[1](*[np.ones_like(p) for p in primals])
+    ((entry,),) = linear.programs.entries.values()
+    texts = [entry.forward.source.text, entry.backward.source.text]
+    first, second = [re.sub(r"#.*", "", text) for text in texts]  # the user's lines are comments
+    return first, second
+
+
+def test_what_is_not_linear_is_computed_once() -> None:
+    def in_line(x: Any) -> Any:
+        return np.sum(np.tanh(x) * np.exp(x))
+
+    def looped(x: Any) -> Any:
+        h = x
+        for _ in range(50):
+            h = np.tanh(h * x)
+        return h
+
+    for function in (in_line, looped):
+        first, second = programs_of(function, X)
+        assert "tanh(" in first
+        assert "tanh(" not in second
+        _, push = pb.linearize(function, X)
+        np.testing.assert_allclose(push(V), pb.jvp(function, (X,), (V,))[1], rtol=1e-10)
+
+
+def test_effects_happen_when_it_is_linearized() -> None:
+    def f(x: Any, rng: Any) -> Any:
+        print("once")
+        return x * rng.standard_normal(3)
+
+    rng = np.random.default_rng(0)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        _, push = pb.linearize(f, X, rng)
+        moved = [push(V, None), push(V, None)]
+    assert printed.getvalue() == "once\n"
+    np.testing.assert_array_equal(*moved)
+    np.testing.assert_allclose(moved[0], V * np.random.default_rng(0).standard_normal(3))
+
+
+def test_a_linear_map_has_the_structure_of_the_output() -> None:
+    def f(p: Any) -> Any:
+        return Point(p["a"] * X, 2), p["a"]
+
+    ((out, moved),) = [pb.linearize(f, {"a": 3.0})]
+    found = moved({"a": 2.0})
+    assert type(found[0]) is type(out[0]) is Point
+    np.testing.assert_allclose(found[0].x, 2.0 * X)
+    assert found[0].y == 0
+    assert found[1] == 2.0
+    _, moved, aux = pb.linearize(lambda x: (x * x, x), X, has_aux=True)
+    np.testing.assert_allclose(moved(V), 2 * X * V)
+    np.testing.assert_array_equal(aux, X)
+
+
+# ---- within others -------------------------------------------------------------------------------
+
+
+def test_they_nest() -> None:
+    def f(x: Any) -> Any:
+        return np.sin(x) * x
+
+    second = -np.sin(X) * X + 2 * np.cos(X)
+    ones = np.ones(3)
+
+    def slope(x: Any) -> Any:
+        return pb.jvp(f, (x,), (ones,))[1]
+
+    np.testing.assert_allclose(pb.jvp(slope, (X,), (V,))[1], second * V)
+    np.testing.assert_allclose(pb.grad(lambda x: np.sum(slope(x) * V))(X), second * V)
+    np.testing.assert_allclose(pb.compile(slope)(X), np.sin(X) + X * np.cos(X))
+
+    def linear(x: Any) -> Any:
+        _, push = pb.linearize(f, x)
+        return push(ones) + push(x) * 0.0
+
+    np.testing.assert_allclose(pb.compile(linear)(X), np.sin(X) + X * np.cos(X))
+    np.testing.assert_allclose(pb.grad(lambda x: np.sum(linear(x) * V))(X), second * V)
+
+    def total(x: Any) -> Any:
+        return np.sum(f(x))
+
+    np.testing.assert_allclose(pb.compile(lambda x: pb.hvp(total, (x,), (V,))[0])(X), second * V)
+    third = -3 * np.sin(X) - X * np.cos(X)
+    found = pb.grad(lambda x: np.sum(pb.hvp(total, (x,), (V,))[0]))(X)
+    np.testing.assert_allclose(found, third * V)
+
+
+def test_rules_of_the_user_are_transposed() -> None:
+    @pb.custom_vjp
+    def doubled(x: Any) -> Any:
+        return np.sin(x)
+
+    doubled.defvjp(lambda x: (np.sin(x), x), lambda x, ct: (2.0 * ct * np.cos(x),))
+    _, moved = pb.jvp(lambda x: doubled(x) * x, (X,), (V,))
+    np.testing.assert_allclose(moved, (2.0 * np.cos(X) * X + np.sin(X)) * V)
+
+
+# ---- programs ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 4, 9, 17])
+def test_random_loops_that_write_in_place(seed: int) -> None:
+    program = loop_programs.Program(seed)
+    loss = program.loss(pb.fori_loop)
+    rng = np.random.default_rng(seed)
+    ways = [rng.normal(size=a.shape) for a in program.arguments]
+    value, moved = pb.jvp(loss, program.arguments, ways)
+    plain = program.loss(loop_programs.unrolled)
+    assert value == pytest.approx(plain(*program.arguments))
+    gradient = pb.grad(loss, argnums=(0, 1))
+    assert moved == pytest.approx(pair(gradient(*program.arguments), ways), rel=1e-8)
+    _, push = pb.linearize(loss, *program.arguments)
+    assert push(*ways) == pytest.approx(moved, rel=1e-8)
+
+    def along(A: Any, x: Any) -> Any:
+        into_A, into_x = gradient(A, x)
+        return np.sum(into_A * ways[0]) + np.sum(into_x * ways[1])
+
+    products = pb.hvp(loss, program.arguments, ways)
+    expected = pb.grad(along, argnums=(0, 1))(*program.arguments)
+    for a, b in zip(products, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
+
+
+def test_while_loops_and_recursions() -> None:
+    def halved(x: Any) -> Any:
+        n = 0
+        while np.sum(x * x) > 0.1:
+            x = np.tanh(x) * 0.7
+            n = n + 1
+        return np.sum(x) + n
+
+    def tree(x: Any, n: float) -> Any:
+        if n < 2.0:
+            return np.sin(x) * n
+        return tree(x * 0.5, n - 1.0) * np.cos(x) + tree(x, n - 2.0)
+
+    for f, primals, ways in ((halved, (X,), (V,)), (tree, (X, 5.0), (V, 0.5))):
+        out, moved = pb.jvp(f, primals, ways)
+        _, pull = pb.vjp(f, *primals)
+        ct = np.ones_like(out) + 1.0
+        assert pair([ct], [moved]) == pytest.approx(pair(pull(ct), ways), rel=1e-9)
+        _, push = pb.linearize(f, *primals)
+        np.testing.assert_allclose(push(*ways), moved, rtol=1e-9)
+
+
+# ---- errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("primals", "tangents", "error", "message"),
+    [
+        ((X,), (V[:2],), pb.ShapeError, r"`tangents\[0\]` has shape \[2\], its primal is f64\[3\]"),
+        ((X,), (V, V), pb.StructureError, "there are 1 primals, and the tangents are 2"),
+        ((X,), V, pb.StructureError, "the tangents are an array"),
+        (X, (V,), pb.StructureError, "the primals are an array"),
+        ((X,), ([V],), pb.StructureError, r"`tangents\[0\]` has the structure \[\*\], its primal"),
+        ((X,), (1j * V,), pb.StructureError, r"`tangents\[0\]` has dtype complex128, its primal"),
+        (({"a": X},), ({"b": V},), pb.StructureError, r"`tangents\[0\]` has the structure"),
+        (({"a": (X, X)},), ({"a": (V, V[:1])},), pb.ShapeError, r"`tangents\[0\]\['a'\]\[1\]`"),
+        ((Point(X, X),), (Point(V, V[:1]),), pb.ShapeError, r"`tangents\[0\]\.y` has shape"),
+        ((3,), (1,), pb.StructureError, r"`tangents\[0\]` is 1, and belongs to 3, which is static"),
+        ((np.arange(3),), (np.ones(3, int),), pb.StructureError, "which do not move"),
+        ((np.arange(3),), (np.ones(2, int),), pb.ShapeError, r"`tangents\[0\]` has shape \[2\]"),
+    ],
+)
+def test_tangents_that_do_not_fit(
+    primals: Any, tangents: Any, error: type[Exception], message: str
+) -> None:
+    def f(x: Any) -> Any:
+        return x["a"] if isinstance(x, dict) else x[0] if isinstance(x, tuple) else x * 2.0
+
+    with pytest.raises(error, match=message):
+        pb.jvp(f, primals, tangents)
+
+
+def test_tangents_of_a_linear_map_that_do_not_fit() -> None:
+    _, push = pb.linearize(lambda x, n: x * n, X, 3)
+    with pytest.raises(pb.ShapeError, match=r"`tangents\[0\]` has shape \[2\]"):
+        push(V[:2], None)
+    with pytest.raises(pb.StructureError, match="there are 2 primals, and the tangents are 1"):
+        push(V)
+    with pytest.raises(pb.StructureError, match="which is static"):
+        push(V, 2)
+    _, push = pb.linearize(lambda x, k: x * k, X, np.arange(3))
+    np.testing.assert_allclose(push(V, np.zeros(3, int)), V * np.arange(3))
+    with pytest.raises(pb.StructureError, match="it must be zero"):
+        push(V, np.ones(3, int))
+
+
+def test_an_op_without_a_rule_is_refused_with_its_line() -> None:
+    def f(x: Any) -> Any:
+        return np.random.default_rng(0).beta(x, 2.0)
+
+    for transform in (pb.jvp, pb.hvp):
+        with pytest.raises(pb.DifferentiationError, match=r"test_pushforwards\.py"):
+            transform(f, (0.5,), (1.0,))
+    with pytest.raises(TypeError, match="linearize takes a function, not int"):
+        pb.linearize(3, X)  # type: ignore[arg-type]
+
+
+# ---- against others ------------------------------------------------------------------------------
+
+
+def test_conventions_are_those_of_jax() -> None:
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    np_ = importlib.import_module("jax.numpy")
+    z, w = np.array([1.0 + 2j, -0.5j]), np.array([0.5 - 1j, 2.0 + 0j])
+
+    def f(np: Any, x: Any, z: Any) -> Any:
+        return np.maximum(x, 0.0) * np.abs(x), np.conj(z) * z**2 + np.sum(np.sort(x)), np.real(z)
+
+    for x in (X, np.array([0.0, 1.0, 1.0])):
+        found = pb.jvp(lambda x, z: f(np, x, z), (x, z), (V, w))
+        expected = jax.jvp(lambda x, z: f(np_, x, z), (x, z), (V, w))
+        for a, b in zip((*found[0], *found[1]), (*expected[0], *expected[1]), strict=True):
+            np.testing.assert_allclose(a, np.asarray(b), rtol=1e-12)
