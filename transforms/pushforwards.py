@@ -277,8 +277,8 @@ def _is_entangled(joint: Function, tangents: Sequence[Value]) -> bool:
 def _transposed(pull: Function, seeds: int) -> Function:
     """Return the transpose of a pullback, from residuals and tangents to those of the output.
 
-    It does not depend on the cotangents, the last `seeds` parameters, in which a pullback is linear:
-    zeros stand for them where a region passes them on.
+    It depends on no cotangents, the last `seeds` parameters, in which a pullback is linear: zeros
+    stand for them where a region passes them on.
     """
     cut = len(pull.params) - seeds
     transpose = reverse(pull, range(cut, len(pull.params)), seeds=range(len(pull.results)), keep=())
