@@ -131,7 +131,10 @@ class _Called(Callee):
         self.structure = structure
         self.location = location
         self.name = str(getattr(function, "__name__", type(function).__name__))
-        self.refusal = f"{shown(function)} has no vjp"
+        self.refusal = (
+            f"{shown(function)} has no vjp; give pure_callback one, or let it be called in a "
+            "function with a rule, pb.custom_vjp"
+        )
         if vjp is not None:
             self.backward = _Backward(vjp, self)
 
@@ -151,7 +154,7 @@ class _Called(Callee):
         args = unflatten(self.given, iter(map(handed, self.kinds, operands)))
         returned = self.noted(self.function, *args)
         where = "" if self.location is None else f", called at {place(self.location)},"
-        expected = Expected(f"the callback {shown(self.function)}{where}", "a value")
+        expected = Expected(f"the callback {shown(self.function)}{where}", "a value", False)
         leaves = expected.values(self.structure, returned, "result")
         found = zip(types, leaves, strict=True)
         return tuple([expected.array(t, value, path) for t, (path, value) in found])
@@ -178,7 +181,8 @@ class _Backward(Callee):
         self.names = [parameters.name(k) for k in range(len(forward.given.children))]
         self.name = f"{forward.name}_vjp"
         self.refusal = (
-            f"{shown(function)}, the vjp of a callback, is a callback itself and has none"
+            f"{shown(function)}, the vjp of a callback, is a callback itself and has none; where "
+            "more derivatives are needed, call it in a function with a rule, pb.custom_vjp"
         )
 
     def __eq__(self, other: object) -> bool:

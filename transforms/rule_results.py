@@ -61,12 +61,14 @@ def atom_of(leaf: Any, trace: Trace) -> tuple[Atom, Kind]:
 class Expected:
     """What a rule has to return: something like a structure, with leaves of certain types.
 
-    `who` names the rule and `what` says what it returns: both stand in errors.
+    `who` names the rule and `what` says what it returns: both stand in errors. With `has_zeros` a
+    None is a zero.
     """
 
-    def __init__(self, who: str, what: str) -> None:
+    def __init__(self, who: str, what: str, has_zeros: bool = True) -> None:
         self.who = who
         self.what = what
+        self.has_zeros = has_zeros
 
     def values(self, structure: Structure, value: Any, path: str) -> Iterator[tuple[str, Any]]:
         """Yield for each leaf of a structure its path and value; None for what is left out.
@@ -76,6 +78,8 @@ class Expected:
         StructureError
             Where the value has another structure.
         """
+        if value is None and not self.has_zeros and not isinstance(structure, Static):
+            raise self._structure(path, structure, value)
         if isinstance(structure, Node):
             names = _names(structure, path)
             parts: Sequence[Any] = [None] * len(names)
