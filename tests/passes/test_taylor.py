@@ -31,8 +31,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning
 
 STRUCTURAL = {"loop", "cond", "call", "fused", "recursion", "recur", "custom", "with_rule"}
 TAPES = {"tape_new", "tape_push", "tape_pop", "pack", "unpack"}
-ADJOINT = {"observe"}  # tells of cotangents
-NAMES = sorted(set(Op.REGISTRY) - STRUCTURAL - TAPES - ADJOINT)
+OTHERS = {"observe", "callback"}  # it tells of cotangents; it has no derivative
+NAMES = sorted(set(Op.REGISTRY) - STRUCTURAL - TAPES - OTHERS)
 
 Sample = tuple[Op, tuple[Any, ...]]
 
