@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
 from ..op import Array, Effect, Op, Zero
 from ..samples import numbers
 from ..types import ArrayType
@@ -89,25 +88,30 @@ class Callback(Op):
 
 
 class _Cube(Callee):
-    """The cube, and its derivative of any order, for samples."""
+    """The cube, its derivative, and the derivative of that, for samples."""
 
     name = "cube"
 
     def __init__(self, order: int = 0) -> None:
         self.order = order
+        if order < 2:
+            self.backward = _Cube(order + 1)
 
-    @property
-    def backward(self) -> Callee:  # type: ignore[override]
-        """The derivative, whose operands are those of the function, its results, cotangents."""
-        return _Cube(self.order + 1)
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Cube) and other.order == self.order
+
+    def __hash__(self) -> int:
+        return self.order
 
     def __call__(self, types: Sequence[ArrayType], *operands: Any) -> tuple[Any, ...]:
         x, *others = map(np.asarray, operands)
         if self.order == 0:
             return (x**3,)
         if self.order == 1:
-            return (3 * x**2 * others[1],)
-        raise ShapeError("cube has no derivative of this order")
+            _, ct = others
+            return (3 * x**2 * ct,)
+        result, ct, _, outer = others
+        return 6 * x * ct * outer, np.zeros_like(result), 3 * x**2 * outer
 
 
 __all__ = ["Callback", "Callee"]
