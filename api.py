@@ -54,7 +54,8 @@ from .transforms.fixed_points import fixed_point
 from .transforms.implicit import custom_linear_solve, custom_root
 from .transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from .transforms.jets import jet
-from .transforms.pushforwards import hvp, jvp, linearize
+from .transforms.linearization import linearize
+from .transforms.pushforwards import hvp, jvp
 from .transforms.sparse import sparse_hessian, sparse_jacobian, sparsity
 from .transforms.vectorized import vmap
 

@@ -16,7 +16,7 @@ import pytest
 from pairings import pair
 
 import pullback as pb
-from pullback.transforms import pushforwards
+from pullback.transforms import linearization, pushforwards
 
 Call = Callable[..., Any]
 X = np.array([0.4, -1.2, 2.0])
@@ -34,9 +34,10 @@ class Point(NamedTuple):
 
 
 def test_the_examples_run() -> None:
-    found = doctest.testmod(importlib.import_module("pullback.transforms.pushforwards"))
-    assert found.attempted >= 10
-    assert not found.failed
+    for module in (pushforwards, linearization):
+        found = doctest.testmod(module)
+        assert found.attempted >= 4
+        assert not found.failed
 
 
 # ---- jvp -----------------------------------------------------------------------------------------
@@ -180,6 +181,28 @@ def test_sizes_that_only_the_run_knows() -> None:
         np.testing.assert_allclose(push(V), (2 * x * V)[x > 0.0])
 
 
+def test_sizes_that_loops_pass_on() -> None:
+    def grown(x: Any) -> Any:
+        y = x[x > 0.0]
+        while np.sum(y) > 0.1:
+            y = np.tanh(y * y)
+        return y * 2.0
+
+    def called(x: Any, n: float) -> Any:
+        if n < 1.0:
+            return x
+        return called(np.sin(x), n - 1.0) * x
+
+    for f in (grown, lambda x: called(x[x > 0.0], 3.0)):
+        out, moved = pb.jvp(f, (X,), (V,))
+        assert np.shape(moved) == np.shape(out) == (2,)
+        _, push = pb.linearize(f, X)
+        np.testing.assert_allclose(push(V), moved)
+        _, pull = pb.vjp(f, X)
+        ct = np.array([1.0, -2.0])
+        assert pair([ct], [moved]) == pytest.approx(pair(pull(ct), [V]))
+
+
 def test_programs_are_kept_for_a_code_object() -> None:
     for k in range(3):
         pb.jvp(lambda x: np.sin(x) * 2.0, (X + k,), (V,))
@@ -260,7 +283,7 @@ def test_a_linear_map_is_called_again_and_again() -> None:
 
 def programs_of(function: Call, *primals: Any) -> tuple[str, str]:
     """Return the sources of the two programs of a linearization."""
-    linear = pushforwards._Linear(False)
+    linear = linearization._Linear(False)
     linear(function, *primals)[1](*[np.ones_like(p) for p in primals])
     ((entry,),) = linear.programs.entries.values()
     texts = [entry.forward.source.text, entry.backward.source.text]
