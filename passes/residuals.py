@@ -25,8 +25,10 @@ from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Value
 from ..ir.dims import Dim, Symbol
 from ..ir.op import Cost, Effect
+from ..ir.ops.control import Call
 from ..ir.ops.dynamic import Extent
 from ..ir.ops.index import Index, IndexAdd, IndexUpdate
+from ..ir.ops.recursion import Recur
 from ..ir.ops.shape import Copy
 from ..ir.types import is_tape
 from .footprints import Access, Level, Tracker, is_untouched
@@ -189,6 +191,7 @@ class Residuals:
             op.regions
             or op.effect is Effect.ORDERED
             or op.makes_new
+            or isinstance(op, Call | Recur)
             or is_tape(eqn.results[0].type)
         ):
             return False

@@ -351,3 +351,16 @@ def test_float32() -> None:
     for found, expected in zip(pb.grad(tree_network, argnums=(2, 3, 4))(*args), exact, strict=True):
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_call_with_a_constant_is_kept_and_not_made_again_where_no_recursion_is_around() -> None:
+    def f(x: Any) -> Any:
+        def g(x: Any) -> Any:
+            if x > 3.0:
+                return x * x
+            return x * g(np.float64(5.0)) + g(x + 1.0)
+
+        return g(x)
+
+    assert pb.grad(f)(1.5) == pytest.approx(57.0)
+    assert pb.grad(pb.grad(f))(1.5) == pytest.approx(2.0)
