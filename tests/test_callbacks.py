@@ -220,7 +220,7 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
         message(lambda x: pb.jvp(back(cube, cube_vjp), (x,), (x,))),
         message(pb.compile(closing)),
     ]
-    golden("errors/callbacks.txt", "\n".join(texts))
+    golden("messages/callbacks.txt", "\n".join(texts))
 
 
 # ---- debug_print ---------------------------------------------------------------------------------

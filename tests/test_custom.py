@@ -615,7 +615,7 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
     texts += [message(pb.grad(total(pb.custom_jvp(product))))]
     texts += [message(f) for f in (pb.compile(pushed), pb.grad(selfish))]
     texts += [message(pb.compile(by_name))]
-    golden("errors/custom_rules.txt", "\n".join(texts))
+    golden("messages/custom_rules.txt", "\n".join(texts))
     function = pb.custom_vjp(writes)
     function.defvjp(correct, fine)
     with pytest.raises(ValueError, match="read-only"):

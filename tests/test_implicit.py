@@ -369,6 +369,6 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
     texts = [message(pb.grad(f), B) for f in (without_transpose, not_transposable)]
     texts += [message(pb.grad(lambda b: np.sum(other_type(b))), B)]
     texts += [message(pb.compile(f), B) for f in (integers, other_structure, no_aux, point)]
-    golden("errors/implicit.txt", "\n".join(texts))
+    golden("messages/implicit.txt", "\n".join(texts))
     with pytest.raises(pb.ArgumentError, match="iterations=0 is no positive int"):
         pb.fixed_point(babylonian, 1.0, 2.0, iterations=0)
