@@ -326,6 +326,23 @@ def test_results_belong_to_the_caller():
     assert b[0, 0] == 1
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_the_matrix_of_a_linear_function_is_copied(mode):
+    x = np.ones(4)
+    for found in (
+        pb.jacobian(lambda x: W @ x, mode=mode)(x),
+        pb.jacobian(lambda x, V: V @ x, mode=mode)(x, W),
+        pb.jacobian(lambda x, V: V @ x, argnums=(0, 1), mode=mode)(x, W)[0],
+        pb.jacobian(lambda t, V: V * t, mode=mode)(1.0, W),
+    ):
+        np.testing.assert_array_equal(found, W)
+        assert not np.shares_memory(found, W)
+        found[0, 0] = 7  # it is the caller's to write
+    A = np.eye(4)
+    hessian = pb.hessian(lambda x, A: 0.5 * x @ A @ x)(x, A)
+    assert not np.shares_memory(hessian, A)
+
+
 def test_an_output_without_entries():
     assert pb.jacobian(lambda x: x[:0] * 2)(X).shape == (0, 4)
     assert pb.jacobian(lambda x: np.sum(x) * np.ones(2))(np.zeros(0)).shape == (2, 0)

@@ -14,13 +14,14 @@ import numpy as np
 
 from ..arguments import Argnums, Arguments, Wanted
 from ..compiled import Compiled, check_callable, check_scalar, gradient_structure
-from ..ir.core import Function
+from ..ir.core import Function, Value
 from ..ir.errors import ArgumentError, DifferentiationError
 from ..ir.types import Kind
 from ..passes.pipeline import EXACT, run
 from ..passes.reverse import reverse
-from ..tracer.array import wrap
+from ..tracer.array import TracedArray, wrap
 from ..tracer.functions.create import zeros
+from ..tracer.functions.shape import copy
 from ..tracer.state import require
 from ..tracer.trace import Traced
 from ..tracer.tree import unflatten
@@ -80,7 +81,7 @@ def _written(apart: Apart, mode: str, holomorphic: bool) -> Any:
                 rows = inside.rows(made[k], place[j])
                 axes = (*range(len(own), len(own) + len(shape)), *range(len(own)))
                 parts.append(np.transpose(rows, axes))
-        parts = [_of_kind(p, kind) for p, kind in zip(parts, kinds, strict=True)]
+        parts = [finished(p, kind) for p, kind in zip(parts, kinds, strict=True)]
         blocks.append(unflatten(gradient_structure(wanted), iter(parts)))
     result = unflatten(traced.structure, iter(blocks))
     if traced.aux is None:
@@ -88,10 +89,19 @@ def _written(apart: Apart, mode: str, holomorphic: bool) -> Any:
     return result, unflatten(traced.aux, iter(kept))
 
 
-def _of_kind(value: Any, kind: Kind) -> Any:
-    """Return a derivative, which where it has no axes is the number that its argument is."""
-    trace = require("a derivative")
-    return wrap(value._atom, Kind.ARRAY if np.shape(value) else kind, trace)
+def finished(value: TracedArray, kind: Kind) -> TracedArray:
+    """Return a derivative in memory of its own; without axes it is the number its argument is."""
+    if not value.shape:
+        return wrap(value._atom, kind, require("a derivative"))
+    return copy(value) if _is_given(value) else wrap(value._atom, Kind.ARRAY, value._trace)
+
+
+def _is_given(value: TracedArray) -> bool:
+    """Whether it is an array of the caller's, or a view of one: the matrix of a linear function."""
+    atom, producers = value._atom, value._trace.builder.producers
+    while isinstance(atom, Value) and atom in producers and producers[atom].op.is_view:
+        atom = producers[atom].operands[0]
+    return isinstance(atom, Value) and atom not in producers
 
 
 def jacobian(
@@ -299,7 +309,7 @@ def _second_order(apart: Apart) -> Any:
     rows = []
     for i in range(count):
         # Row i of column j is row j of column i: the derivative is symmetric.
-        parts = [_of_kind(side.rows(made[j], i), kinds[j]) for j in range(count)]
+        parts = [finished(side.rows(made[j], i), kinds[j]) for j in range(count)]
         rows.append(unflatten(structure, iter(parts)))
     result = unflatten(structure, iter(rows))
     if traced.aux is None:

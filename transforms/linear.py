@@ -18,6 +18,7 @@ from ..ir.errors import DifferentiationError, UnsupportedError
 from ..ir.op import Effect
 from ..ir.types import ArrayType
 from ..passes.batching import batched
+from ..passes.diagonal import diagonal
 from ..passes.forward import forward
 from ..passes.reverse import reverse
 from ..pullbacks import split
@@ -124,6 +125,8 @@ def product_with_basis(apart: Apart, linear: Linear, side: Leaves) -> tuple[list
         made = inline_function(linear.linear, [*residuals, *once])
         return kept, [np.reshape(m, (1, *np.shape(m))) for m in made]
     function, mapped = linear.batched(side.total)
+    if len(basis) == 1:
+        function = diagonal(function, [len(function.params) - 1])
     found = []
     for value, is_mapped in zip(
         inline_function(function, [*residuals, *basis]), mapped, strict=True

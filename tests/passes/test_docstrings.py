@@ -23,6 +23,7 @@ from pullback.passes.chain import Chain
 from pullback.passes.contract import Contract
 from pullback.passes.custom_rules import Inline
 from pullback.passes.dce import Dce
+from pullback.passes.diagonal import diagonal
 from pullback.passes.donation import donate
 from pullback.passes.dots import Dots
 from pullback.passes.forward import forward
@@ -74,6 +75,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "reverse_recursion": lambda f: reverse(f, (0, 1)),
     "simplify": Simplify(),
     "dce": Dce(),
+    "diagonal": lambda f: diagonal(f, (0,)),
     "donation": lambda f: donate(f, (0,), (Fresh(0, False),))[0],
     "dots": Dots(),
     "fuse": Fuse(machine=Machine(cores=2, l2=1 << 20, l3=32 << 20)),
