@@ -382,6 +382,17 @@ def test_rules_of_the_user_are_transposed() -> None:
     np.testing.assert_allclose(moved, (2.0 * np.cos(X) * X + np.sin(X)) * V)
 
 
+def test_solvers_with_rules_are_linearized_by_their_rules() -> None:
+    def solved(x: Any) -> Any:
+        return pb.fixed_point(lambda y: 0.1 * np.cos(y) * x + 0.1 * x, np.zeros(3))
+
+    _, moved = pb.jvp(solved, (X,), (V,))
+    ends = [solved(X + step * V) for step in (1e-6, -1e-6)]
+    np.testing.assert_allclose(moved, (ends[0] - ends[1]) / 2e-6, rtol=1e-6)
+    _, push = pb.linearize(solved, X)
+    np.testing.assert_allclose(push(V), moved, rtol=1e-9)
+
+
 # ---- programs ------------------------------------------------------------------------------------
 
 

@@ -61,9 +61,10 @@ class _Linear(VjpFunction):
         if not _is_entangled(joint, joint.params[len(function.params) :]):
             return split(run(joint, later, []), count, len(wrt))
         # Where one loop computes primals and tangents, the transpose of the pullback reads what the
-        # primal loop has kept.
-        first, pull = split(run(reverse(function, wrt, seeds=of), later, []), count, len(of))
-        return first, _transposed(pull, len(of)).replace(name=f"{joint.name}_linear")
+        # primal loop has kept. Rules of the user's within rules are exposed as long as no pass ran.
+        first, pull = split(reverse(function, wrt, seeds=of), count, len(of))
+        second = _transposed(pull, len(of)).replace(name=f"{joint.name}_linear")
+        return run(first, later, []), run(second, later, [])
 
     def _result(
         self,
