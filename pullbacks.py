@@ -42,11 +42,18 @@ def split(joint: Function, primal: int, seeds: int) -> tuple[Function, Function]
     late: set[Value] = set(joint.params[cut:])
     early_eqns: list[Eqn] = []
     late_eqns: list[Eqn] = []
+    # Sizes that the backward finds: nothing of such a size can be computed before.
+    late_sizes: set[Symbol] = set()
     waits = _waiting(joint, primal)
     for eqn in joint.eqns:
-        if eqn in waits or any(isinstance(a, Value) and a in late for a in eqn.operands):
+        if (
+            eqn in waits
+            or any(isinstance(a, Value) and a in late for a in eqn.operands)
+            or (late_sizes and not late_sizes.isdisjoint(mentioned(eqn)))
+        ):
             late_eqns.append(eqn)
             late.update(eqn.results)
+            late_sizes.update(eqn.op.binds)
         else:
             early_eqns.append(eqn)
     read: list[Atom] = [a for e in late_eqns for a in e.operands]
