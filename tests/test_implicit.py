@@ -367,8 +367,8 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
         return pb.fixed_point(lambda x: (x, x), b)
 
     texts = [message(pb.grad(f), B) for f in (without_transpose, not_transposable)]
-    texts += [message(pb.grad(lambda b: np.sum(other_type(b))), B)]
-    texts += [message(pb.compile(f), B) for f in (integers, other_structure, no_aux, point)]
+    others = (other_type, integers, other_structure, no_aux, point)
+    texts += [message(pb.grad(lambda b, f=f: np.sum(f(b))), B) for f in others]
     golden("messages/implicit.txt", "\n".join(texts))
     with pytest.raises(pb.ArgumentError, match="iterations=0 is no positive int"):
         pb.fixed_point(babylonian, 1.0, 2.0, iterations=0)

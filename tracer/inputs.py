@@ -96,6 +96,8 @@ class Inputs:
         self.members: dict[int, TracedArray] = {}
         """By id the arrays that share memory with others."""
         self.commits = Commits()
+        self.is_differentiated = True
+        """Whether a derivative of the whole program may be taken."""
         self.memos: dict[Any, Any] = {}
         """What is known of loops and branches by their place in the source."""
         self.calls: dict[types.CodeType, list[Any]] = {}

@@ -24,12 +24,20 @@ def inline_call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 
 def trace_region(
-    params: Sequence[Value], kinds: Sequence[Kind], call: Callable[[list[TracedArray]], Any]
+    params: Sequence[Value],
+    kinds: Sequence[Kind],
+    call: Callable[[list[TracedArray]], Any],
+    given: Sequence[Atom] = (),
 ) -> tuple[Builder, Any]:
-    """Trace `call(traced params)` inside the present trace; return its builder and output."""
+    """Trace `call(traced params)` inside the present trace; return its builder and output.
+
+    `given` are what the parameters are, where the region is run once, there where it stands.
+    """
     outer = require("a region")
     builder = Builder()
     with Trace(builder, outer) as inner:
+        if given:
+            inner.given = dict(zip(params, given, strict=True))
         arrays = [
             TracedArray(builder.param(p), k, inner) for p, k in zip(params, kinds, strict=True)
         ]
@@ -78,6 +86,16 @@ def trace_apart(
     return Traced(closed, len(specs), None, out, aux, count), [*atoms, *captured]
 
 
+def is_differentiated(trace: Trace) -> bool:
+    """Whether a derivative may be taken of what is written into a trace."""
+    around: Trace | None = trace
+    while around is not None:
+        if around.given is not None:  # a function traced apart, to be transformed
+            return True
+        around = around.parent
+    return bool(trace.root.inputs.is_differentiated)
+
+
 def inline_function(function: Function, operands: Sequence[Any]) -> tuple[Any, ...]:
     """Write a function into the trace under way; return its results as traced arrays."""
     outer = require(function.name)
@@ -114,4 +132,11 @@ def _filled(operand: Any) -> Any:
     return operand
 
 
-__all__ = ["inline_call", "inline_derived", "inline_function", "trace_apart", "trace_region"]
+__all__ = [
+    "inline_call",
+    "inline_derived",
+    "inline_function",
+    "is_differentiated",
+    "trace_apart",
+    "trace_region",
+]

@@ -29,6 +29,7 @@ class LiteralInputs:
     """The inputs of a trace of library code: an array met there is a constant."""
 
     errors: Mapping[str, str] = MappingProxyType({})
+    is_differentiated = True
 
     def array(self, value: np.ndarray) -> Atom:
         """Return a constant."""

@@ -113,6 +113,7 @@ def trace_once(
     builder = Builder()
     inputs = Inputs(builder)
     inputs.memos = {} if memos is None else memos
+    inputs.is_differentiated = not writes_back
     with Trace(builder, None, inputs) as state:
         params: list[TracedArray] = []
         for leaf in leaves:

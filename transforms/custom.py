@@ -107,7 +107,7 @@ class custom_vjp(Ruled):
             kept, residuals = taken(returned[1], trace)
             return [*leaves, *residuals], kept
 
-        first = opened(f"{self.label}_forward", given.params(), given.kinds, forward)
+        first = opened(f"{self.label}_forward", given.params(), given.kinds, forward, given.atoms)
         values = [Value(r.type, getattr(r, "hint", None), layout=r.layout) for r in first.results]
         values[:outs] = [Value(r.type, None) for r in first.results[:outs]]
         params = [*values[outs:], *values[:outs]]

@@ -10,7 +10,7 @@ from ..ir.ops.custom import Rule
 from ..passes.implicit_rules import LinearSolve, Root, Solver
 from ..passes.rule_pairs import transposed
 from ..tracer.array import TracedArray
-from ..tracer.nested import inline_call
+from ..tracer.nested import inline_call, is_differentiated
 from ..tracer.state import current, require
 from ..tracer.tree import unflatten
 from .apart import name_of
@@ -72,6 +72,8 @@ def custom_linear_solve(
     trace = current()
     if trace is None:
         return solve(matvec, b)
+    if not is_differentiated(trace):
+        return inline_call(solve, (matvec, b), {})
     label = "custom_linear_solve"
     given = given_for(label, "b", b, trace)
     backward = transpose_solve or (solve if symmetric else None)
@@ -180,6 +182,8 @@ def custom_root(
     trace = current()
     if trace is None:
         return solve(f, initial_guess)
+    if not is_differentiated(trace):
+        return inline_call(solve, (f, initial_guess), {})
     label = "custom_root"
     given = given_for(label, "initial_guess", initial_guess, trace)
     count = len(given.types)

@@ -91,8 +91,12 @@ def opened(
     params: Sequence[Value],
     kinds: Sequence[Kind],
     call: Callable[[list[TracedArray]], Returned],
+    given: Sequence[Atom] = (),
 ) -> Open:
-    """Trace `call(arrays)`, which returns its leaves, and what its caller wants to know."""
+    """Trace `call(arrays)`, which returns its leaves, and what its caller wants to know.
+
+    `given` are what the parameters are, where the region runs in the place of the call.
+    """
 
     def traced(arrays: list[TracedArray]) -> Returned:
         for array in arrays:
@@ -100,7 +104,7 @@ def opened(
                 array.set_read_only()
         return call(arrays)
 
-    builder, (results, structure) = trace_region(params, kinds, traced)
+    builder, (results, structure) = trace_region(params, kinds, traced, given)
     return Open(
         name,
         list(params),
@@ -244,7 +248,7 @@ def call_with_rule(
             f"the derivative rule of {label} calls {label} on other types each time, and each of "
             "these calls has a rule of its own.\n  Let the rule call the function on its arguments."
         )
-    body = opened(label, given.params(), given.kinds, call)
+    body = opened(label, given.params(), given.kinds, call, given.atoms)
     scope = Scope.around([body])
     while True:
         rule = Deferred(label)
@@ -272,7 +276,7 @@ def _traced(regions: Regions, call: UnderWay) -> tuple[list[Open], Callable[[Sco
         call.rule.error = error
         return [], None
     finally:
-        _threads.calls.remove(call)
+        _threads.calls.pop()
 
 
 def _emitted(trace: Trace, label: str, given: Given, body: Open, scope: Scope, rule: Rule) -> Any:

@@ -13,7 +13,7 @@ from ..compiled import check_callable
 from ..ir.core import Atom
 from ..ir.errors import ArgumentError
 from ..ir.types import Kind
-from ..tracer.nested import inline_call
+from ..tracer.nested import inline_call, is_differentiated
 from ..tracer.report import expression_here
 from ..tracer.state import current, require
 from ..tracer.tree import Node, unflatten
@@ -56,6 +56,8 @@ class Ruled:
         trace = current()
         if trace is None:
             return self.function(*args, **kwargs)
+        if not is_differentiated(trace):
+            return inline_call(self.function, args, kwargs)
         args = self._positional(args, kwargs)
         self._check(trace.root.inputs)
         given = Given.of(self.arguments, args, trace)
