@@ -152,6 +152,8 @@ def _chosen(
     builder = examples.builder
     if other is None:
         return value if is_mapped else examples.repeated(value)
+    if other is value:
+        return value
     missing = other.type.ndim - 1
     return builder.one(where, examples.with_axes(mask(), missing), value, other)
 

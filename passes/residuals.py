@@ -131,7 +131,7 @@ class Residuals:
             self.need(value)
         for eqn in self.adjoint:
             self.sizes(eqn)
-        return self._is_in_time()
+        return self._is_in_time() and self._are_places_known()
 
     def _demands(self) -> Iterator[Value]:
         values = {*self.body.params, *self.producers}
@@ -160,7 +160,8 @@ class Residuals:
             return
         if eqn in self.again:
             return
-        is_marked = is_in_checkpoint(eqn) and not eqn.op.regions
+        # What was popped from a tape is not there a second time.
+        is_marked = is_in_checkpoint(eqn) and not eqn.op.regions and not _uses_tape(eqn)
         if self._is_free_work(eqn) or runs_again(eqn) or is_marked:
             self._compute_again(eqn)
         elif atom in self.written and self._reads_back(atom):
@@ -389,6 +390,44 @@ class Residuals:
             want(result, len(self.adjoint), False)
         return first
 
+    # -- places ------------------------------------------------------------------------------------
+
+    def _are_places_known(self) -> bool:
+        """Check that where a write is undone is not told by what it has overwritten.
+
+        `i = nonzero(x > 0); x[i] = ...`: the older `x` cannot say which rows of it to restore.
+        """
+        for k in sorted(self.needed_chains & set(self.chains)):
+            for number, link in enumerate(self.chains[k].links, 1):
+                if not isinstance(link.op, IndexUpdate | IndexAdd):
+                    continue
+                for position in link.operands[2:]:
+                    self.need(position)
+                    if self._reads_before(position, k, number):
+                        self.forced.update(self._sources(position))
+                        return False
+        return True
+
+    def _reads_before(self, atom: Atom, chain: int, number: int) -> bool:
+        """Whether a value is made of a version of an array that is older than one of its writes."""
+        if not isinstance(atom, Value) or atom in self.saved:
+            return False
+        key = self.read_back.get(atom) or self.version.get(atom)
+        if key is not None and key[0] == chain:
+            return key[1] < number
+        eqn = self.producers.get(atom)
+        if eqn is None or eqn not in self.again:
+            return False
+        binders = [self.binders.get(s) for s in mentioned(eqn) - set(eqn.op.binds)]
+        read = [*eqn.operands, *[b.results[0] for b in binders if b is not None]]
+        return any(self._reads_before(a, chain, number) for a in read)
+
+    def _sources(self, position: Atom) -> list[Value]:
+        """Return what to save for a position: what its size is told by, where that is unknown."""
+        eqn = self.producers.get(position)  # type: ignore[arg-type]
+        found = eqn.operands if eqn is not None and eqn.op.binds else (position,)
+        return [a for a in found if isinstance(a, Value)]
+
     # -- what is overwritten -----------------------------------------------------------------------
 
     def _save_parts(self) -> None:
@@ -418,6 +457,10 @@ class Residuals:
                 self._known_sizes(symbols_of(value.type))
                 for position in positions:
                     self.need(position)
+
+
+def _uses_tape(eqn: Eqn) -> bool:
+    return any(is_tape(a.type) for a in (*eqn.operands, *eqn.results))
 
 
 def _is_same(eqn: Eqn) -> bool:

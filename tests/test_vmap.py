@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loop_programs import Program as LoopProgram
 
 import pullback as pb
 
@@ -520,3 +521,18 @@ def test_a_pullback_that_was_made_outside() -> None:
         _, pull = pb.vjp(f, x)
         np.testing.assert_allclose(applied(pull, np.ones(2)), pull(np.ones(2))[0])
     assert applied.cache_info().misses == 1  # the residuals are read at each call
+
+
+@pytest.mark.parametrize("seed", [3, 27, 31])
+def test_random_programs_that_write_in_loops_and_branches(seed: int) -> None:
+    program = LoopProgram(seed)
+    loss = program.loss(pb.fori_loop)
+    noise = np.random.default_rng(seed)
+    given = tuple([a + 0.1 * noise.standard_normal((3, *a.shape)) for a in program.arguments])
+    one = pb.value_and_grad(loss, argnums=(0, 1))
+    each = [one(*arguments) for arguments in zip(*given, strict=True)]
+    np.testing.assert_allclose(pb.vmap(loss)(*given), [v for v, _ in each])
+    many = pb.grad(lambda *arguments: np.sum(pb.vmap(loss)(*arguments)), argnums=(0, 1))
+    for found in (many(*given), pb.vmap(pb.grad(loss, argnums=(0, 1)))(*given)):
+        for k, got in enumerate(found):
+            np.testing.assert_allclose(got, [g[k] for _, g in each], rtol=1e-9, atol=1e-11)
