@@ -137,9 +137,14 @@ class Provenance:
         return Provenance(self.frames, self.derived, self.merged, self.errors, marks)
 
     def merge(self, other: Provenance) -> Provenance:
-        """Return this provenance with another equation's origin added."""
+        """Return this provenance with another equation's origin added.
+
+        What a tangent needs and the primal computes as well is the primal's, with its warnings.
+        """
         if other is self or len(self.merged) >= 8:
             return self
+        if self.derived == "jvp" and other.derived == "primal" and self.marks == other.marks:
+            return other.merge(self)
         merged = (*self.merged, other)
         return Provenance(self.frames, self.derived, merged, self.errors, self.marks)
 

@@ -324,6 +324,24 @@ def test_sites_of_the_user_stay() -> None:
     assert {e.provenance.location for e in joint.eqns if e.provenance.frames} == {place.location}
 
 
+def test_what_the_primal_computes_too_is_the_primal_s() -> None:
+    function = parse_function(
+        """
+def f(x: f64[3]) -> f64[3]:
+    a : f64[3] = arcsin(x)
+    b : f64[3] = square(x)
+    c : f64[3] = 1.0 - b
+    d : f64[3] = sqrt(c)
+    e : f64[3] = a * d
+    return e
+"""
+    )
+    joint = forward(function, (0,))
+    (root,) = [e for e in joint.eqns if e.op.name == "sqrt"]  # of the slope of arcsin, made first
+    assert root.provenance.derived == "primal"
+    assert {m.derived for m in root.provenance.merged} == {"jvp"}
+
+
 # ---- what is refused -----------------------------------------------------------------------------
 
 
