@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,21 +19,27 @@ from ..types import ArrayType, Layout, Shape, c_strides
 
 def view_layouts(op: Op, types: Sequence[ArrayType], layouts: Sequence[Layout]) -> tuple[Layout]:
     """Return the layout of a view by making the view of an array that owns one byte."""
-    op, shape = _typical(op, types[0])
+    return (_view_layout(op, types[0], layouts[0]),)
+
+
+@functools.lru_cache(maxsize=4096)
+def _view_layout(op: Op, x: ArrayType, layout: Layout) -> Layout:
+    """Return the layout of one view, which every pass asks for again."""
+    op, shape = _typical(op, x)
     if 0 in shape:
-        return (None,)
-    strides: Any = layouts[0] or c_strides(types[0].dtype.itemsize, shape)
-    dummy = np.lib.stride_tricks.as_strided(np.empty(1, types[0].dtype), shape, strides)
+        return None
+    strides: Any = layout or c_strides(x.dtype.itemsize, shape)
+    dummy = np.lib.stride_tricks.as_strided(np.empty(1, x.dtype), shape, strides)
     dummy.flags.writeable = False
     try:
         result = op.evaluate(dummy)
     except IndexError:
-        if types[0].is_static:
+        if x.is_static:
             raise
-        return (None,)  # the typical size is smaller than what is read
+        return None  # the typical size is smaller than what is read
     if not np.may_share_memory(dummy, result):
-        return (None,)
-    return (None if result.flags.c_contiguous else result.strides,)
+        return None
+    return None if result.flags.c_contiguous else result.strides
 
 
 def reshaped_view(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
