@@ -13,7 +13,7 @@ import pytest
 
 from pullback.ir.builder import Builder
 from pullback.ir.core import Function, Value
-from pullback.ir.errors import UnsupportedError
+from pullback.ir.errors import DifferentiationError, UnsupportedError
 from pullback.ir.evaluate import evaluate
 from pullback.ir.op import Op
 from pullback.ir.ops.random import OBJECT, Draw
@@ -21,6 +21,8 @@ from pullback.ir.parser import parse_function
 from pullback.ir.types import type_of
 from pullback.ir.verify import verify
 from pullback.passes.batching import batched
+from pullback.passes.forward import forward
+from pullback.passes.reverse import reverse
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "ir"))
 from test_ops import NAMES, function_of, samples_of
@@ -93,6 +95,64 @@ def test_every_op_on_examples_of_each_operand_and_of_all(name: str) -> None:
                 for v, m in zip(operands, mapped, strict=True)
             ]
             check(function, mapped, given, op.is_elementwise)
+
+
+def differentiable(name: str) -> Iterator[tuple[Op, tuple[Any, ...]]]:
+    """Yield a few samples of an op that have derivatives, in double precision."""
+    found = 0
+    for op, operands in samples_of(name):
+        types = [type_of(v) for v in operands]
+        wide = all(t.dtype.char in "dD?lqbi" for t in types)
+        if op.has_gradient and wide and any(t.is_inexact for t in types) and found < 2:
+            found += 1
+            yield op, operands
+
+
+def forwarded(function: Function, wrt: Sequence[int], of: Sequence[int]) -> Function | None:
+    """Return the tangents of a function, None where its op serves reverse mode alone."""
+    try:
+        return forward(function, wrt, keep=[], of=of)
+    except DifferentiationError:
+        return None
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in SIDE_EFFECTS | OF_ANY_SIZE])
+def test_derivatives_of_examples_on_both_sides(name: str) -> None:
+    """The reversed batched function, the batched reversed one, and so with forward mode."""
+    noise = np.random.default_rng(0)
+    for op, operands in differentiable(name) if name not in WITH_RULES else ():
+        function = function_of(op, operands)
+        wrt = [k for k, v in enumerate(operands) if type_of(v).is_inexact]
+        of = [k for k, r in enumerate(function.results) if r.type.is_inexact]
+        backward = reverse(function, wrt, seeds=of, keep=[])
+        pushed = forwarded(function, wrt, of)
+        for mapped in masks(len(operands)):
+            given = [
+                examples_of(v) if m else np.asarray(v)
+                for v, m in zip(operands, mapped, strict=True)
+            ]
+            many, _ = batched(function, mapped, SIZE)
+            seeds = [
+                noise.standard_normal((SIZE, *function.results[k].type.shape)).astype(
+                    function.results[k].type.dtype
+                )
+                for k in of
+            ]
+            each = looped(backward, (*mapped, *[True] * len(of)), [*given, *seeds])
+            found = evaluate(reverse(many, wrt, seeds=of, keep=[]), *given, *seeds)
+            for k, value, expected in zip(wrt, found, each, strict=True):
+                expected = expected if mapped[k] else expected.sum(axis=0)
+                np.testing.assert_allclose(value, expected, rtol=1e-8, atol=1e-8)
+            check(backward, (*mapped, *[True] * len(of)), [*given, *seeds], False)
+            if pushed is None:
+                continue
+            tangents = [noise.standard_normal(given[k].shape).astype(given[k].dtype) for k in wrt]
+            moved = (*mapped, *[mapped[k] for k in wrt])
+            each = looped(pushed, moved, [*given, *tangents])
+            found = evaluate(forward(many, wrt, keep=[], of=of), *given, *tangents)
+            for value, expected in zip(found, each, strict=True):
+                np.testing.assert_allclose(value, expected, rtol=1e-8, atol=1e-8)
+            check(pushed, moved, [*given, *tangents], False)
 
 
 @pytest.mark.parametrize("name", sorted(OF_ANY_SIZE))
