@@ -113,6 +113,22 @@ def test_tangents_agree_with_differences(name: str) -> None:
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if Op.REGISTRY[n].is_linear])
+def test_ops_that_say_so_are_linear(name: str) -> None:
+    for op, operands in samples_of(name):
+        moving = inexact([type_of(v) for v in operands])
+        ways = dict(zip(moving, ways_from([operands[k] for k in moving]), strict=True))
+        sums = [v + ways[k] if k in ways else v for k, v in enumerate(operands)]
+        parts = [
+            op.evaluate(*operands),
+            op.evaluate(*[ways.get(k, v) for k, v in enumerate(operands)]),
+        ]
+        tolerance = TOLERANCES[precision(function_of(op, operands))]
+        np.testing.assert_allclose(
+            op.evaluate(*sums), parts[0] + parts[1], rtol=tolerance, atol=tolerance
+        )
+
+
 SECOND = ("divide", "matmul", "tanh", "power", "cholesky", "index", "index_update", "max", "svd")
 
 
