@@ -402,6 +402,63 @@ def test_values_that_python_needs() -> None:
     np.testing.assert_array_equal(slope(-X), -3 * X)
 
 
+@pytest.mark.parametrize("target", ["argument", "result"])
+def test_writes_into_memory_that_it_shares_are_refused(target: str) -> None:
+    function = pb.custom_vjp(lambda x: x[1:])
+    function.defvjp(
+        lambda x: (function(x), None), lambda _, ct: (np.concatenate([np.zeros(1), ct]),)
+    )
+
+    def loss(x: Any) -> Any:
+        x = x * 2.0
+        y = function(x)
+        written = x if target == "argument" else y
+        written[0] = 5.0
+        return np.sum(y * x[1:])
+
+    assert pb.compile(loss)(X) == loss(X)
+    with pytest.raises(pb.UnsupportedError, match="returns its argument or a view of it"):
+        pb.grad(loss)(X)
+
+
+def test_writes_around_a_call() -> None:
+    def loss(x: Any) -> Any:
+        x = x * 2.0
+        x[0] = 1.0
+        y = wave(x, x)
+        y[1] = 0.0
+        x[2] = 7.0
+        return np.sum(y) + np.sum(x)
+
+    slope = np.array([0.0, 2.0, 2 * (SLOPE * np.cos(2.2) * 2.2 + np.sin(2.2))])
+    np.testing.assert_allclose(pb.grad(loss)(X), slope)
+
+
+def test_in_loops_it_reads_what_the_loop_writes() -> None:
+    def loss(x: Any, rates: Any) -> Any:
+        rate = np.zeros(1)
+        for k in range(rates.shape[0]):
+            rate[0] = rate[0] + rates[k]
+
+            @pb.custom_vjp
+            def step(x: Any) -> Any:
+                return np.sin(x) * rate[0]
+
+            def forward(x: Any, step: Any = step, rate: Any = rates[k]) -> Any:
+                return step(x), (x, rate)
+
+            step.defvjp(forward, lambda kept, ct: (ct * np.cos(kept[0]) * kept[1],))
+            x = step(x)
+        return np.sum(x)
+
+    rates = np.linspace(0.5, 1.0, 30)
+    slope, x, rate = np.ones(3), X, 0.0
+    for r in rates:
+        rate += r
+        slope, x = slope * np.cos(x) * r, np.sin(x) * rate
+    np.testing.assert_allclose(pb.grad(loss)(X, rates), slope, rtol=1e-9)
+
+
 def test_what_is_not_asked_for_is_not_computed() -> None:
     text = str(pb.grad(total(wave), argnums=1)(X, X)) and pb.grad(total(wave), argnums=1).inspect(
         X, X

@@ -23,9 +23,10 @@ from ..ir.types import ArrayType, Kind, Layout
 from ..tracer.array import TracedArray, lift, wrap
 from ..tracer.driving import Recurring
 from ..tracer.nested import trace_region
-from ..tracer.report import explain
+from ..tracer.report import explain, expression_here
 from ..tracer.source import current_location
 from ..tracer.state import Trace, locate, require
+from ..tracer.storage import Storage
 from ..tracer.tree import Structure, unflatten
 from ..tracer.watching import Unstageable
 from .rule_results import place
@@ -35,9 +36,10 @@ NESTED = 8
 
 
 class Given(NamedTuple):
-    """The arguments of a call: their structure, and of each leaf the atom and what is known."""
+    """The arguments of a call: their structure and leaves, and of each leaf what is known."""
 
     structure: Structure
+    leaves: tuple[Any, ...]
     atoms: tuple[Atom, ...]
     types: tuple[ArrayType, ...]
     kinds: tuple[Kind, ...]
@@ -48,9 +50,11 @@ class Given(NamedTuple):
     def of(cls, arguments: Arguments, args: tuple[Any, ...], trace: Trace) -> Given:
         """Return the arguments that are not static of a call."""
         specs = arguments.leaf_specs(args, {})
+        leaves = arguments.leaves(args, {})
         return cls(
             arguments.describe(args, {}).children[0],  # type: ignore[union-attr]
-            tuple([lift(leaf, trace)[0] for leaf in arguments.leaves(args, {})]),
+            tuple(leaves),
+            tuple([lift(leaf, trace)[0] for leaf in leaves]),
             tuple([s.type for s in specs]),
             tuple([s.kind for s in specs]),
             tuple([s.layout for s in specs]),
@@ -71,7 +75,8 @@ class Given(NamedTuple):
 class Open(NamedTuple):
     """A function under construction, which may read values of outside.
 
-    `structure` is what its caller wants to know of what it returned.
+    `structure` is what its caller wants to know of what it returned. `shared` are results in the
+    memory of a parameter, and the parameter's number.
     """
 
     name: str
@@ -81,6 +86,7 @@ class Open(NamedTuple):
     results: list[Atom]
     result_kinds: list[Kind]
     structure: Any
+    shared: Sequence[tuple[int, int]] = ()
 
 
 Returned = tuple[list[tuple[Atom, Kind]], Any]
@@ -105,6 +111,9 @@ def opened(
         return call(arrays)
 
     builder, (results, structure) = trace_region(params, kinds, traced, given)
+    shared: Sequence[tuple[int, int]] = ()
+    if isinstance(structure, Sharing):
+        structure, shared = structure
     return Open(
         name,
         list(params),
@@ -113,7 +122,15 @@ def opened(
         [a for a, _ in results],
         [k for _, k in results],
         structure,
+        shared,
     )
+
+
+class Sharing(NamedTuple):
+    """The structure of what a function returned, and which leaves lie in which parameters."""
+
+    structure: Structure
+    shared: Sequence[tuple[int, int]]
 
 
 class Scope(NamedTuple):
@@ -291,6 +308,9 @@ def _emitted(trace: Trace, label: str, given: Given, body: Open, scope: Scope, r
     trace.builder.provenance = locate(trace)
     made = trace.builder.emit(Custom(function, label, rule, dims), [*given.atoms, *scope.captured])
     arrays = [wrap(a, k, trace) for a, k in zip(made, body.result_kinds, strict=True)]
+    for result, argument in body.shared:
+        _write_protected(label, arrays[result])
+        _write_protected(label, given.leaves[argument])
     return unflatten(body.structure, iter(arrays))
 
 
@@ -312,6 +332,38 @@ def closed_over(label: str, who: str, scope: Scope, count: int) -> Callable[[int
         )
 
     return refuse
+
+
+def shared_memory(arrays: Sequence[TracedArray], leaves: Sequence[Any]) -> list[tuple[int, int]]:
+    """Return which leaves of what a region returns lie in the memory of which parameters."""
+    places = {id(_memory(a)): k for k, a in enumerate(arrays) if a._kind is Kind.ARRAY}
+    return [
+        (n, places[id(_memory(leaf))])
+        for n, leaf in enumerate(leaves)
+        if isinstance(leaf, TracedArray) and id(_memory(leaf)) in places
+    ]
+
+
+def _memory(array: TracedArray) -> Storage:
+    return array._as_view().storage
+
+
+def _write_protected(label: str, array: Any) -> None:
+    """Refuse writes into the memory of an array: its values have become those of a function."""
+    if not isinstance(array, TracedArray) or array._kind is not Kind.ARRAY:
+        return
+
+    def refuse(is_write: bool) -> None:
+        if is_write:
+            raise UnsupportedError(
+                f"{expression_here()} writes into an array that {label} returned or was given: it "
+                f"returns its argument or a view of it, and has a derivative rule.\n"
+                f"  Let {label} return a copy."
+            )
+
+    storage = _memory(array)
+    if storage.unsettled is None:
+        storage.unsettled = refuse
 
 
 def depends(function: Function, results: int, positions: Sequence[int]) -> frozenset[int]:
@@ -339,8 +391,10 @@ __all__ = [
     "Open",
     "Returned",
     "Scope",
+    "Sharing",
     "call_with_rule",
     "closed_over",
     "depends",
     "opened",
+    "shared_memory",
 ]

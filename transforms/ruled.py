@@ -16,9 +16,9 @@ from ..ir.types import Kind
 from ..tracer.nested import inline_call, is_differentiated
 from ..tracer.report import expression_here
 from ..tracer.state import current, require
-from ..tracer.tree import Node, unflatten
+from ..tracer.tree import Node, flatten, unflatten
 from .apart import name_of
-from .rule_regions import Given, Open, Returned, call_with_rule
+from .rule_regions import Given, Open, Returned, Sharing, call_with_rule, shared_memory
 from .rule_results import taken
 
 
@@ -101,7 +101,9 @@ class Ruled:
         """Run the function on leaves."""
         output = inline_call(self.function, self.filled(given, args, arrays), {})
         structure, leaves = taken(output, require(self.label))
-        return leaves, structure
+        found: list[Any] = []
+        flatten(output, found)
+        return leaves, Sharing(structure, shared_memory(arrays, found))
 
     def filled(self, given: Given, args: tuple[Any, ...], arrays: Sequence[Any]) -> Any:
         """Return the arguments with other leaves."""

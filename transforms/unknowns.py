@@ -44,6 +44,7 @@ def given_for(label: str, what: str, value: Any, trace: Trace) -> Given:
     atoms = [a for a, _ in lifted]
     return Given(
         structure,
+        tuple(leaves),
         tuple(atoms),
         tuple([a.type for a in atoms]),
         tuple([k for _, k in lifted]),
