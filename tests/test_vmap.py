@@ -536,3 +536,13 @@ def test_random_programs_that_write_in_loops_and_branches(seed: int) -> None:
     for found in (many(*given), pb.vmap(pb.grad(loss, argnums=(0, 1)))(*given)):
         for k, got in enumerate(found):
             np.testing.assert_allclose(got, [g[k] for _, g in each], rtol=1e-9, atol=1e-11)
+
+
+def test_a_number_that_all_examples_share_may_decide() -> None:
+    def f(x, n, scale):
+        return x[: int(n)] * scale + (1.0 if scale > 2 else 0.0)
+
+    mapped = pb.vmap(f, in_axes=(0, None, None))
+    for n, scale in ((2, 1.5), (1, 3.0), (2, 2.5)):
+        found = mapped(X, np.int64(n), np.float64(scale))
+        np.testing.assert_allclose(found, [f(x, n, scale) for x in X])

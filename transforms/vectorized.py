@@ -7,7 +7,7 @@ The user's function is traced apart, on the types of one example, and the outcom
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,19 +141,26 @@ class _Mapping(NamedTuple):
         inputs = self._inputs(args, kwargs)
         size = self._size(inputs, name)
         specs = arguments.leaf_specs(args, kwargs)
-        wholes = [i.whole() for i in inputs]
+        # A number that all examples share stays what it is outside, where it may decide a branch.
+        shared = [i.axis is None and not i.value.shape for i in inputs]
+        structure = _with_shared(
+            arguments.describe(args, kwargs),
+            iter([i.value if s else None for i, s in zip(inputs, shared, strict=True)]),
+        )
+        parts = [
+            (spec if i.axis is None else _example(spec, i.whole()), i.whole(), i.axis is not None)
+            for i, spec, s in zip(inputs, specs, shared, strict=True)
+            if not s
+        ]
         function, operands = trace_apart(
             self.function,
-            arguments.describe(args, kwargs),
-            [
-                s if i.axis is None else _example(s, w)
-                for s, i, w in zip(specs, inputs, wholes, strict=True)
-            ],
-            wholes,
+            structure,
+            [spec for spec, _, _ in parts],
+            [whole for _, whole, _ in parts],
             name=name,
             has_aux=False,
         )
-        mapped = [i.axis is not None for i in inputs]
+        mapped = [m for _, _, m in parts]
         mapped += [False] * (len(operands) - len(mapped))
         layouts = [o.layout for o in operands]
         many, found = batched(function.function, mapped, size, layouts)
@@ -341,6 +348,17 @@ def _axis(axes: Axes) -> Any:
         return operator.index(axes)
     except TypeError:
         return False
+
+
+def _with_shared(structure: Structure, values: Iterator[Any]) -> Structure:
+    """Return a structure with values in the place of leaves; a leaf stays where there is None."""
+    if isinstance(structure, Leaf):
+        value = next(values)
+        return LEAF if value is None else Static(value)
+    if isinstance(structure, Node):
+        children = tuple([_with_shared(c, values) for c in structure.children])
+        return Node(structure.type, structure.static, children)
+    return structure
 
 
 def _with_numbers(structure: Structure) -> Structure:
