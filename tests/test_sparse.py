@@ -45,7 +45,12 @@ def marching(x):
     return out
 
 
+def cornered(x):
+    return np.concatenate([np.sum(x, keepdims=True), x[1:] * x[0]])
+
+
 JACOBIANS = {
+    "cornered": cornered,
     "banded": banded,
     "assembled": assembled,
     "marching": marching,
@@ -260,6 +265,8 @@ def test_errors():
         pb.sparsity(lambda x: x[x > 0], X)
     with pytest.raises(UnsupportedError, match="nearly dense"):
         pb.sparse_jacobian(lambda x: x - np.mean(x))(np.ones(100_000))
+    with pytest.raises(UnsupportedError, match="100,000 in a row and 100,000 in a column"):
+        pb.sparse_jacobian(cornered)(np.ones(100_000))
     with pytest.raises(ArgumentError, match="neither 'jacobian' nor 'hessian'"):
         pb.sparsity(banded, X, of="gradient")
     with pytest.raises(ArgumentError, match="mode='backward'"):

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..ir.errors import DifferentiationError, ShapeError
+from ..ir.errors import DifferentiationError, ShapeError, UnsupportedError
 from ..passes.coloring import columns_colored, read_columns, read_stars, stars_colored
 from .linear import Leaves
 
 Csr = Any
 """A `scipy.sparse.csr_array`."""
+LARGEST = 1 << 28
+"""Entries of all products together up to which they are computed at once: 2 GB."""
 
 
 def given_pattern(pattern: Any, shape: tuple[int, int], symmetric: bool) -> Csr:
@@ -68,7 +70,13 @@ class Compression(NamedTuple):
 
     @classmethod
     def of_jacobian(cls, pattern: Csr, mode: str) -> Compression:
-        """Return the compression by columns or by rows, for "auto" the one with fewer products."""
+        """Return the compression by columns or by rows, for "auto" the one with fewer products.
+
+        Raises
+        ------
+        UnsupportedError
+            Where the products are too many and too large.
+        """
         turned = pattern.T.tocsr()
         turned.sort_indices()
         # There are no fewer colours of columns than entries in the widest row.
@@ -76,9 +84,19 @@ class Compression(NamedTuple):
             "forward": int(np.diff(pattern.indptr).max(initial=0)),
             "reverse": int(np.diff(turned.indptr).max(initial=0)),
         }
+        ways = sorted(least, key=lambda w: least[w]) if mode == "auto" else [mode]
+        height, width = pattern.shape
+        if all(least[w] * (height if w == "forward" else width) > LARGEST for w in ways):
+            raise UnsupportedError(
+                f"the Jacobian of {height:,} x {width:,} entries has up to {least['forward']:,} in "
+                f"a row and {least['reverse']:,} in a column, and takes as many products at once "
+                f"(mode={mode!r}).\n"
+                "  Differentiate the outputs apart that depend on nearly everything, and the "
+                "arguments on which nearly everything depends."
+            )
         found: list[Compression] = []
-        for way in sorted(least, key=lambda w: least[w]):
-            if mode == way or (mode == "auto" and (not found or least[way] < found[0].products)):
+        for way in ways:
+            if not found or least[way] < found[0].products:
                 make = cls._by_columns if way == "forward" else cls._by_rows
                 found.append(make(pattern, turned))
         return min(found, key=lambda c: c.products)
@@ -96,9 +114,22 @@ class Compression(NamedTuple):
 
     @classmethod
     def of_hessian(cls, pattern: Csr) -> Compression:
-        """Return the compression of a symmetric pattern, of which one side is enough."""
+        """Return the compression of a symmetric pattern, of which one side is enough.
+
+        Raises
+        ------
+        UnsupportedError
+            Where the products are too many and too large.
+        """
         colors = stars_colored(pattern)
-        return cls(pattern, "forward", colors, *read_stars(pattern, colors))
+        found = cls(pattern, "forward", colors, *read_stars(pattern, colors))
+        size = pattern.shape[0]
+        if found.products * size > LARGEST:
+            raise UnsupportedError(
+                f"the Hessian of {size:,} x {size:,} entries takes {found.products:,} products at "
+                "once.\n  Use products with it, pb.hvp, for example in an iterative solver."
+            )
+        return found
 
     def sums(self, side: Leaves, is_checked: bool) -> list[np.ndarray]:
         """Return the vectors to multiply with, for each array of a side.
