@@ -314,6 +314,18 @@ def test_a_composition_that_users_write(names: tuple[str, ...], program: str) ->
     check(names, program)
 
 
+@titled(
+    [
+        # A tape was kept for its content, which had been popped by then.
+        (("linearize", "checkpoint"), "leaving"),
+        # An array was made outside of the loop that finds its size.
+        (("hessian", "linearize"), "leaving"),
+    ]
+)
+def test_a_composition_that_went_wrong(names: tuple[str, ...], program: str) -> None:
+    check(names, program)
+
+
 @pytest.mark.parametrize("program", ["branches_in_a_loop", "recursing"])
 def test_forward_mode_refuses_what_it_cannot_transpose(program: str) -> None:
     with pytest.raises(pb.DifferentiationError, match="not linear in the"):
