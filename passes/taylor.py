@@ -2,7 +2,7 @@
 
 The parameters `wrt` move along `x(t) = x[0] + x[1] t + ... + x[K] t^K`. The new function takes the
 coefficients x[1], ..., x[K] of each as well, and returns those of its results: derivatives divided
-by factorials. An equation takes O(K²) operations where nested derivatives take O(2^K); `series`
+by factorials. An equation takes O(K²) operations where nested derivatives take O(2^K); `expansion`
 says how the coefficients of its results follow. Loops carry the coefficients of what they carry,
 and branches and recursions take and return them.
 
@@ -30,13 +30,13 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from ..ir.builder import Builder, inherit
-from ..ir.core import Atom, Eqn, Function, Value
+from ..ir.core import Atom, Eqn, Function, Provenance, Value
 from ..ir.ops.control import Call
-from ..ir.ops.custom import Custom
+from ..ir.ops.custom import Custom, Rule, bound
 from ..ir.ops.recursion import Recur
 from ..ir.types import is_tape
-from .custom_rules import exposed, without_rules
-from .series import Expander, Given, Series, zeros
+from .expansion import Expander, Expansion, Ruled, stated
+from .series import Given, Series, zeros
 from .tangent_flow import Flow, Ports
 from .taylor_regions import kept_apart, like, region_series
 
@@ -72,8 +72,6 @@ def taylor(
     DifferentiationError
         Where an op has no gradient rule.
     """
-    for _ in range(order):  # a rule may call its own function: once more for each order
-        function = exposed(function, [function.params[k] for k in wrt])
     propagation = Propagation(order)
     builder = Builder()
     params = [builder.param(like(p)) for p in function.params]
@@ -90,10 +88,10 @@ def taylor(
     }
     given = [k for k, part in more.items() for p in part if p is not None]
     active = Flow().active(function, [function.params[k] for k in given])
-    results = propagation.write(function, builder, scope, active)
+    results = propagation.write(function, Expander(builder), scope, active)
     moving = range(len(results)) if of is None else of
     coefficients = [a for k in moving for a in propagation.filled(builder, results[k])]
-    made = Function(
+    return Function(
         f"{function.name}_taylor",
         builder.params,
         builder.eqns,
@@ -108,7 +106,6 @@ def taylor(
             *[function.result_kinds[k] for k in moving for _ in range(order)],
         ],
     )
-    return without_rules(made)
 
 
 class Propagation:
@@ -120,15 +117,17 @@ class Propagation:
     def __init__(self, order: int) -> None:
         self.order = order
         self.labels: dict[str, Ports] = {}
+        self.stating: set[Expansion] = set()
+        """Functions with rules, of which the rules are under way: they may be stated by these."""
 
     def write(
-        self, function: Function, builder: Builder, scope: dict[Atom, Series], active: set[Value]
+        self, function: Function, expander: Expander, scope: dict[Atom, Series], active: set[Value]
     ) -> list[Series]:
         """Write equations and coefficients; return the results.
 
         `scope` has the parameters, `active` the values that have coefficients.
         """
-        expander = Expander(builder)
+        builder = expander.builder
         for eqn in function.eqns:
             operands = [scope.get(a) or expander.constant(a) for a in eqn.operands]
             builder.provenance = eqn.provenance
@@ -147,20 +146,47 @@ class Propagation:
             atoms = [s.first(builder) for s in operands]
             return [expander.constant(r) for r in builder.emit(eqn.op, atoms)]
         if isinstance(eqn.op, Custom) and eqn.op.rule is not None:
-            # So deep in rules that the derivatives left to take are none.
-            atoms = [s.first(builder) for s in operands]
-            return [expander.constant(r) for r in builder.emit(eqn.op, atoms)]
+            return self._ruled(eqn, eqn.op, eqn.op.rule, operands, expander)
         if eqn.op.regions or isinstance(eqn.op, Call | Recur):
             return region_series(self, eqn, flow.through(eqn, ports), operands, builder)
         if any(is_tape(a.type) for a in (*eqn.operands, *eqn.results)):
             return kept_apart(self, eqn, operands, builder)
-        made = expander.expansion(eqn, operands)
+        return self._all(expander.expansion(eqn, operands), eqn.provenance)
+
+    def _all(self, made: Expansion, provenance: Provenance) -> Sequence[Series]:
+        """Compute all coefficients, so that they stand where the equation stands."""
         made.coefficients(0)
-        builder.provenance = eqn.provenance.as_derived("jvp")
+        made.builder.provenance = provenance.as_derived("jvp")
         for k in range(1, self.order + 1):
             for s in made.results:
                 s.get(k)
         return made.results
+
+    def _ruled(
+        self, eqn: Eqn, op: Custom, rule: Rule, operands: Sequence[Series], expander: Expander
+    ) -> Sequence[Series]:
+        """Return the results of a function with a rule of its own."""
+        if rule.is_busy:  # the rule applies its own function to tangents, in which it is linear
+            return self._inline(bound(op.body, op.dims), operands, expander)
+        made = expander.expansion(eqn, operands)
+        if made in self.stating:
+            return made.results
+        made.coefficients(0)
+        forward = stated(op, rule)
+        if made.rule is None and any(e.op.regions for e in forward.eqns):
+            self.stating.add(made)
+            series = self._inline(forward, operands, expander)
+            self.stating.discard(made)
+            made.rule = Ruled(made, op, rule, series)
+        return self._all(made, eqn.provenance)
+
+    def _inline(
+        self, function: Function, operands: Sequence[Series], expander: Expander
+    ) -> list[Series]:
+        scope = dict(zip(function.params, operands, strict=True))
+        moving = [p for p, s in scope.items() if not s.is_constant]
+        active = Flow(self.labels).active(function, moving)
+        return self.write(function, expander, {**scope}, active)
 
     def filled(self, builder: Builder, series: Series) -> list[Atom]:
         """Return the coefficients from the first on, zeros too."""

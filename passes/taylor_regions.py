@@ -38,6 +38,7 @@ from ..ir.ops.cond import Cond
 from ..ir.ops.control import Loop
 from ..ir.ops.recursion import Pack, Recur, Recursion, Unpack
 from ..ir.types import is_tape
+from .expansion import Expander
 from .reverse import no_rule
 from .series import Given, Series
 from .tangent_flow import Flow, Ports
@@ -142,7 +143,7 @@ def _body(to: Propagation, function: Function, params: _Order, results: _Order) 
         p: Given([heads[k], *more.get(k, [])]) for k, p in enumerate(function.params)
     }
     active = Flow(to.labels).active(function, _moved(function, params, results))
-    found = to.write(function, builder, scope, active)
+    found = to.write(function, Expander(builder), scope, active)
     return Function(
         function.name,
         params.joined(heads, lambda k: more[k]),

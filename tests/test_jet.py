@@ -257,9 +257,67 @@ def test_custom_rules_are_taken_at_each_order() -> None:
         y = g(*primals)
         return y, (1 - y * y) * tangents[0]
 
+    @pb.custom_vjp
+    def looped(x: Any) -> Any:
+        return np.sin(x)
+
+    def forward(x: Any) -> Any:
+        slope = 0.0 * x
+        for _ in range(30):
+            slope = slope + np.cos(x) / 30.0
+        return np.sin(x), slope
+
+    looped.defvjp(forward, lambda slope, ct: (ct * slope,))
+
+    def in_a_loop(x: Any) -> Any:
+        for _ in range(20):
+            x = f(x) * 0.6 + g(x)
+        return x
+
+    def plainly(x: Any) -> Any:
+        for _ in range(20):
+            x = np.sin(x) * 0.6 + np.tanh(x)
+        return x
+
     sine = [2 * math.cos(0.5), -2 * math.sin(0.5), -2 * math.cos(0.5)]
     assert straight(f, 0.5, 1.0, 3) == pytest.approx(sine)
+    assert straight(looped, 0.5, 1.0, 3) == pytest.approx(np.array(sine) / 2)
+    assert straight(lambda x: looped(g(x)), 0.5, 1.0, 3) == pytest.approx(
+        straight(lambda x: np.sin(np.tanh(x)), 0.5, 1.0, 3)
+    )
+    f.defvjp(lambda x: (np.sin(x), np.cos(x)), lambda c, ct: (ct * c,))
+    assert straight(in_a_loop, 0.5, 1.0, 4) == pytest.approx(straight(plainly, 0.5, 1.0, 4))
     assert straight(g, 0.5, 1.0, 5) == pytest.approx(straight(np.tanh, 0.5, 1.0, 5))
+
+
+def fixed(a: Any) -> Any:
+    return pb.fixed_point(lambda z, a: np.cos(z) * 0.5 + a, 0.0, a)
+
+
+def root(a: Any) -> Any:
+    def bisect(f: Any, x: Any) -> Any:
+        low, high = 0.0 * x, x
+        for _ in range(60):
+            mid = (low + high) / 2
+            is_low = f(mid) < 0
+            low, high = np.where(is_low, mid, low), np.where(is_low, high, mid)
+        return (low + high) / 2
+
+    return pb.custom_root(lambda x: x**3 - a, a, bisect, lambda g, y: y / g(1.0))
+
+
+def solved(a: Any) -> Any:
+    def divided(apply: Any, b: Any) -> Any:
+        return b / apply(np.ones(2))
+
+    side = np.sin(a) * np.ones(2)
+    return np.sum(pb.custom_linear_solve(lambda x: a * x + x, side, divided, divided))
+
+
+@pytest.mark.parametrize("f", [fixed, root, solved])
+def test_what_is_solved_for_has_the_derivatives_of_its_equation(f: Any) -> None:
+    expected = nested(f, 1.5, 1.0, 3)
+    assert straight(f, 1.5, 1.0, 3) == pytest.approx(expected, rel=1e-7)
 
 
 def test_within_a_compiled_function_and_over_an_array_read_from_outside() -> None:

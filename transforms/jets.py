@@ -51,6 +51,8 @@ def jet(
 
     Notes
     -----
+    A power takes K³ operations, and a function of matrices (`expm`, `logm`, `sqrtm`) 2^K of them.
+
     Comparisons, rounding and choices of the largest have the derivative zero; `where`, `maximum`
     and sorting follow what they choose. At a tie that is as in `grad`.
 
