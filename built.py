@@ -11,6 +11,7 @@ from .ir.core import Function, Module
 from .ir.errors import ShapeError, StructureError
 from .ir.types import ArrayType, Kind
 from .ir.verify import verify
+from .passes.custom_rules import Inline
 from .passes.inline import inline_calls
 from .passes.memory import plan_memory
 from .runtime.program import Program
@@ -23,7 +24,7 @@ class Built:
         verify(function)
         if not isinstance(function, Module):
             function = Module({function.name: function}, function.name)
-        function = inline_calls(function)
+        function = Inline()(inline_calls(function))
         self.function = function
         self.program = Program(
             plan_memory(function), frozenset(range(len(function.results))), exact=True

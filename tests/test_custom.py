@@ -265,9 +265,14 @@ def test_containers_static_arguments_and_zeros() -> None:
 def test_arguments_without_derivatives() -> None:
     applied = pb.custom_vjp(lambda function, x: function(x), nondiff_argnums=(0,))
     applied.defvjp(lambda f, x: (f(x), x), lambda f, x, ct: (f(x) * ct,))
-    for function in (np.sin, np.cos):
-        found = pb.grad(total(lambda x, f=function: applied(f, x)))(X)
-        np.testing.assert_allclose(found, function(X))
+    named = pb.custom_vjp(lambda function, x: function(x), nondiff_argnames="function")
+    named.defvjp(lambda f, x: (f(x), x), lambda f, x, ct: (f(x) * ct,))
+    tangent = pb.custom_jvp(lambda function, x: function(x), nondiff_argnums=0)
+    tangent.defjvp(lambda f, p, t: (f(p[0]), f(p[0]) * t[0]))
+    for ruled in (applied, named, tangent):
+        for function in (np.sin, np.cos):
+            found = pb.grad(total(lambda x, r=ruled, f=function: r(f, x)))(X)
+            np.testing.assert_allclose(found, function(X))
 
 
 class Model:

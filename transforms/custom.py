@@ -29,7 +29,7 @@ class custom_vjp(Ruled):
 
     Parameters
     ----------
-    nondiff_argnums
+    nondiff_argnums, nondiff_argnames
         Arguments that the rules are given as they are, such as functions and sizes: first by `bwd`.
         Python ints need not be named: no derivative flows to them.
 
@@ -59,8 +59,13 @@ class custom_vjp(Ruled):
 
     KIND = "custom_vjp"
 
-    def __init__(self, function: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
-        super().__init__(function, nondiff_argnums)
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        nondiff_argnums: int | Sequence[int] = (),
+        nondiff_argnames: str | Sequence[str] = (),
+    ) -> None:
+        super().__init__(function, nondiff_argnums, nondiff_argnames)
         self.fwd: Callable[..., Any] | None = None
         self.bwd: Callable[..., Any] | None = None
 

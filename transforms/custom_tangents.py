@@ -29,7 +29,7 @@ class custom_jvp(Ruled):
 
     Parameters
     ----------
-    nondiff_argnums
+    nondiff_argnums, nondiff_argnames
         Arguments that the rule is given as they are, before primals and tangents.
 
     Examples
@@ -49,8 +49,13 @@ class custom_jvp(Ruled):
 
     KIND = "custom_jvp"
 
-    def __init__(self, function: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
-        super().__init__(function, nondiff_argnums)
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        nondiff_argnums: int | Sequence[int] = (),
+        nondiff_argnames: str | Sequence[str] = (),
+    ) -> None:
+        super().__init__(function, nondiff_argnums, nondiff_argnames)
         self.rule: Callable[..., Any] | None = None
         self.rules: tuple[Callable[..., Any] | None, ...] = ()
 

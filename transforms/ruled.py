@@ -40,13 +40,17 @@ class Ruled:
 
     KIND = ""
 
-    def __init__(self, function: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        nondiff_argnums: int | Sequence[int] = (),
+        nondiff_argnames: str | Sequence[str] = (),
+    ) -> None:
         check_callable(self.KIND, function)
         functools.update_wrapper(self, function)
         self.function = function
         self.label = name_of(function)
-        self.nondiff = tuple(nondiff_argnums)
-        self.arguments = Arguments(function, self.nondiff, ())
+        self.arguments = Arguments(function, nondiff_argnums, nondiff_argnames)
         self.nondiff = tuple(sorted(self.arguments.static_positions))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
