@@ -183,10 +183,12 @@ class Propagation:
     def _inline(
         self, function: Function, operands: Sequence[Series], expander: Expander
     ) -> list[Series]:
-        scope = dict(zip(function.params, operands, strict=True))
-        moving = [p for p, s in scope.items() if not s.is_constant]
+        given = list(zip(function.params, operands, strict=True))
+        moving = [p for p, s in given if not s.is_constant]
         active = Flow(self.labels).active(function, moving)
-        return self.write(function, expander, {**scope}, active)
+        scope: dict[Atom, Series] = {}
+        scope.update(given)
+        return self.write(function, expander, scope, active)
 
     def filled(self, builder: Builder, series: Series) -> list[Atom]:
         """Return the coefficients from the first on, zeros too."""
