@@ -164,6 +164,14 @@ class Op:
 
         return by_leading_axes(self, mapped, operands)
 
+    def in_turn(self, size: Size) -> Op | None:
+        """Return the op that acts for so many examples one after the other, None if there is none.
+
+        It stands where nothing else acts between them, and its results have a leading axis; it is
+        this very op where acting once is as good.
+        """
+        return None
+
     @property
     def has_gradient(self) -> bool:
         """Whether a derivative can flow through the op; False for comparisons, rounding, argmax."""

@@ -200,7 +200,10 @@ class Examples:
             eqn = rest[0]
             if eqn.op.makes_new:
                 self.made.append(eqn)
-            if eqn in acting or not self.equation(eqn):
+            if eqn in acting and len(acting) == 1 and self._in_turn(eqn):
+                acting = []
+                rest = rest[1:]
+            elif eqn in acting or not self.equation(eqn):
                 first = acting if eqn in acting else [eqn]
                 group = serial_group(rest, first, acting, self.made)
                 self.run(group.before, [])
@@ -215,7 +218,8 @@ class Examples:
         mapped = tuple([a in self.mapped for a in eqn.operands])
         operands = tuple([self.atom(a) for a in eqn.operands])
         self.trace.fixed = self.builder.provenance = eqn.provenance
-        if not any(mapped) and eqn.op.effect is not Effect.ORDERED:
+        is_once = eqn.op.effect is not Effect.ORDERED or eqn.op.in_turn(1) is eqn.op
+        if not any(mapped) and is_once:
             self.define(eqn, self.builder.emit(eqn.op, operands))
             return True
         if eqn.op.regions:
@@ -233,6 +237,16 @@ class Examples:
                     f"not {self.type(old.type)}"
                 )
         self.define(eqn, atoms)
+        return True
+
+    def _in_turn(self, eqn: Eqn) -> bool:
+        """Write the only equation that acts for each example, if an op acts for all in order."""
+        op = eqn.op.in_turn(self.size)
+        if op is None or any(a in self.mapped for a in eqn.operands):
+            return False
+        self.builder.provenance = eqn.provenance
+        self.define(eqn, self.builder.emit(op, [self.atom(a) for a in eqn.operands]))
+        self.mapped.update(eqn.results)
         return True
 
     def _with_regions(self, eqn: Eqn, mapped: tuple[bool, ...]) -> bool:

@@ -22,7 +22,9 @@ def acts_for_each(op: Op) -> bool:
     """
     if op.regions:
         return any(acts_for_each(e.op) for r in op.regions for e in r.eqns)
-    return op.effect is Effect.ORDERED and type(op).batched is Op.batched
+    if op.effect is not Effect.ORDERED or type(op).batched is not Op.batched:
+        return False
+    return op.in_turn(1) is not op
 
 
 def reached(function: Function, mapped: Sequence[bool]) -> list[bool]:

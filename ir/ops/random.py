@@ -7,11 +7,12 @@ method of it when the program runs, so that its stream is used as plain NumPy wo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..dims import Size
 from ..errors import DTypeError
 from ..op import Array, Effect, Op
 from ..samples import numbers
@@ -21,6 +22,15 @@ OBJECT = ArrayType(np.dtype(object), ())
 """The type of what is no array: a generator, a file, an object that a result is stored in."""
 
 Static = tuple[tuple[str, Any], ...]
+
+
+_IN_ORDER = frozenset(
+    (
+        *("standard_normal", "normal", "random", "random_sample", "uniform"),
+        *("standard_exponential", "exponential"),
+    )
+)
+"""Methods that fill an array with what so many single calls would draw."""
 
 
 def _places(generator: Any, method: str, shape: tuple[int, ...], axis: int | None) -> Any:
@@ -79,6 +89,18 @@ class Draw(Op):
         if not self.type.shape:
             return self.type.dtype.type(drawn)
         return np.asarray(drawn, self.type.dtype)
+
+    def in_turn(self, size: Size) -> Op | None:
+        """Draw the numbers of all examples at once, where a larger array has the same stream."""
+        static = {name: value for name, value in self.static if name != "size"}
+        if self.names or self.method not in _IN_ORDER or not isinstance(size, int):
+            return None
+        if not self.type.is_static or self.type.dtype != np.float64:
+            return None
+        if not all(isinstance(v, int | float) for v in static.values()):
+            return None
+        type = self.type.with_shape((size, *self.type.shape))
+        return replace(self, type=type, static=(*static.items(), ("size", type.shape)))
 
     def vjp(
         self,
@@ -142,6 +164,10 @@ class MakeGenerator(Op):
 
     def evaluate(self, *operands: Array) -> Any:
         return make_generator(self.maker, operands[0] if operands else self.seed)
+
+    def in_turn(self, size: Size) -> Op | None:
+        """Take the one legacy generator once; any other is made for each example."""
+        return self if self.maker == "global" else None
 
     @classmethod
     def samples(cls) -> Sequence[tuple[Op, tuple[Array, ...]]]:

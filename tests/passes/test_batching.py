@@ -245,6 +245,31 @@ def test_an_unmapped_draw_is_made_for_each_example() -> None:
     assert np.array_equal(result, numbers.sum(axis=1))
 
 
+@pytest.mark.parametrize(
+    ("method", "static", "shape", "ops"),
+    [
+        ("standard_normal", (), (), ["draw"]),
+        ("standard_normal", (("size", 2),), (2,), ["draw"]),
+        ("uniform", (("low", 1.0), ("size", (2,))), (2,), ["draw"]),
+        ("exponential", (("scale", 2.0),), (), ["draw"]),
+        ("gamma", (("shape", 2.0),), (), ["loop"]),
+    ],
+)
+def test_one_draw_for_each_example_is_one_draw(
+    method: str, static: tuple[Any, ...], shape: tuple[int, ...], ops: list[str]
+) -> None:
+    builder = Builder()
+    draw = Draw(method, type_of(np.ones(shape)), (), static)
+    rng = builder.param(Value(OBJECT, "rng"))
+    made, found = batched(builder.finish("f", builder.emit(draw, [rng])), [False], 4)
+    assert found == [True]
+    assert [e.op.name for e in made.eqns] == ops
+    one, many = np.random.default_rng(1), np.random.default_rng(1)
+    (result,) = evaluate(made, many)
+    assert np.array_equal(result, [draw.evaluate(one) for _ in range(4)])
+    assert one.bit_generator.state == many.bit_generator.state
+
+
 def test_batched_twice() -> None:
     for name in ("matmul", "index", "index_add", "index_update", "sum", "reshape", "where"):
         for op, operands in samples_of(name):
