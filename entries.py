@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from .arguments import Arguments, Wanted
 from .ir.errors import DifferentiationError, UnsupportedError
 from .ir.ops.guard import Missed
-from .runtime.apart import apart
+from .runtime.apart import apart, have_owners
 from .tracer.foreign import MeetsForeign
 from .tracer.native import foreign_classes
 from .tracer.overlap import Group, buffer, overlaps
@@ -152,7 +152,9 @@ class GuardedEntry:
         if not written:
             return apart([*leaves, *hidden], self.donated) if self.donated else [*leaves, *hidden]
         arrays = [*leaves, *hidden]
-        if overlaps(arrays, [p for p, _ in written]) != self.shared:
+        positions = [p for p, _ in written]
+        is_clear = not self.shared and have_owners(arrays, positions)
+        if not is_clear and overlaps(arrays, positions) != self.shared:
             return None
         for position, location in written:
             if not arrays[position].flags.writeable and not self.shared:

@@ -19,7 +19,7 @@ def apart(arrays: Sequence[Any], positions: Sequence[int]) -> Sequence[Any]:
 
     These are read-only arrays, and arrays that overlap with any other.
     """
-    shared = () if _have_owners(arrays, positions) else _overlapping(arrays, positions)
+    shared = () if have_owners(arrays, positions) else _overlapping(arrays, positions)
     wrong = [p for p in positions if p in shared or not arrays[p].flags.writeable]
     if not wrong:
         return arrays
@@ -29,20 +29,15 @@ def apart(arrays: Sequence[Any], positions: Sequence[int]) -> Sequence[Any]:
     return made
 
 
-def _have_owners(arrays: Sequence[Any], positions: Sequence[int]) -> bool:
+def have_owners(arrays: Sequence[Any], positions: Sequence[int]) -> bool:
     """Whether each array at the positions is known to have memory that no other one has."""
-    owners: set[int] = set()
-    for position in positions:
-        owner = _owner(arrays[position])
-        if owner is None or owner in owners:
-            return False
-        owners.add(owner)
-    for position, array in enumerate(arrays):
-        if isinstance(array, np.ndarray) and position not in positions:
-            owner = _owner(array)
-            if owner is None or owner in owners:
-                return False
-    return True
+    owners = [_owner(a) if isinstance(a, np.ndarray) else 0 for a in arrays]
+    if None in owners:
+        return False
+    chosen = {owners[p] for p in positions}
+    if len(chosen) < len(positions):
+        return False
+    return sum([owner in chosen for owner in owners]) == len(positions)
 
 
 def _owner(array: np.ndarray) -> int | None:
@@ -72,4 +67,4 @@ def _overlapping(arrays: Sequence[Any], positions: Sequence[int]) -> set[int]:
     return found.intersection(positions)
 
 
-__all__ = ["apart"]
+__all__ = ["apart", "have_owners"]
