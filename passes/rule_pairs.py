@@ -11,8 +11,8 @@ from ..ir.core import Atom, Eqn, Function, Provenance, Value
 from ..ir.errors import DifferentiationError
 from ..ir.ops.custom import Pair, Rule, WithRule, bound
 from ..ir.types import Kind
+from ..ir.zeros import without_zeros
 from ..tracer.array import computed, lift
-from ..tracer.functions.create import zeros
 from ..tracer.nested import inline_derived
 from ..tracer.state import Trace
 from .dce import Dce
@@ -202,24 +202,25 @@ def pushed(eqn: Eqn, needs: Sequence[bool]) -> Pushed:
     for k in pair.closed:
         if needs[op.start + k]:
             raise op.rule.refuse(k)
+    places = [op.start + k for k in pair.targets]
+    first = len(op.kept)
     push = bound(pair.backward, op.dims)
+    # Cotangents of integers, if any, come before the tangents.
+    start = len(push.params) - len(places)
+    zeros = [*range(first, start), *[start + n for n, k in enumerate(places) if not needs[k]]]
+    push, gone = without_zeros(push, zeros)
     builder = Builder()
     operands = [_param(builder, a) for a in eqn.operands]
     results = [_param(builder, r) for r in eqn.results]
     tangents = {k: _param(builder, eqn.operands[k]) for k, need in enumerate(needs) if need}
     with Trace(builder, None) as trace:
         trace.fixed = Provenance(eqn.provenance.frames, "jvp", marks=eqn.provenance.marks)
-        kept: list[Any] = op.residuals(operands, results)
-        places = [op.start + k for k in pair.targets]
-        given = [*[None] * (len(push.params) - len(kept) - len(places)), *map(tangents.get, places)]
-        late = push.params[len(kept) :]
-        moving = [
-            zeros(p.type.shape, p.type.dtype) if t is None else computed(t, trace)
-            for t, p in zip(given, late, strict=True)
-        ]
-        made = inline_derived(push, [*[computed(a, trace) for a in kept], *moving])
+        given: list[Any] = op.residuals(operands, results)
+        given += [tangents[k] for k in places if needs[k]]
+        made = inline_derived(push, [computed(a, trace) for a in given])
         atoms = [lift(m, trace)[0] for m in made]
-    flows = tuple([r.type.is_inexact for r in eqn.results])
+    moving = iter(gone)
+    flows = tuple([r.type.is_inexact and not next(moving) for r in eqn.results])
     return Pushed(Function(f"{op.label}_jvp", builder.params, builder.eqns, atoms), flows)
 
 

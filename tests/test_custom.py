@@ -396,6 +396,21 @@ def test_a_rule_may_call_its_function_on_other_types() -> None:
     np.testing.assert_array_equal(pb.grad(total(function))(X), [2.0, 2.0, 2.0])
 
 
+def test_what_nothing_depends_on_is_not_computed() -> None:
+    pair = pb.custom_vjp(lambda x, y: (x * y, np.exp(x)))
+    pair.defvjp(
+        lambda x, y: (pair(x, y), (x, y)),
+        lambda kept, ct: (ct[0] * kept[1] + ct[1] * np.exp(kept[0]), ct[0] * kept[0]),
+    )
+    slope = pb.grad(lambda x, y: np.sum(pair(x, y)[0]))
+    np.testing.assert_array_equal(slope(X, T), T)
+    assert not slope.inspect(X, T).stages[-1].function.eqns
+    pushed = pb.compile(lambda x, y: pb.jvp(lambda x: pair(x, y)[0], (x,), (x,))[1])
+    np.testing.assert_array_equal(pushed(X, T), X * T)
+    eqns = pushed.inspect(X, T).stages[-1].function.eqns
+    assert [e.op.name for e in eqns] == ["multiply"]
+
+
 def test_values_that_python_needs() -> None:
     function = pb.custom_vjp(lambda x: x**2 if float(x[0]) > 0 else -x)
     function.defvjp(

@@ -16,9 +16,10 @@ from ..binding import instantiated
 from ..core import Function
 from ..dims import Size
 from ..errors import DifferentiationError
-from ..op import Array, Effect, Op
+from ..op import Array, Effect, Op, Zero
 from ..samples import numbers
 from ..types import ArrayType
+from ..zeros import without_zeros
 from .control import check_parameters, function_effect, function_flops, substitute_type
 
 
@@ -169,10 +170,15 @@ class WithRule(Op):
             results=[backward.results[n] for n in wanted],
             result_kinds=[backward.result_kinds[n] for n in wanted],
         )
-        residuals = self.residuals(operands, results)
-        made = inlined(backward, operands[0], [*residuals, *cts])
-        for n, ct in zip(wanted, made, strict=True):
-            answer[self.start + pair.targets[n]] = ct
+        first = len(self.kept)
+        zeros = [first + k for k, ct in enumerate(cts) if isinstance(ct, Zero)]
+        backward, gone = without_zeros(backward, zeros)
+        given = [*self.residuals(operands, results), *cts]
+        given = [g for k, g in enumerate(given) if k not in zeros]
+        made = iter(inlined(backward, operands[0], given))
+        for n, is_zero in zip(wanted, gone, strict=True):
+            if not is_zero:
+                answer[self.start + pair.targets[n]] = next(made)
         return answer
 
 
