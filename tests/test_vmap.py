@@ -364,7 +364,12 @@ def test_a_condition_that_fails_shows_the_first_example_of_it() -> None:
             raise ValueError(f"{x} is negative")
         return np.sqrt(x)
 
+    def nested(x):
+        return positive(x - 1) if x > 0 else x
+
     assert pb.vmap(positive)(np.array([1.0, 4.0])).tolist() == [1.0, 2.0]
+    assert pb.vmap(nested)(np.array([-1.0, -4.0])).tolist() == [-1.0, -4.0]
+    assert pb.vmap(positive)(np.zeros(0)).shape == (0,)
     with pytest.raises(ValueError, match=r"^-2\.0 is negative$"):
         pb.vmap(positive)(np.array([1.0, -2.0, -3.0]))
 

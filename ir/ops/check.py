@@ -150,15 +150,18 @@ class Ensure(Op):
         raise error
 
     def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
-        """Show the values of the first example that fails."""
+        """Show the values of the first example that fails, of a row of zeros where none does."""
         x, *values = operands
         if mapped[0]:
             fails = np.logical_not(x) if self.expected else x
-            first = np.argmax(fails)
-            values = [v[first] if m else v for v, m in zip(values, mapped[1:], strict=True)]
+            first = np.argmax(np.concatenate([fails, np.ones(1, bool)]))
+            values = [
+                np.concatenate([v, np.zeros((1, *v.shape[1:]), v.dtype)])[first] if m else v
+                for v, m in zip(values, mapped[1:], strict=True)
+            ]
             x = np.all(x) if self.expected else np.any(x)
         elif any(mapped[1:]):
-            values = [v[0] if m else v for v, m in zip(values, mapped[1:], strict=True)]
+            return None
         return apply(self, x, *values)
 
     def emit(self, emitter: Emitter, operands: Sequence[str], out: str | None) -> str:
