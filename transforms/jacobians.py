@@ -25,7 +25,7 @@ from ..tracer.functions.shape import copy
 from ..tracer.state import require
 from ..tracer.trace import Traced
 from ..tracer.tree import unflatten
-from .apart import Apart, traced_apart, transformed
+from .apart import Apart, name_of, traced_apart, transformed
 from .linear import (
     Leaves,
     Linear,
@@ -129,7 +129,7 @@ def jacobian(
     mode
         "reverse" computes a row for each entry of the output, "forward" a column for each entry of
         the arguments; "auto" takes the fewer. All are computed at once, and the function itself
-        runs once.
+        runs once; where it draws random numbers in a loop, that takes the reverse mode.
     has_aux
         The function returns `(output, aux)`; the result is then `(jacobian, aux)`.
     holomorphic
@@ -183,6 +183,7 @@ def jacobian(
             )
             return _written(apart, mode, holomorphic)
 
+        jacobian_of.__name__ = name_of(f)
         return transformed(f, jacobian_of, "jacobian", static_argnums, static_argnames, exact)
 
     return transform if function is None else transform(function)
@@ -268,6 +269,7 @@ def hessian(
             )
             return _second_order(apart)
 
+        hessian_of.__name__ = name_of(f)
         return transformed(f, hessian_of, "hessian", static_argnums, static_argnames, exact)
 
     return transform if function is None else transform(function)
