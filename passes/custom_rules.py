@@ -151,15 +151,17 @@ def _exposed(function: Function, wrt: Sequence[Value], is_forward: bool) -> Func
         op = eqn.op
         if not isinstance(op, Custom) or op.rule is None:
             return None
-        if not _reaches(eqn, active):
+        flows = [a in active for a in eqn.operands]
+        if True not in flows:
             return None
+        if op.rule.is_busy:  # it applies its own function to tangents, in which that is linear
+            body = bound(op.body, op.dims)
+            wrt = [p for p, f in zip(body.params, flows, strict=True) if f]
+            body = exposed(body, wrt, is_forward)
+            return written(builder, body, operands, eqn.provenance.marks)
         return _expose(builder, eqn, op, op.rule, operands, is_forward)
 
     return replaced(function, replace, lambda eqn: regions.get(eqn) or list(eqn.op.regions))
-
-
-def _reaches(eqn: Eqn, active: set[Value]) -> bool:
-    return any(isinstance(a, Value) and a in active for a in eqn.operands)
 
 
 def _active_params(eqn: Eqn, flows: Sequence[bool]) -> list[list[Value]]:
@@ -185,8 +187,6 @@ def _expose(
     is_forward: bool,
 ) -> Sequence[Atom]:
     marks = eqn.provenance.marks
-    if rule.is_busy:  # a rule that applies its own function to tangents, in which it is linear
-        return written(builder, bound(op.body, op.dims), operands, marks)
     try:
         pair = tangent_pair(rule, op.label, len(eqn.results)) if is_forward else rule.pair()
     except DifferentiationError as error:

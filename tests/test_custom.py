@@ -13,6 +13,7 @@ import pullback as pb
 from pullback.ir.core import Function
 from pullback.ir.equality import equal_up_to_renaming
 from pullback.ir.printer import constants_of
+from pullback.transforms import rule_regions
 
 X = np.array([0.3, 0.7, 1.1])
 T = np.array([1.0, 2.0, -1.0])
@@ -409,6 +410,45 @@ def test_what_nothing_depends_on_is_not_computed() -> None:
     np.testing.assert_array_equal(pushed(X, T), X * T)
     eqns = pushed.inspect(X, T).stages[-1].function.eqns
     assert [e.op.name for e in eqns] == ["multiply"]
+
+
+def test_functions_with_rules_in_each_other_are_not_traced_too_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    original = rule_regions.opened
+
+    def counted(name: str, *args: Any, **kwargs: Any) -> Any:
+        opened.append(name)
+        return original(name, *args, **kwargs)
+
+    for module in ("rule_regions", "custom"):
+        monkeypatch.setattr(f"pullback.transforms.{module}.opened", counted)
+
+    def nested(depth: int) -> Any:
+        inner = nested(depth - 1) if depth else np.sin
+        function = pb.custom_vjp(lambda x: inner(x) * 2.0)
+        function.defvjp(lambda x: (function(x), x), lambda x, ct: (ct * 2.0 * np.cos(x),))
+        return function
+
+    np.testing.assert_allclose(pb.grad(total(nested(4)))(X), 2 * np.cos(X))
+    assert len(opened) == 3  # the outermost function and its rule: what is inside is plain
+
+
+def test_a_linear_function_of_solves_applied_to_tangents() -> None:
+    a = np.array([[2.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 4.0]])
+
+    def solved(x: Any) -> Any:
+        def solve(matvec: Any, b: Any) -> Any:
+            return pb.stop_gradient(np.linalg.solve(a, b))
+
+        return pb.custom_linear_solve(lambda v: a @ v, x, solve, symmetric=True)
+
+    function = pb.custom_jvp(solved)
+    function.defjvp(lambda p, t: (function(*p), function(*t)))
+    found = pb.grad(lambda x: np.sum(function(x) ** 2))(X)
+    inverse = np.linalg.inv(a)
+    np.testing.assert_allclose(found, 2 * inverse.T @ inverse @ X)
 
 
 def test_values_that_python_needs() -> None:

@@ -28,14 +28,17 @@ def trace_region(
     kinds: Sequence[Kind],
     call: Callable[[list[TracedArray]], Any],
     given: Sequence[Atom] = (),
+    is_plain: bool = False,
 ) -> tuple[Builder, Any]:
     """Trace `call(traced params)` inside the present trace; return its builder and output.
 
-    `given` are what the parameters are, where the region is run once, there where it stands.
+    `given` are what the parameters are, where the region is run once, there where it stands. No
+    derivative is taken of what `is_plain`.
     """
     outer = require("a region")
     builder = Builder()
     with Trace(builder, outer) as inner:
+        inner.is_plain = is_plain
         if given:
             inner.given = dict(zip(params, given, strict=True))
         arrays = [
@@ -90,6 +93,8 @@ def is_differentiated(trace: Trace) -> bool:
     """Whether a derivative may be taken of what is written into a trace."""
     around: Trace | None = trace
     while around is not None:
+        if around.is_plain:
+            return False
         if around.given is not None:  # a function traced apart, to be transformed
             return True
         around = around.parent

@@ -54,12 +54,13 @@ class Trace:
     primal equation it came from). `region` is the innermost loop body or branch under way inside
     of it, if any. `marks` are the checkpoints under way that were entered in this very trace.
     `given` says what parameters are in the trace around it, for a function that is called there
-    once: not what is one of many examples.
+    once: not what is one of many examples. `is_plain` where no derivative is taken of it, since it
+    has a rule.
     """
 
     __slots__ = (
-        *("_outermost", "active", "builder", "fixed", "given", "inputs", "marks", "parent"),
-        "region",
+        *("_outermost", "active", "builder", "fixed", "given", "inputs", "is_plain", "marks"),
+        *("parent", "region"),
     )
 
     def __init__(self, builder: Builder, parent: Trace | None, inputs: Any = None) -> None:
@@ -72,6 +73,7 @@ class Trace:
         self.active = True
         self.region: Region | None = None
         self.given: Mapping[Value, Atom] | None = None
+        self.is_plain = False
         self.marks: tuple[Mark, ...] = ()
 
     @property

@@ -48,6 +48,7 @@ class custom_jvp(Ruled):
     """
 
     KIND = "custom_jvp"
+    IS_PLAIN = False
 
     def __init__(
         self,

@@ -98,10 +98,12 @@ def opened(
     kinds: Sequence[Kind],
     call: Callable[[list[TracedArray]], Returned],
     given: Sequence[Atom] = (),
+    is_plain: bool = False,
 ) -> Open:
     """Trace `call(arrays)`, which returns its leaves, and what its caller wants to know.
 
-    `given` are what the parameters are, where the region runs in the place of the call.
+    `given` are what the parameters are, where the region runs in the place of the call. No
+    derivative is taken of what `is_plain`.
     """
 
     def traced(arrays: list[TracedArray]) -> Returned:
@@ -110,7 +112,7 @@ def opened(
                 array.set_read_only()
         return call(arrays)
 
-    builder, (results, structure) = trace_region(params, kinds, traced, given)
+    builder, (results, structure) = trace_region(params, kinds, traced, given, is_plain)
     shared: Sequence[tuple[int, int]] = ()
     if isinstance(structure, Sharing):
         structure, shared = structure
@@ -244,6 +246,7 @@ def call_with_rule(
     given: Given,
     call: Callable[[list[TracedArray]], Returned],
     regions: Regions,
+    is_plain: bool = True,
 ) -> Any:
     """Write a call of a function with a rule into the trace under way; return its output.
 
@@ -253,6 +256,9 @@ def call_with_rule(
         Whose call it is, and what besides the arguments tells it from another one.
     call
         Runs the function on the leaves of its arguments.
+    is_plain
+        Whether no derivative is ever taken of the function itself. The transpose of a rule for
+        tangents is one, where the rule applies its own function to them.
     """
     trace = require(label)
     key = (key, given.structure, given.types, given.kinds, given.layouts)
@@ -265,7 +271,7 @@ def call_with_rule(
             f"the derivative rule of {label} calls {label} on other types each time, and each of "
             "these calls has a rule of its own.\n  Let the rule call the function on its arguments."
         )
-    body = opened(label, given.params(), given.kinds, call, given.atoms)
+    body = opened(label, given.params(), given.kinds, call, given.atoms, is_plain)
     scope = Scope.around([body])
     while True:
         rule = Deferred(label)

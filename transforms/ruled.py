@@ -39,6 +39,7 @@ class Ruled:
     """A function with a derivative rule; see the subclasses."""
 
     KIND = ""
+    IS_PLAIN = True
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Ruled:
             given,
             lambda arrays: self._run(given, args, arrays),
             lambda body: self._rule(given, args, body),
+            self.IS_PLAIN,
         )
 
     def __repr__(self) -> str:
