@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -765,3 +767,10 @@ def test_what_is_no_function_is_refused() -> None:
     with pytest.raises(pb.ArgumentError, match="nondiff_argnums"):
         pb.custom_jvp(product, nondiff_argnums=(0,)).defjvps(None, None)
     wave.defvjp(wave_forward, wave_backward)
+
+
+@pytest.mark.parametrize("name", ["custom", "custom_tangents"])
+def test_docstrings(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(f"pullback.transforms.{name}"))
+    assert found.attempted
+    assert not found.failed

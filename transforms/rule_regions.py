@@ -23,12 +23,12 @@ from ..ir.types import ArrayType, Kind, Layout
 from ..tracer.array import TracedArray, lift, wrap
 from ..tracer.driving import Recurring
 from ..tracer.nested import trace_region
-from ..tracer.report import explain, expression_here
+from ..tracer.report import explain
 from ..tracer.source import current_location
 from ..tracer.state import Trace, locate, require
-from ..tracer.storage import Storage
 from ..tracer.tree import Structure, unflatten
 from ..tracer.watching import Unstageable
+from .rule_memory import Sharing, write_protected
 from .rule_results import place
 
 NESTED = 8
@@ -126,13 +126,6 @@ def opened(
         structure,
         shared,
     )
-
-
-class Sharing(NamedTuple):
-    """The structure of what a function returned, and which leaves lie in which parameters."""
-
-    structure: Structure
-    shared: Sequence[tuple[int, int]]
 
 
 class Scope(NamedTuple):
@@ -315,8 +308,8 @@ def _emitted(trace: Trace, label: str, given: Given, body: Open, scope: Scope, r
     made = trace.builder.emit(Custom(function, label, rule, dims), [*given.atoms, *scope.captured])
     arrays = [wrap(a, k, trace) for a, k in zip(made, body.result_kinds, strict=True)]
     for result, argument in body.shared:
-        _write_protected(label, arrays[result])
-        _write_protected(label, given.leaves[argument])
+        write_protected(label, arrays[result])
+        write_protected(label, given.leaves[argument])
     return unflatten(body.structure, iter(arrays))
 
 
@@ -338,38 +331,6 @@ def closed_over(label: str, who: str, scope: Scope, count: int) -> Callable[[int
         )
 
     return refuse
-
-
-def shared_memory(arrays: Sequence[TracedArray], leaves: Sequence[Any]) -> list[tuple[int, int]]:
-    """Return which leaves of what a region returns lie in the memory of which parameters."""
-    places = {id(_memory(a)): k for k, a in enumerate(arrays) if a._kind is Kind.ARRAY}
-    return [
-        (n, places[id(_memory(leaf))])
-        for n, leaf in enumerate(leaves)
-        if isinstance(leaf, TracedArray) and id(_memory(leaf)) in places
-    ]
-
-
-def _memory(array: TracedArray) -> Storage:
-    return array._as_view().storage
-
-
-def _write_protected(label: str, array: Any) -> None:
-    """Refuse writes into the memory of an array: its values have become those of a function."""
-    if not isinstance(array, TracedArray) or array._kind is not Kind.ARRAY:
-        return
-
-    def refuse(is_write: bool) -> None:
-        if is_write:
-            raise UnsupportedError(
-                f"{expression_here()} writes into an array that {label} returned or was given: it "
-                f"returns its argument or a view of it, and has a derivative rule.\n"
-                f"  Let {label} return a copy."
-            )
-
-    storage = _memory(array)
-    if storage.unsettled is None:
-        storage.unsettled = refuse
 
 
 def depends(function: Function, results: int, positions: Sequence[int]) -> frozenset[int]:
@@ -397,10 +358,8 @@ __all__ = [
     "Open",
     "Returned",
     "Scope",
-    "Sharing",
     "call_with_rule",
     "closed_over",
     "depends",
     "opened",
-    "shared_memory",
 ]

@@ -18,7 +18,8 @@ from ..tracer.report import expression_here
 from ..tracer.state import current, require
 from ..tracer.tree import Node, flatten, unflatten
 from .apart import name_of
-from .rule_regions import Given, Open, Returned, Sharing, call_with_rule, shared_memory
+from .rule_memory import Sharing, shared_memory
+from .rule_regions import Given, Open, Returned, call_with_rule
 from .rule_results import taken
 
 
