@@ -27,15 +27,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ..ir.builder import Builder
-from ..ir.core import Atom
+from ..ir.core import Atom, Value
+from ..ir.ops.contract import BATCH_LABELS, MOST_OPERANDS, adjoint
+from ..ir.ops.einsum import Einsum
 from ..ir.ops.elementwise import divide, multiply, negative
 from ..ir.ops.reduce import Sum, reduced_shape
 from ..ir.ops.shape import BroadcastTo, Reshape
-from ..tracer.state import constant
+from ..tracer.array import computed
+from ..tracer.state import Trace, constant
 from .cancel import cancels, remaining
 from .facts import filled, made
 from .rewrite import Class
@@ -54,11 +58,12 @@ def summed(builder: Builder, op: Sum, x: Atom, allow: Class) -> tuple[Atom, ...]
     if multiple is not None:
         return multiple
     if allow < Class.STABLE or not builder.provenance.is_adjoint:
-        return _sum_of_product(builder, op, x)
+        return _sum_of_product(builder, op, x) or _sum_of_outer(builder, op, x)
     return (
         _sum_of_cotangent(builder, op, x)
         or _sum_of_product(builder, op, x)
         or _sum_of_quotient(builder, op, x)
+        or _sum_of_outer(builder, op, x)
     )
 
 
@@ -96,6 +101,59 @@ def _sum_of_product(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | No
                 (inner,) = builder.emit(op, (other,))
                 return builder.emit(multiply, (_reduced(builder, op, factor), inner))
     return None
+
+
+def _sum_of_outer(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None:
+    """Return a matrix product for the sum of a product that is larger than each of its factors.
+
+    The gradient of a weight is one, as the sum of the outer products of all examples.
+    """
+    if x.type.dtype.char not in "fdFD" or not x.type.is_static:
+        return None
+    factors = _factors(builder, x, x.type.size)
+    if factors is None or not 2 <= len(factors) <= MOST_OPERANDS:
+        return None
+    if not any(sum(_extends(f, a) for f in factors) > 1 for a in op.axes):
+        return None
+    names = BATCH_LABELS[: x.type.ndim]
+    kept = "".join(c for k, c in enumerate(names, -len(names)) if k not in op.axes)
+    (type,) = op.infer(x.type)
+    apart = Builder()
+    with Trace(apart, None) as trace:
+        trace.fixed = builder.provenance
+        terms = [
+            (
+                computed(apart.param(Value(f.type, layout=f.layout)), trace),
+                names[len(names) - f.type.ndim :],
+            )
+            for f in factors
+        ]
+        sizes = [x.type.shape[names.index(c)] for c in kept]
+        found: Any = np.reshape(adjoint(terms[0], terms[1:], sizes, kept), type.shape)
+    if any(isinstance(e.op, Einsum) for e in apart.eqns):
+        return None  # no order of products is without a larger one
+    return builder.inline(apart.finish("products", [found._atom]), factors)
+
+
+def _factors(builder: Builder, x: Atom, size: int) -> list[Atom] | None:
+    """Return the factors of a product of so many elements, None where one is as large."""
+    if 0 < x.type.size < size:
+        return [x]
+    producer = made(builder, x)
+    if producer is None or producer.op is not multiply:
+        return None
+    found: list[Atom] = []
+    for operand in producer.operands:
+        inner = _factors(builder, operand, size)
+        if inner is None:
+            return None
+        found += inner
+    return found
+
+
+def _extends(factor: Atom, axis: int) -> bool:
+    """Whether a factor has more than one entry along an axis."""
+    return -axis <= factor.type.ndim and factor.type.shape[axis] != 1
 
 
 def _sum_of_quotient(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None:
