@@ -131,6 +131,36 @@ def test_arguments_are_left_as_they_are() -> None:
     np.testing.assert_allclose(moved, [np.cos(y[2]) * z[2], z[1], z[2]])
 
 
+def test_a_written_argument_that_overlaps_with_another_is_refused() -> None:
+    def f(x: Any, y: Any) -> Any:
+        x[1:] *= 2.0
+        return np.sum(x * x) + np.sum(y)
+
+    memory = np.arange(4.0)
+    apart = memory.copy(), memory[1:].copy()
+    ones = np.ones(4), np.ones(3)
+    expected = f(memory.copy(), memory[1:].copy())
+    for transform in (pb.jvp, pb.hvp):
+        transform(f, apart, ones)
+        with pytest.raises(pb.DifferentiationError, match="overlaps with another argument"):
+            transform(f, (memory, memory[1:]), ones)
+    assert pb.jvp(f, apart, ones)[0] == expected
+
+    def nested(x: Any, y: Any) -> Any:
+        return pb.value_and_grad(f)(x, y)[0]
+
+    assert pb.compile(nested)(*apart) == expected
+    with pytest.raises(pb.DifferentiationError, match="overlaps with another argument"):
+        pb.compile(nested)(memory, memory[1:])
+
+    def twice(x: Any) -> Any:
+        return pb.grad(f)(x, x)
+
+    with pytest.raises(pb.DifferentiationError, match="overlaps with another argument"):
+        pb.compile(twice)(memory)
+    np.testing.assert_array_equal(memory, np.arange(4.0))
+
+
 def test_effects_happen_once() -> None:
     rng = np.random.default_rng(0)
 

@@ -32,6 +32,7 @@ from .guards import Decision, Guards
 from .promotion import check_dtype
 from .report import expression_here
 from .state import current
+from .storage import Storage
 from .tree import KNOWN_BY_IDENTITY
 
 Collect = Callable[[list[Any]], "list[Any] | None"]
@@ -95,6 +96,8 @@ class Inputs:
         self._opaque: dict[str, Value] = {}
         self.members: dict[int, TracedArray] = {}
         """By id the arrays that share memory with others."""
+        self.buffers: set[Storage] = set()
+        """The memory that such arrays share, arguments among them."""
         self.commits = Commits()
         self.is_differentiated = True
         """Whether a derivative of the whole program may be taken."""

@@ -8,11 +8,13 @@ from typing import Any
 from ..ir.builder import Builder
 from ..ir.closing import close, duplicate
 from ..ir.core import Atom, Function, Literal, Value
+from ..ir.errors import DifferentiationError
 from ..ir.op import Zero
 from ..ir.types import Kind
 from .array import TracedArray, lift, wrap
 from .functions.create import zeros
 from .hooks import HOOKS
+from .report import located
 from .state import Trace, require
 from .trace import LeafSpec, Traced, collect_output
 from .tree import Structure, unflatten
@@ -78,6 +80,7 @@ def trace_apart(
         inner.root.inputs.commits.register_arguments((args, kwargs), None)
         output = inline_call(function, args, kwargs)
         results, count, out, aux = collect_output(output, inner, name, has_aux)
+    _note_writes(arrays, leaves, outer)
     closed, captured = close(
         name,
         builder.params,
@@ -87,6 +90,37 @@ def trace_apart(
         result_kinds=[k for _, k in results],
     )
     return Traced(closed, len(specs), None, out, aux, count), [*atoms, *captured]
+
+
+def _note_writes(arrays: Sequence[TracedArray], leaves: Sequence[Any], outer: Trace) -> None:
+    """Note which arguments a function traced apart writes into, though only a copy is written.
+
+    Raises
+    ------
+    DifferentiationError
+        Where such an argument overlaps with another, which plain NumPy would change too.
+    """
+    for k, (array, leaf) in enumerate(zip(arrays, leaves, strict=True)):
+        inside = None if array._view is None else array._view.storage
+        place = None if inside is None else inside.written or inside.apart
+        if place is None or not isinstance(leaf, TracedArray) or leaf._kind is not Kind.ARRAY:
+            continue
+        view = leaf._as_view()
+        for other in (*leaves[:k], *leaves[k + 1 :]):
+            if isinstance(other, TracedArray) and other._view is not None:
+                theirs = other._view
+                is_shared = theirs.storage is view.storage and (
+                    theirs == view or view.storage in outer.root.inputs.buffers
+                )
+                if is_shared:
+                    raise DifferentiationError(located(_OVERLAP, place))
+        view.storage.apart = view.storage.apart or place
+
+
+_OVERLAP = (
+    "the derivative of a function that writes into an argument is not defined where that overlaps "
+    "with another argument.\n  Pass a copy of one of them."
+)
 
 
 def is_differentiated(trace: Trace) -> bool:

@@ -49,11 +49,14 @@ class Storage:
     """The memory of one array: its content now, a value of `trace` or of a region inside of it.
 
     `param` is what it held at first: of an argument, the parameter. `written` is where the first
-    write stands, if any; `layout` the strides of the whole. `unsettled`, where it is set, raises at
-    a read or write: what the array holds is not known (see `regions`).
+    write stands, if any, `apart` where a function traced apart writes into what stands for it;
+    `layout` the strides of the whole. `unsettled`, where it is set, raises at a read or write: what
+    the array holds is not known (see `regions`).
     """
 
-    __slots__ = ("content", "layout", "param", "trace", "unsettled", "version", "written")
+    __slots__ = (
+        *("apart", "content", "layout", "param", "trace", "unsettled", "version", "written"),
+    )
 
     def __init__(self, value: Atom, trace: Trace) -> None:
         self.param = self.content = value
@@ -61,6 +64,7 @@ class Storage:
         self.layout: Layout = value.layout
         self.version = 0
         self.written: Location | None = None
+        self.apart: Location | None = None
         self.unsettled: Callable[[bool], None] | None = None
 
     @property

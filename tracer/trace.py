@@ -123,6 +123,7 @@ def trace_once(
             inputs.guards.give(param, leaf.kind, value)
         members = _members(arrays, shared, state)
         params = [members.get(k, p) for k, p in enumerate(params)]
+        inputs.buffers = {m._as_view().storage for m in members.values()}
         inputs.members = {id(arrays[k]): m for k, m in members.items() if k >= len(params)}
         for k, value in enumerate(objects):
             inputs.hold(value, f"objects[{k}]")
@@ -198,10 +199,10 @@ def _written(
     done: set[int] = set()
     for position, array in enumerate(arrays):
         storage = array._view.storage if array._view is not None else None
-        if storage is None or storage.written is None:
+        if storage is None or (storage.written is None and storage.apart is None):
             continue
-        found.append((position, storage.written))
-        if writes_back and id(storage) not in done:
+        found.append((position, storage.written or storage.apart))
+        if writes_back and storage.written is not None and id(storage) not in done:
             done.add(id(storage))
             state.builder.provenance = Provenance((storage.written,))
             content = storage.value
