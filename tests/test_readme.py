@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/health.md", "docs/layer.md")
+DOCUMENTS = ("README.md", "docs/health.md", "docs/layer.md", "docs/rules.md")
 DOCUMENTED = (
     *("pullback", "pullback.pullbacks", "pullback.gradcheck", "pullback.built"),
     "pullback.health.check",
