@@ -116,6 +116,23 @@ def test_the_fewer_of_rows_and_columns():
     assert (tall.mode, tall.products) == ("forward", 3)
 
 
+def test_dense_rows_and_columns_are_computed_apart():
+    def controlled(x):
+        return np.concatenate([[np.sum(x**2)], banded(x) * x[0], [np.prod(x[:6])]])
+
+    def turned(x):
+        return np.concatenate([x[0] * x[1:] + x[-1] ** 2, [np.sum(x)]])
+
+    x = np.random.default_rng(3).normal(size=30)
+    for f, products in ((controlled, 6), (turned, 4), (cornered, 3)):
+        sparse_one = pb.sparse_jacobian(f)
+        np.testing.assert_allclose(sparse_one(x).toarray(), pb.jacobian(f)(x), atol=1e-12)
+        assert sparse_one.compression(x).products == products
+        assert sparse_one.compression(x).mode == "both"
+    large = pb.sparse_jacobian(cornered).compression(np.ones(100_000))
+    assert str(large) == "299,998 entries of 100,000 x 100,000 from 3 products, in both modes"
+
+
 def test_several_arrays_stand_one_behind_the_other():
     def f(p, y, scale):
         return {"a": p["w"] * scale, "b": (y[:2] ** 2, np.sum(p["w"]))}
@@ -266,7 +283,7 @@ def test_errors():
     with pytest.raises(UnsupportedError, match="nearly dense"):
         pb.sparse_jacobian(lambda x: x - np.mean(x))(np.ones(100_000))
     with pytest.raises(UnsupportedError, match="100,000 in a row and 100,000 in a column"):
-        pb.sparse_jacobian(cornered)(np.ones(100_000))
+        pb.sparse_jacobian(cornered, mode="forward")(np.ones(100_000))
     with pytest.raises(ArgumentError, match="neither 'jacobian' nor 'hessian'"):
         pb.sparsity(banded, X, of="gradient")
     with pytest.raises(ArgumentError, match="mode='backward'"):

@@ -1,4 +1,12 @@
-"""A sparse matrix from few products: what is multiplied, and where each entry is read."""
+"""A sparse matrix from few products: what is multiplied, and where each entry is read.
+
+A Jacobian with a few dense rows and columns, as of an objective under constraints that hang on one
+common argument, takes both modes: the dense rows are computed as rows, and the rest as columns, or
+the other way round [1]_.
+
+.. [1] T. F. Coleman, A. Verma, "The efficient computation of sparse Jacobian matrices using
+   automatic differentiation", SIAM J. Sci. Comput. 19 (1998) 1210-1233.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +23,8 @@ Csr = Any
 """A `scipy.sparse.csr_array`."""
 LARGEST = 1 << 28
 """Entries of all products together up to which they are computed at once: 2 GB."""
+DENSE = 64
+"""Rows, or columns, that are computed apart because they are denser than all others."""
 
 
 def given_pattern(pattern: Any, shape: tuple[int, int], symmetric: bool) -> Csr:
@@ -50,11 +60,11 @@ def symmetric_part(pattern: Csr) -> Csr:
     return found
 
 
-class Compression(NamedTuple):
-    """A pattern, and how its entries are read from products with sums of columns or rows.
+class Part(NamedTuple):
+    """Some entries of a matrix, read from products with sums of its columns or rows.
 
     `colors` has the colour of each column (`mode` "forward") or row ("reverse"); entry k of the
-    matrix is at `place[k]` of product `product[k]`.
+    pattern is at `place[k]` of product `product[k]`.
     """
 
     pattern: Csr
@@ -63,73 +73,23 @@ class Compression(NamedTuple):
     product: np.ndarray
     place: np.ndarray
 
-    @property
-    def products(self) -> int:
-        """The number of products: one for each colour."""
-        return int(self.colors.max(initial=0)) + 1
-
     @classmethod
-    def of_jacobian(cls, pattern: Csr, mode: str) -> Compression:
-        """Return the compression by columns or by rows, for "auto" the one with fewer products.
-
-        Raises
-        ------
-        UnsupportedError
-            Where the products are too many and too large.
-        """
-        turned = pattern.T.tocsr()
-        turned.sort_indices()
-        # There are no fewer colours of columns than entries in the widest row.
-        least = {
-            "forward": int(np.diff(pattern.indptr).max(initial=0)),
-            "reverse": int(np.diff(turned.indptr).max(initial=0)),
-        }
-        ways = sorted(least, key=lambda w: least[w]) if mode == "auto" else [mode]
-        height, width = pattern.shape
-        if all(least[w] * (height if w == "forward" else width) > LARGEST for w in ways):
-            raise UnsupportedError(
-                f"the Jacobian of {height:,} x {width:,} entries has up to {least['forward']:,} in "
-                f"a row and {least['reverse']:,} in a column, and takes as many products at once "
-                f"(mode={mode!r}).\n"
-                "  Differentiate the outputs apart that depend on nearly everything, and the "
-                "arguments on which nearly everything depends."
-            )
-        found: list[Compression] = []
-        for way in ways:
-            if not found or least[way] < found[0].products:
-                make = cls._by_columns if way == "forward" else cls._by_rows
-                found.append(make(pattern, turned))
-        return min(found, key=lambda c: c.products)
-
-    @classmethod
-    def _by_columns(cls, pattern: Csr, turned: Csr) -> Compression:
+    def by_columns(cls, pattern: Csr) -> Part:
+        """Return the part of a pattern whose columns are computed."""
         colors = columns_colored(pattern)
         return cls(pattern, "forward", colors, *read_columns(pattern, colors))
 
     @classmethod
-    def _by_rows(cls, pattern: Csr, turned: Csr) -> Compression:
-        colors = columns_colored(turned)
+    def by_rows(cls, pattern: Csr) -> Part:
+        """Return the part of a pattern whose rows are computed."""
+        colors = columns_colored(turned(pattern))
         rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
         return cls(pattern, "reverse", colors, colors[rows], pattern.indices)
 
-    @classmethod
-    def of_hessian(cls, pattern: Csr) -> Compression:
-        """Return the compression of a symmetric pattern, of which one side is enough.
-
-        Raises
-        ------
-        UnsupportedError
-            Where the products are too many and too large.
-        """
-        colors = stars_colored(pattern)
-        found = cls(pattern, "forward", colors, *read_stars(pattern, colors))
-        size = pattern.shape[0]
-        if found.products * size > LARGEST:
-            raise UnsupportedError(
-                f"the Hessian of {size:,} x {size:,} entries takes {found.products:,} products at "
-                "once.\n  Use products with it, pb.hvp, for example in an iterative solver."
-            )
-        return found
+    @property
+    def products(self) -> int:
+        """The number of products: one for each colour."""
+        return int(self.colors.max(initial=0)) + 1
 
     def sums(self, side: Leaves, is_checked: bool) -> list[np.ndarray]:
         """Return the vectors to multiply with, for each array of a side.
@@ -139,7 +99,10 @@ class Compression(NamedTuple):
         """
         count = self.products
         rows = np.zeros((count + is_checked, side.total))
-        rows[self.colors, np.arange(side.total)] = 1
+        # What has no entries in this part may have some in another.
+        along = self.pattern if self.mode == "reverse" else turned(self.pattern)
+        used = np.flatnonzero(np.diff(along.indptr))
+        rows[self.colors[used], used] = 1
         if is_checked:
             rows[count] = np.random.default_rng(0).uniform(-1, 1, side.total)
         return [
@@ -165,8 +128,8 @@ class Compression(NamedTuple):
             Where the pattern lacks an entry that is not zero.
         """
         direction = np.concatenate([s[-1].ravel() for s in sums])
-        turned = matrix if self.mode == "forward" else matrix.T
-        found, size = turned @ direction, abs(turned) @ abs(direction)
+        along = matrix if self.mode == "forward" else matrix.T
+        found, size = along @ direction, abs(along) @ abs(direction)
         tolerance = np.sqrt(np.finfo(product.dtype).eps)
         with np.errstate(invalid="ignore"):
             wrong = np.abs(found - product) > tolerance * (size + np.abs(product))
@@ -178,13 +141,130 @@ class Compression(NamedTuple):
                 "  Leave it out: pb.sparsity finds one that holds them all."
             )
 
+
+class Compression(NamedTuple):
+    """A pattern, and the parts in which it is computed: one, or two of different modes."""
+
+    pattern: Csr
+    parts: tuple[Part, ...]
+
+    @property
+    def products(self) -> int:
+        """The number of products with the derivative."""
+        return sum(p.products for p in self.parts)
+
+    @property
+    def mode(self) -> str:
+        """The mode of all parts, or "both"."""
+        return self.parts[0].mode if len(self.parts) == 1 else "both"
+
+    @classmethod
+    def of_jacobian(cls, pattern: Csr, mode: str) -> Compression:
+        """Return the compression with few products: "auto" may take both modes, "either" one.
+
+        Raises
+        ------
+        UnsupportedError
+            Where the products are too many and too large.
+        """
+        # There are no fewer colours of columns than entries in the widest row.
+        other = turned(pattern)
+        least = {"forward": _widest(pattern), "reverse": _widest(other)}
+        ways = [mode] if mode in least else sorted(least, key=lambda w: least[w])
+        if mode == "auto":
+            dense = min(
+                (_dense_rows(p), way) for p, way in ((pattern, "forward"), (other, "reverse"))
+            )
+            (few, rows), way = dense
+            if 2 * few < least[ways[0]]:
+                return cls(pattern, _in_two(pattern, other, list(rows), way))
+        height, width = pattern.shape
+        if all(least[w] * (height if w == "forward" else width) > LARGEST for w in ways):
+            raise UnsupportedError(
+                f"the Jacobian of {height:,} x {width:,} entries has up to {least['forward']:,} in "
+                f"a row and {least['reverse']:,} in a column, and takes as many products at once "
+                f"(mode={mode!r}).\n"
+                "  Differentiate the outputs apart that depend on nearly everything, and the "
+                "arguments on which nearly everything depends."
+            )
+        found: list[Part] = []
+        for way in ways:
+            if not found or least[way] < found[0].products:
+                found.append((Part.by_columns if way == "forward" else Part.by_rows)(pattern))
+        return cls(pattern, (min(found, key=lambda p: p.products),))
+
+    @classmethod
+    def of_hessian(cls, pattern: Csr) -> Compression:
+        """Return the compression of a symmetric pattern, of which one side is enough.
+
+        Raises
+        ------
+        UnsupportedError
+            Where the products are too many and too large.
+        """
+        colors = stars_colored(pattern)
+        part = Part(pattern, "forward", colors, *read_stars(pattern, colors))
+        size = pattern.shape[0]
+        if part.products * size > LARGEST:
+            raise UnsupportedError(
+                f"the Hessian of {size:,} x {size:,} entries takes {part.products:,} products at "
+                "once.\n  Use products with it, pb.hvp, for example in an iterative solver."
+            )
+        return cls(pattern, (part,))
+
+    def in_reverse(self) -> Compression:
+        """Return the compression of a symmetric matrix with products from the other side."""
+        return self._replace(parts=tuple([p._replace(mode="reverse") for p in self.parts]))
+
     def __str__(self) -> str:
         height, width = self.pattern.shape
         plural = "product" if self.products == 1 else "products"
+        modes = "both modes" if self.mode == "both" else f"{self.mode} mode"
         return (
             f"{self.pattern.nnz:,} entries of {height:,} x {width:,} from {self.products} "
-            f"{plural}, in {self.mode} mode"
+            f"{plural}, in {modes}"
         )
 
 
-__all__ = ["Compression", "given_pattern", "symmetric_part"]
+def turned(pattern: Csr) -> Csr:
+    """Return the transpose of a pattern."""
+    found = pattern.T.tocsr()
+    found.sort_indices()
+    return found
+
+
+def _widest(pattern: Csr) -> int:
+    return int(np.diff(pattern.indptr).max(initial=0))
+
+
+def _dense_rows(pattern: Csr) -> tuple[int, tuple[int, ...]]:
+    """Return the rows to compute apart, and how many products there are then at the least."""
+    counts = np.diff(pattern.indptr)
+    order = np.argsort(-counts, kind="stable")[: DENSE + 1]
+    if not len(order):
+        return 0, ()
+    bounds = np.arange(len(order)) + counts[order]
+    few = int(np.argmin(bounds))
+    return int(bounds[few]), tuple(order[:few].tolist())
+
+
+def _in_two(pattern: Csr, other: Csr, dense: Sequence[int], way: str) -> tuple[Part, ...]:
+    """Return two parts: dense rows (columns, if `way` is "reverse") and all others."""
+    whole = pattern if way == "forward" else other
+    is_dense = np.zeros(whole.shape[0], bool)
+    is_dense[dense] = True
+    rest, apart = _rows_of(whole, ~is_dense), _rows_of(whole, is_dense)
+    if way == "forward":
+        return Part.by_columns(rest), Part.by_rows(apart)
+    return Part.by_rows(turned(rest)), Part.by_columns(turned(apart))
+
+
+def _rows_of(pattern: Csr, taken: np.ndarray) -> Csr:
+    """Return a pattern without the entries of the other rows."""
+    counts = np.diff(pattern.indptr)
+    indptr = np.concatenate([[0], np.cumsum(np.where(taken, counts, 0))])
+    indices = pattern.indices[np.repeat(taken, counts)]
+    return type(pattern)((np.ones(len(indices), bool), indices, indptr), shape=pattern.shape)
+
+
+__all__ = ["Compression", "Part", "given_pattern", "symmetric_part"]

@@ -3,180 +3,30 @@
 The pattern is read off the program (`passes.sparsity`), its columns or rows are coloured
 (`passes.coloring`), and the derivative is multiplied with the sum of all columns of one colour, for
 all colours at once (`linear`): for a band of any length as many products as it is wide. The entries
-are then read from these (`compression`).
+are then read from these (`compression`, `sparse_plan`).
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..arguments import Argnums, Arguments, Wanted
+from ..arguments import Argnums, Arguments
 from ..compiled import check_callable
 from ..entries import Call, GuardedEntry, Programs, scanned, uncollected
-from ..ir.builder import Builder
-from ..ir.core import Atom, Function, Value
 from ..ir.errors import ArgumentError, UnsupportedError
-from ..passes.dce import Dce
-from ..passes.memory import plan_memory
-from ..passes.pipeline import EXACT, STABLE, run
-from ..passes.rewrite import Class
-from ..passes.simplify import Simplify
-from ..passes.sparsity import sparsity as pattern_of
-from ..runtime.program import Program
 from ..tracer.state import current
-from ..tracer.trace import Traced
 from ..tracer.tree import unflatten
 from .apart import name_of
-from .compression import Compression, Csr, given_pattern, symmetric_part
-from .jacobians import MODES, gradient_of
-from .linear import Leaves, Linear, check_real, cotangents, outputs_of, tangents
+from .compression import Compression, Csr
+from .jacobians import MODES
+from .sparse_plan import Options, Plan, Subject
 
 KEPT = 8
 """Patterns kept for one signature, which differ where integer arguments do."""
-
-
-class Options(NamedTuple):
-    """What is asked for: `of` is "jacobian" or "hessian"; `pattern` is the user's own, if any."""
-
-    of: str
-    argnums: Argnums = 0
-    mode: str = "auto"
-    has_aux: bool = False
-    pattern: Any = None
-    exact: bool = False
-
-
-class Subject(NamedTuple):
-    """A traced function to differentiate, and the arrays on both sides of its derivative.
-
-    Of `function` the results `of` are differentiated, and `keep` are returned as they are; for a
-    Hessian it is the gradient. `integers` are the parameters from which positions may be computed.
-    """
-
-    function: Function
-    wrt: list[int]
-    of: range
-    keep: range
-    out: Leaves
-    inside: Leaves
-    integers: list[int]
-    is_gradient: bool
-
-    @classmethod
-    def make(cls, traced: Traced, wanted: Wanted, of: str) -> Subject:
-        """Return what is to be differentiated.
-
-        Raises
-        ------
-        DifferentiationError
-            Where the function has no such derivative, or a complex one.
-        """
-        wrt = wanted.positions
-        if of == "hessian":
-            function = gradient_of(traced, wanted)
-            extra = len(function.results) - len(wrt)
-            outputs, keep = range(extra, len(function.results)), range(extra)
-        else:
-            outputs_of(traced)
-            function = run(traced.function, EXACT.before, [])
-            outputs = range(traced.results)
-            keep = range(traced.results, len(function.results))
-        out = Leaves.of([function.results[k].type for k in outputs], function.name)
-        inside = Leaves.of([function.params[p].type for p in wrt], function.name)
-        check_real(inside.types, out.types, "reverse")
-        integers = [k for k, p in enumerate(function.params) if p.type.dtype.kind in "biu"]
-        return cls(function, wrt, outputs, keep, out, inside, integers, of == "hessian")
-
-    def pattern(self, known: dict[int, Any]) -> Csr:
-        """Return the entries that can differ from zero; `known` are values of parameters."""
-        if not self.is_gradient:
-            return pattern_of(self.function, self.wrt, self.of, known)
-        simple = run(self.function, (Simplify(Class.STABLE), Dce()), [])
-        return symmetric_part(pattern_of(simple, self.wrt, self.of, known))
-
-    def linear(self, mode: str) -> Linear:
-        """Return the derivative in a mode."""
-        make = tangents if mode == "forward" else cotangents
-        return make(self.function, self.wrt, self.of, self.keep)
-
-
-class _Plan:
-    """The program for one pattern."""
-
-    def __init__(self, subject: Subject, options: Options, values: list[Any], exact: bool) -> None:
-        self.values = [np.array(v) for v in values]
-        self.is_given = options.pattern is not None
-        shape = (subject.out.total, subject.inside.total)
-        if self.is_given:
-            pattern = given_pattern(options.pattern, shape, subject.is_gradient)
-        else:
-            pattern = subject.pattern(dict(zip(subject.integers, self.values, strict=True)))
-        if subject.is_gradient:
-            self.compression = Compression.of_hessian(pattern)
-        else:
-            self.compression = Compression.of_jacobian(pattern, options.mode)
-        linear = subject.linear(self.compression.mode)
-        if linear.has_effects and self.compression.mode == "forward":
-            # The tangents of a loop that draws random numbers would draw them again.
-            if subject.is_gradient:
-                self.compression = self.compression._replace(mode="reverse")
-            else:
-                self.compression = Compression.of_jacobian(pattern, "reverse")
-            linear = subject.linear("reverse")
-        side = subject.inside if self.compression.mode == "forward" else subject.out
-        self.sums = self.compression.sums(side, self.is_given)
-        self.kept = linear.results
-        count = self.compression.products + self.is_given
-        function, self.mapped = _joined(subject.function, linear, count)
-        function = run(function, (EXACT if exact else STABLE).after, [])
-        owned = frozenset(range(self.kept, len(function.results)))
-        self.program = Program(plan_memory(function), owned, {}, exact)
-
-    def serves(self, values: list[Any]) -> bool:
-        """Whether integer arguments are those that the pattern is for."""
-        return all(np.array_equal(a, b) for a, b in zip(self.values, values, strict=True))
-
-    def __call__(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
-        """Return the matrix, and then what else the function returns."""
-        flat = self.program(*inputs, *self.sums)
-        count = self.compression.products + self.is_given
-        parts = [
-            np.reshape(p if is_mapped else np.broadcast_to(p, (count, *np.shape(p))), (count, -1))
-            for p, is_mapped in zip(flat[self.kept :], self.mapped, strict=True)
-        ]
-        products = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        matrix = self.compression.matrix(products)
-        if self.is_given:
-            self.compression.check(matrix, self.sums, products[-1])
-        return (matrix, *flat[: self.kept])
-
-
-def _joined(function: Function, linear: Linear, count: int) -> tuple[Function, list[bool]]:
-    """Return the function from the arguments and `count` vectors to the products with them.
-
-    Also which of the products there are as many of.
-    """
-    products, mapped = linear.batched(count)
-    builder = Builder()
-    params: list[Atom] = [
-        builder.param(Value(p.type, p.hint, layout=p.layout)) for p in function.params
-    ]
-    flat = builder.inline(linear.primal, params)
-    first = len(products.params) - linear.vectors
-    vectors = [builder.param(Value(p.type)) for p in products.params[first:]]
-    made = builder.inline(products, [*flat[linear.results :], *vectors])
-    joined = builder.finish(
-        function.name,
-        [*flat[: linear.results], *made],
-        dims=function.dims,
-        param_kinds=[*function.param_kinds, *products.param_kinds[first:]],
-        result_kinds=[*linear.primal.result_kinds[: linear.results], *products.result_kinds],
-    )
-    return joined, mapped
 
 
 class _Entry(GuardedEntry):
@@ -198,16 +48,16 @@ class _Entry(GuardedEntry):
         self.options = options
         self.exactly = options.exact or call.exact
         self.subject = Subject.make(self.traced, wanted, options.of)
-        self.plans: tuple[_Plan, ...] = ()
+        self.plans: tuple[Plan, ...] = ()
 
-    def plan(self, inputs: Sequence[Any]) -> _Plan:
+    def plan(self, inputs: Sequence[Any]) -> Plan:
         """Return the plan for the arguments, made where there is none."""
         values = [inputs[k] for k in self.subject.integers]
         for plan in self.plans:
             if plan.serves(values):
                 return plan
         with uncollected():
-            made = _Plan(self.subject, self.options, values, self.exactly)
+            made = Plan(self.subject, self.options, values, self.exactly)
         self.plans = (made, *self.plans[: KEPT - 1])
         return made
 
@@ -367,7 +217,8 @@ def sparse_jacobian(
         `pb.sparsity` where it is left out. A given one is checked in a random direction, at the
         price of one more product.
     mode
-        "forward" computes sums of columns, "reverse" sums of rows; "auto" the fewer.
+        "forward" computes sums of columns, "reverse" sums of rows; "auto" the fewer, or dense rows
+        in reverse mode and all others in forward mode, or the same of columns.
     has_aux
         The function returns `(output, aux)`; the result is then `(matrix, aux)`.
     static_argnums, static_argnames, exact
