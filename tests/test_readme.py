@@ -18,6 +18,7 @@ DOCUMENTS = ("README.md", "docs/health.md", "docs/layer.md", "docs/rules.md")
 DOCUMENTED = (
     *("pullback", "pullback.pullbacks", "pullback.gradcheck", "pullback.built"),
     "pullback.health.check",
+    *("pullback.transforms.jacobians", "pullback.transforms.sparse"),
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
