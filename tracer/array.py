@@ -21,6 +21,7 @@ from ..ir.errors import ConcretizationError, ShapeError, UnsupportedError
 from ..ir.op import ELEMENTWISE, Elementwise, Op
 from ..ir.ops.select import Convert
 from ..ir.types import ArrayType, Kind, Layout
+from .foreign import is_foreign
 from .promotion import check_dtype, holding, is_python, promotion_keys, resolve
 from .python_errors import CHECKED, checked
 from .refusals import refused
@@ -87,6 +88,8 @@ def lift(value: Any, trace: Trace) -> tuple[Atom, Kind]:
     if isinstance(value, list | tuple | range):
         stacked = FUNCTIONS[np.array](list(value))
         return lift(stacked, trace)
+    if is_foreign(value):
+        return lift(trace.root.inputs.foreign(value), trace)
     raise UnsupportedError(
         f"{expression_here()}: a {type(value).__name__} cannot be used in traced array code."
     )
@@ -220,7 +223,7 @@ def _unary(ufunc: np.ufunc) -> Callable[..., Any]:
 
 
 def _is_operand(value: Any) -> bool:
-    return isinstance(value, _OPERANDS)
+    return isinstance(value, _OPERANDS) or is_foreign(value)
 
 
 _FAST_POWERS: dict[float, np.ufunc] = {

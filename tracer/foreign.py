@@ -2,7 +2,8 @@
 
 An object is such an array where its class has `__array__`, `__dlpack__`, or the array API's
 `__array_namespace__`, or is a buffer. It is read where a call is not known yet, so that calls with
-ndarrays cost no more for it; memory is shared where NumPy shares it.
+ndarrays cost no more for it; memory is shared where NumPy shares it. Read from outside of the
+function, one with `__array__` alone is an object like others until it is used as an array.
 """
 
 from __future__ import annotations
@@ -27,7 +28,20 @@ def is_foreign(value: Any) -> bool:
     cls = type(value)
     if issubclass(cls, np.ndarray | np.generic | tuple) or hasattr(cls, "__pullback_leaf__"):
         return False
+    if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return False  # what stands for a traced array
     return issubclass(cls, _BUFFERS) or any(hasattr(cls, s) for s in _SIGNS)
+
+
+def is_nothing_but_array(value: Any) -> bool:
+    """Whether an array of another library is one in all it does: it may be exchanged for another.
+
+    What has `__array__` alone may be a table or an object of the user's, which is asked for more.
+    """
+    cls = type(value)
+    if not is_foreign(value):
+        return False
+    return issubclass(cls, _BUFFERS) or any(hasattr(cls, s) for s in _SIGNS[1:3])
 
 
 def read(value: Any, path: str) -> np.ndarray:
@@ -78,4 +92,4 @@ def _is_shared(value: Any, found: np.ndarray) -> bool:
     return again is found or np.may_share_memory(again, found)
 
 
-__all__ = ["MeetsForeign", "is_foreign", "name_of", "read"]
+__all__ = ["MeetsForeign", "is_foreign", "is_nothing_but_array", "name_of", "read"]

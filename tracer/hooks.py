@@ -24,6 +24,7 @@ from .blocks import caught, tried
 from .builtins import BUILTINS, dotted, getter
 from .construct import NATIVE, construct
 from .control import CONTROL
+from .foreign import is_foreign
 from .functions.generators import generator_class
 from .functions.lazy import find, is_always
 from .functions.random import draw
@@ -168,6 +169,9 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
         trace.see(args)
     if builtins.any(type(a) is np.ndarray for a in args):
         args = tuple([trace.root.inputs.lift(a) for a in args])
+    if builtins.any(map(is_foreign, args)) and _is_numpy(function):
+        inputs = trace.root.inputs
+        args = tuple([inputs.foreign(a) if is_foreign(a) else a for a in args])
     kind = type(function)
     if kind is types.FunctionType:
         special = FUNCTIONS.get(function) or find(function)

@@ -27,7 +27,7 @@ from ..ir.types import ArrayType, Kind, layout_of
 from .array import TracedArray
 from .checks import Checks
 from .commits import Commits
-from .foreign import is_foreign, read
+from .foreign import is_nothing_but_array, read
 from .guards import Decision, Guards
 from .promotion import check_dtype
 from .report import expression_here
@@ -182,7 +182,7 @@ class Inputs:
         if isinstance(value, types.MethodType):
             self.method(variable, value)
             return value
-        if is_foreign(value):
+        if is_nothing_but_array(value):
             return self._load_foreign(path, variable, value, hint)
         if isinstance(value, GENERATORS):
             # Another of its class serves as well: the program draws from the one it is given.
@@ -242,6 +242,15 @@ class Inputs:
         self.check(f"type({variable}) is not {self.constant(type(value))}")
         array = self._variable(f"{self.constant(read)}({variable}, {path!r})")
         return self._load_array(array, read(value, path), hint)
+
+    def foreign(self, value: Any) -> Any:
+        """Return an array of another library, met where an array is wanted, as a traced one."""
+        path = self.path_of(value) or self.constant(value)
+        known = f"{self.constant(read)}({path})"
+        if known not in self._loaded:
+            array = self._load_foreign(path, self._variable(path), value, None)
+            self._loaded[known] = array
+        return self._loaded[known]
 
     def method(self, variable: str, value: types.MethodType) -> None:
         """Guard a bound method that stands in `variable`: its function, and what it is bound to."""

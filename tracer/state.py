@@ -13,6 +13,7 @@ from ..ir.builder import Builder
 from ..ir.core import Atom, Literal, Mark, Provenance, Value
 from ..ir.errors import EscapedError
 from ..ir.location import Location, excerpt
+from .foreign import read
 from .report import located, restated
 from .source import current_location, current_stack
 
@@ -34,6 +35,10 @@ class LiteralInputs:
     def array(self, value: np.ndarray) -> Atom:
         """Return a constant."""
         return Literal(value)
+
+    def foreign(self, value: Any) -> np.ndarray:
+        """Return an array of another library as an ndarray."""
+        return read(value, type(value).__name__)
 
     def lift(self, value: Any) -> Any:
         """Return the value as it is."""
