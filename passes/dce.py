@@ -116,7 +116,7 @@ class Dce:
     def loop(self, eqn: Eqn, op: Loop, live: set[Value]) -> Eqn:
         """Drop dead outputs, carries and captured values of a loop."""
         head = 1 if op.ranged else 0
-        carries, outputs = _live_results(eqn, op, live)
+        carries, outputs = _live_results(eqn, op, live, self.keep_raising)
         order = [*carries, *outputs]
         body = op.body.replace(results=[op.body.results[k] for k in order])
         body = self(body)
@@ -150,7 +150,7 @@ class Dce:
         return Eqn(new, tuple(operands), tuple(results), eqn.provenance)
 
 
-def _live_carries(eqn: Eqn, op: Loop, live: Container[Value]) -> list[int]:
+def _live_carries(eqn: Eqn, op: Loop, live: Container[Value], keep_raising: bool) -> list[int]:
     """Return the carries that a live result, output, effect or the test depends on."""
     head = 1 if op.ranged else 0
     wanted = {k for k in range(op.carries) if eqn.results[k] in live}
@@ -166,22 +166,25 @@ def _live_carries(eqn: Eqn, op: Loop, live: Container[Value]) -> list[int]:
             if p in read:
                 wanted.add(k)
     while True:
-        needed = _needed(op.body, [*roots, *[op.body.results[k] for k in sorted(wanted)]])
+        after = [op.body.results[k] for k in sorted(wanted)]
+        needed = _needed(op.body, [*roots, *after], keep_raising)
         found = wanted | {k for p, k in position.items() if p in needed}
         if found == wanted:
             return sorted(wanted)
         wanted = found
 
 
-def _live_results(eqn: Eqn, op: Loop, live: Container[Value]) -> tuple[list[int], list[int]]:
+def _live_results(
+    eqn: Eqn, op: Loop, live: Container[Value], keep_raising: bool
+) -> tuple[list[int], list[int]]:
     """Return the carries and the outputs of a loop that stay."""
-    carries = _live_carries(eqn, op, live)
+    carries = _live_carries(eqn, op, live, keep_raising)
     outputs = [k for k in range(op.carries, len(op.body.results)) if eqn.results[k] in live]
     if carries or outputs or op.counts or not eqn.results:
         return carries, outputs
     # A loop with effects or a size alone keeps a result, by which the memory plan knows it.
     first = {eqn.results[0]}
-    return (_live_carries(eqn, op, first), []) if op.carries else ([], [0])
+    return (_live_carries(eqn, op, first, keep_raising), []) if op.carries else ([], [0])
 
 
 def _with(eqn: Eqn, op: Op) -> Eqn:
@@ -195,24 +198,28 @@ def _read(function: Function) -> set[Value]:
     return read
 
 
-def _needed(function: Function, roots: Sequence[Atom]) -> set[Value]:
-    """Return the values that `roots` and ordered effects depend on."""
+def _needed(function: Function, roots: Sequence[Atom], keep_raising: bool) -> set[Value]:
+    """Return the values that `roots` and what stays for its effect depend on."""
     sizes = {s for r in roots for s in symbols_of(r.type)}
     needed = {r for r in roots if isinstance(r, Value)}
     for eqn in reversed(function.eqns):
-        wanted = eqn.op.effect is Effect.ORDERED or any(r in needed for r in eqn.results)
-        if wanted or any(s in sizes for s in eqn.op.binds):
+        effect = eqn.op.effect
+        stays = effect is Effect.ORDERED or (keep_raising and effect is Effect.MAY_RAISE)
+        is_read = any(r in needed for r in eqn.results) or any(s in sizes for s in eqn.op.binds)
+        if stays or is_read:
             sizes |= mentioned(eqn)
-            operands = _loop_reads(eqn, eqn.op, needed) if isinstance(eqn.op, Loop) else None
+            operands = None
+            if isinstance(eqn.op, Loop) and is_read:  # else it stays as it is
+                operands = _loop_reads(eqn, eqn.op, needed, keep_raising)
             needed.update(a for a in operands or eqn.operands if isinstance(a, Value))
     return needed
 
 
-def _loop_reads(eqn: Eqn, op: Loop, live: Container[Value]) -> list[Atom]:
+def _loop_reads(eqn: Eqn, op: Loop, live: Container[Value], keep_raising: bool) -> list[Atom]:
     """Return the operands of a loop that its live results depend on."""
     head = 1 if op.ranged else 0
-    carries, outputs = _live_results(eqn, op, live)
-    read = _needed(op.body, [op.body.results[k] for k in (*carries, *outputs)])
+    carries, outputs = _live_results(eqn, op, live, keep_raising)
+    read = _needed(op.body, [op.body.results[k] for k in (*carries, *outputs)], keep_raising)
     tested = set() if op.test is None else _read(op.test)
     found = list(eqn.operands[: op.head])
     for k, operand in enumerate(eqn.operands[op.head :]):

@@ -140,6 +140,32 @@ def f(x: f64[2, 2]) -> f64[2, 2]:
     assert len(Dce(keep_raising=True)(function).eqns) == 1
 
 
+def test_a_loop_that_may_not_end_keeps_what_it_reads_in_exact_mode() -> None:
+    f = parse_function(
+        """
+def f(x: f64[3], n: i64) -> f64[3]:
+    def outer(i: i64, x: f64[3], n: i64, *, dims=(i,)) -> (f64[3], i64):
+        def inner(k: i64, h: i64) -> (i64, i64):
+            m : i64 = k + 1
+            return m, m
+        def test(k: i64, h: i64) -> bool:
+            p : bool = k < 9
+            return p
+        m, h, c = loop(inner, carry=(7, n), test=test, trips=new(t), counts=True)
+        y : f64[3] = x * 0.5
+        return y, h
+    y, m = loop(outer, range(4), carry=(x, n))
+    return y
+"""
+    )
+    for keep_raising in (True, False):
+        found = Dce(keep_raising)(f)
+        verify(found)
+        (outer,) = [e for e in found.eqns if isinstance(e.op, Loop)]
+        assert len(outer.results) == 1 + keep_raising
+        np.testing.assert_array_equal(evaluate(found, np.ones(3), np.int64(5))[0], 1 / 16)
+
+
 def test_unread_results_of_a_fused_region_go() -> None:
     function = parse_function("""
 def f(x: f64[3], y: f64[3], z: f64[3]) -> f64[3]:
