@@ -346,6 +346,10 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
         solve = conjugate_gradients
         return np.sum(pb.custom_linear_solve(lambda x: A @ x, b, solve))
 
+    def not_linear(b: Any) -> Any:
+        solved = pb.custom_linear_solve(lambda x: x * x, b, conjugate_gradients, symmetric=True)
+        return np.sum(solved)
+
     def not_transposable(a: Any) -> Any:
         def linear(g: Any, y: Any) -> Any:
             return conjugate_gradients(g, y)
@@ -368,7 +372,7 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
     def point(b: Any) -> Any:
         return pb.fixed_point(lambda x: (x, x), b)
 
-    texts = [message(pb.grad(f), B) for f in (without_transpose, not_transposable)]
+    texts = [message(pb.grad(f), B) for f in (without_transpose, not_linear, not_transposable)]
     others = (other_type, integers, other_structure, no_aux, point)
     texts += [message(pb.grad(lambda b, f=f: np.sum(f(b))), B) for f in others]
     golden("messages/implicit.txt", "\n".join(texts))

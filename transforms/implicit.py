@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..compiled import check_callable
+from ..ir.errors import DifferentiationError
 from ..ir.ops.custom import Rule
 from ..passes.implicit_rules import LinearSolve, Root, Solver
 from ..passes.rule_pairs import transposed
@@ -51,6 +53,8 @@ def custom_linear_solve(
     ------
     DifferentiationError
         Where reverse mode needs a `transpose_solve` that was not given.
+    ArgumentError
+        Where a derivative is taken and `matvec` is not linear.
     StructureError, ShapeError
         Where `matvec` or a solve returns something that is not like `b`.
 
@@ -89,6 +93,9 @@ def custom_linear_solve(
     def regions(body: Open) -> tuple[list[Open], Callable[[Scope], Rule]]:
         forth = TracedMap(label, given, matvec, f"the matvec `{name_of(matvec)}`")
         found = [forth.region]
+        if backward is None or symmetric:
+            with contextlib.suppress(DifferentiationError):  # it can do without
+                forth.transpose(label)  # a map that is not linear has none
         if backward is not None:
             vecmat = matvec if symmetric else forth.transpose(label)
             back = opened(
