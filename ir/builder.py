@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .binding import fresh, matched_dims, renamed_op
+from .binding import fresh, matched_dims, renamed_op, symbols_in
 from .core import UNKNOWN, Atom, Eqn, Function, Literal, Provenance, Value
 from .dims import Dim, Size, Symbol
 from .op import Effect, Op
@@ -216,7 +216,7 @@ def inherit(old: Atom, new: Atom) -> None:
 def _fold(
     op: Op, operands: tuple[Atom, ...], types: Sequence[ArrayType]
 ) -> tuple[Atom, ...] | None:
-    if op.effect is not Effect.PURE or op.regions:
+    if op.effect is not Effect.PURE or op.regions or symbols_in(op):
         return None
     largest = max(a.type.size for a in operands)
     if not all(t.is_static and t.size <= FOLD_LIMIT and t.size <= largest for t in types):
