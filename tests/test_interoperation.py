@@ -123,6 +123,10 @@ def test_it_is_a_leaf_in_containers_and_any_transformation(name: str) -> None:
     _, pull = pb.vjp(lambda x: x * x, make(X.copy()))
     np.testing.assert_allclose(pull(make(np.ones(3)))[0], 2 * X)
     np.testing.assert_allclose(pb.jacobian(lambda x: x * x)(make(X.copy())), np.diag(2 * X))
+    _, linear = pb.linearize(lambda x: x * x, make(X.copy()))
+    np.testing.assert_allclose(linear(make(np.ones(3))), 2 * X)
+    pattern = pb.sparsity(lambda x: x * x, make(X.copy()))
+    np.testing.assert_array_equal(pattern.toarray(), np.eye(3))
     pb.check_grads(loss, (make(X.copy()),))
 
 

@@ -174,8 +174,8 @@ def sparsity(
         raise ArgumentError(f"of={of!r} is neither 'jacobian' nor 'hessian'.")
     check_callable("sparsity", function)
     arguments = Arguments(function, (), ())
-    wanted = arguments.wanted(args, {}, argnums, False)
     _, call = scanned(arguments, args, {})
+    wanted = arguments.wanted(call.args, call.kwargs, argnums, False)
     with uncollected():
         entry = GuardedEntry(
             function, arguments, call, name=name_of(function), has_aux=False, wanted=wanted

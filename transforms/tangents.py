@@ -9,6 +9,7 @@ import numpy as np
 
 from ..ir.errors import PullbackError, ShapeError, StructureError
 from ..ir.types import ArrayType
+from ..tracer.foreign import is_foreign, read
 from ..tracer.functions.known import known, require
 from ..tracer.tree import (
     Node,
@@ -59,6 +60,8 @@ def _matched(primal: Any, tangent: Any, path: str) -> Iterator[Given]:
         yield from (Given(p, leaf, None) for p, leaf in paths(primal, path))
         return
     if is_leaf(primal):
+        if is_foreign(tangent):
+            tangent = read(tangent, path)
         number = isinstance(tangent, int) and not isinstance(tangent, bool)
         if not is_leaf(tangent) and not number:
             raise _other_structure(path, primal, tangent)
