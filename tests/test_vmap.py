@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -551,3 +552,70 @@ def test_a_number_that_all_examples_share_may_decide() -> None:
     for n, scale in ((2, 1.5), (1, 3.0), (2, 2.5)):
         found = mapped(X, np.int64(n), np.float64(scale))
         np.testing.assert_allclose(found, [f(x, n, scale) for x in X])
+
+
+def test_callables_of_every_kind() -> None:
+    class Layer:
+        def __init__(self) -> None:
+            self.weights = W
+
+        def __call__(self, x):
+            return x @ self.weights
+
+        @pb.vmap
+        def method(self, x):
+            return x @ self.weights
+
+    layer = Layer()
+    mapped = pb.vmap(layer)
+    for scale in (1.0, 2.0):
+        layer.weights = scale * W
+        np.testing.assert_allclose(mapped(X), X @ W * scale)
+        np.testing.assert_allclose(layer.method(X), X @ W * scale)
+    np.testing.assert_allclose(pb.vmap(np.sin)(X), np.sin(X))
+    np.testing.assert_allclose(pb.vmap(partial(np.multiply, 2.0))(X), 2 * X)
+    np.testing.assert_allclose(pb.vmap(lambda *xs: sum(xs))(X, X, X), 3 * X)
+    np.testing.assert_allclose(pb.vmap(lambda x, **k: x + k["y"])(X, y=X), 2 * X)
+    power = pb.vmap(lambda x, n: x**n, static_argnames="n")
+    np.testing.assert_allclose(power(X, 3), X**3)
+
+
+def test_with_other_transformations() -> None:
+    def f(x):
+        return np.tanh(W.T @ x) * x[0]
+
+    tangents = pb.jvp(pb.vmap(f), (X,), (2 * X,))[1]
+    np.testing.assert_allclose(tangents, [pb.jvp(f, (x,), (2 * x,))[1] for x in X])
+    np.testing.assert_allclose(pb.vmap(lambda x: pb.jvp(f, (x,), (2 * x,))[1])(X), tangents)
+    np.testing.assert_allclose(pb.vmap(pb.jacobian(f))(X), [pb.jacobian(f)(x) for x in X])
+    hessian = pb.hessian(lambda x: np.sum(f(x) ** 2))
+    np.testing.assert_allclose(pb.vmap(hessian)(X), [hessian(x) for x in X], atol=1e-12)
+    value, (gradient, aux) = pb.vmap(
+        lambda x: (f(x), pb.grad(lambda x: (np.sum(f(x)), x.sum()), has_aux=True)(x))
+    )(X)
+    assert (value.shape, gradient.shape, aux.shape) == ((5, 2), (5, 3), (5,))
+
+
+def test_numpys_bits_where_they_are_asked_for() -> None:
+    def f(x):
+        return np.exp(np.sin(x) * x)
+
+    assert np.array_equal(pb.vmap(f, exact=True)(X), np.stack([f(x) for x in X]))
+
+
+def test_within_loops() -> None:
+    def f(w):
+        x = X
+        while np.sum(x * x) > 0.5:
+            x = pb.vmap(lambda r: np.tanh(w @ r) * 0.5 if r[0] > 0 else r * 0.3)(x)
+        return np.sum(x)
+
+    def g(w):
+        x = X
+        while np.sum(x * x) > 0.5:
+            x = np.stack([np.tanh(w @ r) * 0.5 if r[0] > 0 else r * 0.3 for r in x])
+        return np.sum(x)
+
+    w = rng.standard_normal((3, 3)) / 2
+    np.testing.assert_allclose(pb.compile(f)(w), g(w))
+    pb.check_grads(f, (w,))

@@ -43,7 +43,8 @@ def vmap(
     The function is written for one example, and sees arrays of its shape (NumPy scalars where an
     example has no axes). The result is that of a Python loop over the examples, stacked; it is
     computed at once. Random draws, and what else cannot be done for all examples at once, become a
-    loop over the examples within the program, in their order.
+    loop over the examples within the program, in their order. Arguments are left as they were, also
+    where the function writes into them: each example sees those of the call.
 
     Parameters
     ----------
