@@ -13,11 +13,14 @@ For `y : f64[3] = tanh(x)` the rule and what is made of it are::
         dx : f64[3] = dy * b
         return dx
 
-    def tanh_jvp(y: f64[3], x_dot: f64[3]) -> f64[3]:
-        a     : f64[3] = y * y
+    def tanh_jvp(x: f64[3], y: f64[3], x_dot: f64[3]) -> f64[3]:
+        a     : f64[3] = square(y)
         b     : f64[3] = 1.0 - a
         y_dot : f64[3] = x_dot * b
         return y_dot
+
+Where that is shorter, an op that is linear is applied to the tangents itself, and the rule of an
+elementwise op, which multiplies each entry, is applied to them in place of cotangents.
 """
 
 from __future__ import annotations
