@@ -23,16 +23,18 @@ An infinite factor gives no nan beside the diagonal then, where 0 times it would
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from ..ir.builder import Builder, inherit
 from ..ir.core import Atom, Eqn, Function, Literal, Value
-from ..ir.ops.elementwise import divide, multiply, negative
+from ..ir.op import Op
+from ..ir.ops.elementwise import add, divide, multiply, negative, subtract
 from ..ir.ops.index import IndexUpdate
 from ..ir.ops.indices import Span
 from ..ir.ops.matmul import MatMul
+from ..ir.ops.select import Where
 from ..ir.ops.shape import Full, Reshape, Transpose
 from ..ir.types import ArrayType
 
@@ -111,22 +113,32 @@ class _Diagonals:
             return False
         if op == _SWAPPED:
             self.diagonals[result] = self.diagonals[operands[0]]
-        elif op is negative:
-            entries = self._entries(operands[0])
-            self.diagonals[result] = self.builder.one(negative, entries)
-        elif op is multiply or (op is divide and operands[1] not in self.diagonals):
+            return True
+        entries = self._combined(op, operands)
+        if entries is not None:
+            self.diagonals[result] = entries
+        return entries is not None
+
+    def _combined(self, op: Op, operands: Sequence[Atom]) -> Atom | None:
+        """Return the diagonal of what an op makes of diagonal matrices, None if it is no such."""
+        are_diagonal = [a in self.diagonals for a in operands]
+        if op is negative or (op in (add, subtract) and all(are_diagonal)):
+            return self.builder.one(op, *[self._entries(a) for a in operands])
+        if op is multiply or (op is divide and not are_diagonal[1]):
             left, right = [self._along(a) for a in operands]
             if left is None or right is None:
-                return False
-            first = operands[0] in self.diagonals and self.diagonals[operands[0]] is None
-            second = operands[1] in self.diagonals and self.diagonals[operands[1]] is None
-            if op is multiply and (first or second):
-                self.diagonals[result] = right if first else left
-            else:
-                self.diagonals[result] = self.builder.one(op, left, right)
-        else:
-            return False
-        return True
+                return None
+            for known, other in zip(operands, (right, left), strict=True):
+                if op is multiply and known in self.diagonals and self.diagonals[known] is None:
+                    return other
+            return self.builder.one(op, left, right)
+        if isinstance(op, Where):
+            condition = self._along(operands[0])
+            sides = [a for a in operands[1:] if a in self.diagonals or _is_zero(a)]
+            if condition is not None and len(sides) == 2:
+                chosen = [a if _is_zero(a) else self._entries(a) for a in sides]
+                return self.builder.one(op, condition, *chosen)
+        return None
 
     def _entries(self, matrix: Atom) -> Atom:
         """Return the diagonal of a diagonal matrix."""
@@ -161,6 +173,10 @@ class _Diagonals:
         inherit(eqn.result, made)
         self.scope[eqn.result] = made
         return True
+
+
+def _is_zero(atom: Atom) -> bool:
+    return isinstance(atom, Literal) and atom.is_scalar and atom.value == 0
 
 
 __all__ = ["diagonal"]
