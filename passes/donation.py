@@ -150,12 +150,13 @@ def in_place(function: Function, ends: Mapping[Value, int]) -> dict[Value, set[V
                 continue
             if result not in contents and ends.get(result, -1) >= first:
                 continue
+            if isinstance(
+                eqn.op, Fused
+            ):  # over what the region itself reads: see `memory_tiles.py`
+                found[result] = {p for p in params if isinstance(p, Value)}
+                continue
             for position, operand in enumerate(eqn.operands):
-                within = (
-                    eqn.op.is_elementwise
-                    or eqn.op.updates == position
-                    or isinstance(eqn.op, Fused)  # see `memory_tiles.py`
-                )
+                within = eqn.op.is_elementwise or eqn.op.updates == position
                 if within and isinstance(operand, Value) and operand.type == result.type:
                     found[result] = {p for p in params if isinstance(p, Value)}
                     if operand not in contents:  # which has a place of its own

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from ..ir.core import Atom, Eqn, Function, Literal, Value, uses
 from ..ir.dims import Size
 from ..ir.ops.control import Fused
-from ..ir.ops.elementwise import multiply
+from ..ir.ops.elementwise import multiply, square
 from ..ir.ops.matmul import MatMul
 from ..ir.ops.reduce import Sum
 from ..ir.ops.shape import Reshape
@@ -55,7 +55,7 @@ class Dots:
                 if any(new is not old for new, old in zip(inner, op.regions, strict=True)):
                     eqn = Eqn(op.with_regions(inner), eqn.operands, eqn.results, eqn.provenance)
                     changed = True
-            elif op is multiply and counts.get(eqn.result) == 1:
+            elif (op is multiply or op is square) and counts.get(eqn.result) == 1:
                 makers[eqn.result] = len(out), eqn
             elif isinstance(op, Sum) and eqn.operands[0] in makers:
                 place, product = makers[eqn.operands[0]]
@@ -71,7 +71,7 @@ class Dots:
 
 def _dot(eqn: Eqn, op: Sum, product: Eqn) -> list[Eqn] | None:
     """Return the equations of a dot product, None where there is no such form."""
-    a, b = product.operands
+    a, b = product.operands[0], product.operands[-1]  # a square has one
     whole = eqn.operands[0].type
     if op.keepdims or whole.dtype.char not in "fd" or 0 in whole.shape:
         return None

@@ -39,6 +39,8 @@ from .tiling import Candidate, Tiling, choose, is_long, part_bytes
 
 PATIENCE = 24
 """How many equations may be moved behind a region."""
+SIGHT = 1000
+"""How many equations may be moved in front of a region, to be looked at again."""
 LARGE = 1 << 16
 """Bytes of a value from which a region may be tiled, and equations are moved for it."""
 PARTIAL = 4
@@ -72,12 +74,13 @@ class Fuse:
                 blas = _after_blas(eqn, blas)
                 continue
             taken, before, after = self._grow(region, waiting)
+            waits = blas
             for inner in before:
-                blas = _after_blas(inner, blas)
-            made = region.close(counts, blas) if region.is_large else None
+                waits = _after_blas(inner, waits)
+            made = region.close(counts, waits) if region.is_large else None
             if made is not None:
-                out += [*before, *made]
-                waiting += reversed(after)
+                # What stands in front has not been tried as the start of a region of its own.
+                waiting += reversed([*before, *made, *region.lone, *after])
             else:
                 # As it was, up to the first equation that would have moved behind.
                 kept = taken.index(after[0]) if after else len(taken)
@@ -101,7 +104,7 @@ class Fuse:
         before: list[Eqn] = []
         after: list[Eqn] = []
         behind: set[Value] = set()
-        while waiting and len(after) < PATIENCE:
+        while waiting and len(after) < PATIENCE and len(before) < SIGHT:
             eqn = waiting[-1]
             op = eqn.op
             if op.effect is not Effect.PURE or op.binds:
@@ -160,6 +163,8 @@ class _Region:
         self.seed: tuple[Size, ...] = ()
         self.is_large = False
         self.widest = 0
+        self.lone: list[Eqn] = []
+        """What was taken and is better computed behind the region, where it is read."""
 
     def feeds(self, eqn: Eqn) -> bool:
         return any(isinstance(a, Value) and a in self.made for a in eqn.operands)
@@ -267,6 +272,7 @@ class _Region:
 
     def close(self, counts: dict[Value, int], after_blas: bool) -> Sequence[Eqn] | None:
         """Return the region as one equation and views of what it makes, None: it is not tiled."""
+        self._arrange()
         inside: dict[Value, int] = {}
         for eqn in self.eqns:
             for a in eqn.operands:
@@ -278,6 +284,31 @@ class _Region:
         outs, views = self._without_views(outs)
         tiling = self._tiling(outs, after_blas)
         return None if tiling is None else [self._region(outs, tiling), *views]
+
+    def _arrange(self) -> None:
+        """Put equations together that share operands or results, so that little is alive at once.
+
+        An elementwise equation that shares neither with any other is taken out: it is better
+        computed behind the region, where it is read.
+        """
+        groups = _groups(self.eqns)
+        left = [g[0] for g in groups if len(g) == 1 and self.eqns[g[0]].op.is_elementwise]
+        if len(left) == len(groups):
+            del left[0]
+        self.lone = [self.eqns[k] for k in left]
+        self._keep([k for group in groups for k in group if k not in left])
+
+    def _keep(self, kept: Sequence[int]) -> None:
+        """Keep some equations, in this order, and of what is read only what they read."""
+        self.eqns = [self.eqns[k] for k in kept]
+        for axis in self.axes:
+            axis.cuts = [axis.cuts[k] for k in kept]
+            read = {
+                (a, at)
+                for eqn, cut in zip(self.eqns, axis.cuts, strict=True)
+                for a, at in zip(eqn.operands, cut, strict=True)
+            }
+            axis.reads = {key: None for key in axis.reads if key in read}
 
     def _without_views(self, outs: Sequence[Value]) -> tuple[list[Value], list[Eqn]]:
         """Take views of what the region computes behind it: they have no memory of their own."""
@@ -299,9 +330,7 @@ class _Region:
             if eqn.result in read or not eqn.op.is_view:
                 kept.insert(0, k)
                 read.update(a for a in eqn.operands if isinstance(a, Value))
-        self.eqns = [self.eqns[k] for k in kept]
-        for axis in self.axes:
-            axis.cuts = [axis.cuts[k] for k in kept]
+        self._keep(kept)
         return list(found), views
 
     def _tiling(self, outs: Sequence[Value], after_blas: bool) -> Tiling[_Axis] | None:
@@ -347,3 +376,25 @@ class _Region:
         fused = Fused(region, tuple(map(Dim.of, dims)), tiling.tile, cuts, tiling.threads)
         read = tuple([atom for atom, _ in params])
         return Eqn(fused, read, tuple(outs), self.eqns[0].provenance)
+
+
+def _groups(eqns: Sequence[Eqn]) -> list[list[int]]:
+    """Return the numbers of equations by what they share: results, and operands with axes."""
+    leader = list(range(len(eqns)))
+
+    def first(k: int) -> int:
+        while leader[k] != k:
+            leader[k] = k = leader[leader[k]]
+        return k
+
+    made = {r for eqn in eqns for r in eqn.results}
+    owner: dict[Value, int] = {}
+    for k, eqn in enumerate(eqns):
+        for a in (*eqn.operands, *eqn.results):
+            if isinstance(a, Value) and (a.type.shape or a in made):
+                low, high = sorted((first(k), first(owner.setdefault(a, k))))
+                leader[high] = low
+    groups: dict[int, list[int]] = {}
+    for k in range(len(eqns)):
+        groups.setdefault(first(k), []).append(k)
+    return list(groups.values())

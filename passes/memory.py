@@ -37,7 +37,7 @@ from .donation import assigns_safely, in_place
 from .memory_cond import place_cond, updated
 from .memory_loop import place_loop
 from .memory_recursion import early_targets, place_call, place_pack, place_recursion, release
-from .memory_tiles import place_tiles
+from .memory_tiles import place_tiles, preferred
 from .protect import FOREVER, protect, shares_memory
 from .slots import Slots
 
@@ -318,8 +318,7 @@ class _Block:
         if not eqn.op.is_elementwise:
             return False
         cells = [self.planner.cell_of(a) for a in eqn.operands]
-        order = sorted(range(len(cells)), key=lambda k: cells[k] is not target)
-        for k in order:
+        for k in preferred(cells, target):
             cell = cells[k]
             if cell is None or (cell.pinned and cell is not target):
                 continue

@@ -7,7 +7,8 @@ is only needed inside lives in registers: arrays of the size of a part, one set 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..ir.core import Eqn, Value
@@ -26,13 +27,17 @@ def place_tiles(block: _Block, eqn: Eqn, op: Fused) -> None:
     parts = parts_of(op)
     reads = _last_reads(op.body.eqns)
     made = {r: k for k, e in enumerate(op.body.eqns) for r in e.results}
+    cells = [block.planner.cell_of(a) for a in eqn.operands]
+    counts = Counter(cells)
     for k, result in enumerate(eqn.results):
         if not result.type.shape:
             continue
         if parts.results[k].reduction is None:
             inner = op.body.results[k]
             assert isinstance(inner, Value)
-            if block.reach(result) or _take(block, eqn, op, parts, k, reads, made[inner]):
+            if block.reach(result) or _take(
+                block, eqn, op, parts, k, reads, made[inner], cells, counts
+            ):
                 continue
         block.new(result)
     block.planner.tiles[eqn] = _Registers(block, parts, op.threads).plan()
@@ -60,14 +65,15 @@ def _take(
     k: int,
     reads: dict[Value, int],
     made: int,
+    cells: Sequence[Cell | None],
+    counts: Mapping[Cell | None, int],
 ) -> bool:
     """Let a result stand over an operand that the region reads for the last time."""
     result, target = eqn.results[k], block.targets.get(eqn.results[k])
-    cells = [block.planner.cell_of(a) for a in eqn.operands]
     maker = op.body.eqns[made]
-    for j in sorted(range(len(cells)), key=lambda j: cells[j] is not target):
+    for j in preferred(cells, target):
         cell, operand, param = cells[j], eqn.operands[j], op.body.params[j]
-        if cell is None or cells.count(cell) > 1 or (cell.pinned and cell is not target):
+        if cell is None or counts[cell] > 1 or (cell.pinned and cell is not target):
             continue
         if not block.can_take(cell, result) or operand is not cell.owner:
             continue
@@ -82,6 +88,14 @@ def _take(
         block.take_over(cell, result)
         return True
     return False
+
+
+def preferred(cells: Sequence[Cell | None], target: Cell | None) -> list[int]:
+    """Return the order in which to try the memory of operands: where the result has to be first."""
+    return sorted(
+        range(len(cells)),
+        key=lambda k: (cells[k] is not target, (c := cells[k]) is None or c.home != Home.CALLER),
+    )
 
 
 def _pinned(value: Value) -> Cell:

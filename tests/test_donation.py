@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_tiles import tiny_tiles
 
 import pullback as pb
 from pullback.ir.errors import ArgumentError
@@ -129,6 +130,32 @@ def test_the_plan_computes_in_place():
     inspection = run.inspect(*given)
     assert inspection.plan.fresh_bytes == 0
     assert "write_back(" not in inspection.source
+
+
+def test_tiled_regions_write_into_the_memory_of_their_arguments():
+    opt = pb.optim.adam(0.1)
+
+    def step(params: Any, state: Any, grads: Any) -> Any:
+        updates, state = opt.update(pb.clip_by_global_norm(grads, 1.0), state, params)
+        return pb.optim.apply_updates(params, updates), state
+
+    with tiny_tiles():
+        for exact in (False, True):
+            params = {"a": arrays(1, 40, 50)[0], "b": arrays(2, 40, 50)[1], "c": np.ones(40)}
+            state, grads = opt.init(params), pb.tree.map(np.sin, params)
+            run = pb.compile(step, donate_argnums=(0, 1), exact=exact)
+            source = run.inspect(params, state, grads).source
+            assert "tiles" in source
+            assert "write_back(" not in source
+            owned = pb.tree.leaves(params)
+            plain = pb.tree.map(np.copy, (params, state))
+            for _ in range(3):
+                params, state = run(params, state, grads)
+                plain = step(*plain, grads)
+            assert all(a is b for a, b in zip(pb.tree.leaves(params), owned, strict=True))
+            found = pb.tree.leaves((params, state))
+            for a, b in zip(found, pb.tree.leaves(plain), strict=True):
+                np.testing.assert_allclose(a, b, rtol=0 if exact else 1e-12)
 
 
 # ---- where the old content is still read ---------------------------------------------------------

@@ -19,6 +19,8 @@ from pullback.passes.dots import Dots
 TAKEN = {
     "vectors": "(x: f64[7], y: f64[7]) -> f64: a = x * y; s = sum(a, axes=(-1,))",
     "squares": "(x: f64[7]) -> f64: a = x * x; s = sum(a, axes=(-1,))",
+    "square": "(x: f64[7]) -> f64: a = square(x); s = sum(a, axes=(-1,))",
+    "square of a matrix": "(x: f32[3, 4]) -> f32: a = square(x); s = sum(a, axes=(-2, -1))",
     "matrices": "(x: f32[3, 4], y: f32[3, 4]) -> f32: a = x * y; s = sum(a, axes=(-2, -1))",
     "rows": "(x: f64[3, 4], y: f64[4]) -> f64[3]: a = x * y; s = sum(a, axes=(-1,))",
     "rows of one": "(x: f64[3, 4], y: f64[1, 4]) -> f64[3]: a = y * x; s = sum(a, axes=(-1,))",
@@ -29,6 +31,7 @@ LEFT = {
     "broadcast": "(x: f64[3, 4], y: f64[3, 1]) -> f64: a = x * y; s = sum(a, axes=(-2, -1))",
     "rows of pairs": "(x: f64[3, 4], y: f64[3, 4]) -> f64[3]: a = x * y; s = sum(a, axes=(-1,))",
     "integers": "(x: i64[7], y: i64[7]) -> i64: a = x * y; s = sum(a, axes=(-1,))",
+    "rows of squares": "(x: f64[3, 4]) -> f64[3]: a = square(x); s = sum(a, axes=(-1,))",
     "complex": "(x: c128[7], y: c128[7]) -> c128: a = x * y; s = sum(a, axes=(-1,))",
     "empty": "(x: f64[0], y: f64[0]) -> f64: a = x * y; s = sum(a, axes=(-1,))",
     "kept": "(x: f64[7], y: f64[7]) -> f64[1]: a = x * y; s = sum(a, axes=(-1,), keepdims=True)",

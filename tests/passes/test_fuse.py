@@ -65,7 +65,19 @@ def f(h: f64[40], xs: f64[3, 40]) -> (f64[40], f64[3]):
     r, ss = loop(body, range(3), carry=(h,), captured=(xs,))
     return r, ss
 """
-TEXTS = [SOFTMAX, VIEWS, SHAPES, LOOP]
+UPDATES = """
+def f(m: f64[40, 50], n: f64[40, 50], g: f64[40, 50], h: f64[40, 50]) -> (f64[40, 50], f64[40, 50]):
+    a  = square(g)
+    s  = sum(a, axes=(-2, -1))
+    b  = 0.9 * m
+    c  = 0.9 * n
+    d  = g * s
+    e  = h * s
+    x  = b + d
+    y  = c + e
+    return x, y
+"""
+TEXTS = [SOFTMAX, VIEWS, SHAPES, LOOP, UPDATES]
 
 
 def regions(function: Function) -> list[Function]:
@@ -171,3 +183,31 @@ def f(x: f64[40]) -> (f64[40, 1], f64[40, 1]):
 def test_bodies_of_loops_are_fused() -> None:
     (region,) = regions(Fuse()(parse_function(LOOP)))
     assert [eqn.op.name for eqn in region.eqns] == ["multiply", "tanh", "sum"]
+
+
+def test_what_shares_nothing_with_a_region_is_left_for_the_one_that_reads_it() -> None:
+    first, second = regions(Fuse()(parse_function(UPDATES)))
+    assert [eqn.result.hint for eqn in first.eqns] == ["a", "s"]
+    assert {eqn.result.hint for eqn in second.eqns} == set("bcdexy")
+
+
+def test_what_shares_operands_stands_together() -> None:
+    _, region = regions(Fuse()(parse_function(UPDATES)))
+    assert [eqn.result.hint in "bdx" for eqn in region.eqns] in (
+        [True] * 3 + [False] * 3,
+        [False] * 3 + [True] * 3,
+    )
+
+
+def test_what_moves_in_front_of_a_region_may_become_another_one() -> None:
+    function = parse_function("""
+def f(x: f64[40, 50], y: f64[60, 30]) -> (f64[40, 50], f64[60, 30]):
+    a = tanh(x)
+    b = tanh(y)
+    c = exp(b)
+    d = exp(a)
+    return d, c
+""")
+    fused = Fuse()(function)
+    verify(fused)
+    assert [[e.op.name for e in region.eqns] for region in regions(fused)] == [["tanh", "exp"]] * 2
