@@ -19,6 +19,8 @@ DOCUMENTED = (
     *("pullback", "pullback.pullbacks", "pullback.gradcheck", "pullback.built"),
     "pullback.health.check",
     *("pullback.transforms.jacobians", "pullback.transforms.sparse"),
+    *("pullback.tree", "pullback.optim", "pullback.optim_schedules", "pullback.clipping"),
+    *("pullback.flattening", "pullback.minimizing"),
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
