@@ -74,7 +74,14 @@ def _together(
     found = reached_cond(op, mapped)
     predicate, *captured = [examples.atom(a) for a in eqn.operands]
     layouts = [a.layout for a in captured]
-    made = [batched_region(b, mapped, examples.size, found, layouts)[0] for b in branches]
+    while True:
+        pairs = [batched_region(b, mapped, examples.size, found, layouts) for b in branches]
+        # What is done for one example after the other is made for each, whatever it depends on.
+        grown = [any(flags) for flags in zip(*[flags for _, flags in pairs], strict=True)]
+        if grown == found:
+            break
+        found = grown
+    made = [b for b, _ in pairs]
     dims = sorted({s for b in made for s in free_dims(b, ())}, key=lambda s: s.number)
     made = [b.replace(dims=dims) for b in made]
     results = examples.builder.emit(

@@ -84,8 +84,11 @@ def batch_loop(examples: Examples, eqn: Eqn, mapped: tuple[bool, ...]) -> list[A
     assert isinstance(eqn.op, Loop)
     op = with_outer_dims(eqn.op)
     reach = reached_loop(op, mapped)
-    if not reach.ends:
-        results = _together(examples, eqn, op, mapped, reach)
+    together: list[Atom] | None = None
+    while not reach.ends and together is None:
+        reach, together = _together(examples, eqn, op, mapped, reach)
+    if together is not None:
+        results = together
     elif op.outputs or (any(mapped[: op.head]) and _sizes_by_index(op)):
         raise Unbatchable(eqn.results[-1], eqn)
     elif not op.ranged:
@@ -108,8 +111,12 @@ def _sizes_by_index(op: Loop) -> bool:
 
 def _together(
     examples: Examples, eqn: Eqn, op: Loop, mapped: tuple[bool, ...], reach: LoopReach
-) -> list[Atom]:
-    """Write a loop that ends at once for all examples."""
+) -> tuple[LoopReach, list[Atom] | None]:
+    """Write a loop that ends at once for all examples; return what differs, and its results.
+
+    There are none where more differs than `reach` says: what is done for one example after the
+    other in the body is made for each, whether it depends on the example or not.
+    """
     from .batching import batched_region
 
     head, carries = op.head, op.carries
@@ -122,7 +129,11 @@ def _together(
     captured = [a.layout for a in operands[head + carries :]]
     layouts = [*[None] * (len(index) + carries), *captured]
     wanted = reach.results[: carries + op.outputs]
-    body, _ = batched_region(op.body, inside, examples.size, wanted, layouts)
+    body, found = batched_region(op.body, inside, examples.size, wanted, layouts)
+    if found != wanted:
+        grown = reached_loop(op, [*mapped[:head], *found[:carries], *mapped[head + carries :]])
+        flags = [*grown.carries, *found[carries:], *grown.results[carries + op.outputs :]]
+        return grown._replace(results=flags), None
     test = op.test
     if test is not None:
         test, _ = batched_region(test, inside, examples.size, None, layouts)
@@ -134,7 +145,7 @@ def _together(
             count = results[k].type.ndim
             order = (1 - count, -count, *range(2 - count, 0))
             results[k] = examples.builder.one(Transpose(order), results[k])
-    return results
+    return reach, results
 
 
 class _Ends:
