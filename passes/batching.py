@@ -195,23 +195,21 @@ class Examples:
     def run(self, eqns: Sequence[Eqn], results: Sequence[Atom]) -> None:
         """Write equations for all examples; `results` are what is read after them."""
         acting = [e for e in eqns if acts_for_each(e.op)]
-        rest = list(eqns)
-        while rest:
-            eqn = rest[0]
+        rest, position = list(eqns), 0
+        while position < len(rest):
+            eqn = rest[position]
+            position += 1
             if eqn.op.makes_new:
                 self.made.append(eqn)
             if eqn in acting and len(acting) == 1 and self._in_turn(eqn):
                 acting = []
-                rest = rest[1:]
             elif eqn in acting or not self.equation(eqn):
                 first = acting if eqn in acting else [eqn]
-                group = serial_group(rest, first, acting, self.made)
+                group = serial_group(rest[position - 1 :], first, acting, self.made)
                 self.run(group.before, [])
                 self.one_by_one(group, results)
-                rest = group.after
+                rest, position = group.after, 0
                 acting = [e for e in acting if e in rest]
-            else:
-                rest = rest[1:]
 
     def equation(self, eqn: Eqn) -> bool:
         """Write one equation; return False where the examples have to be done one by one."""
