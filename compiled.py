@@ -104,7 +104,7 @@ class Entry(GuardedEntry):
             return
         started = time.perf_counter()
         outputs = len(traced.fresh) - traced.stored
-        function, pairs = donate(traced.function, positions, traced.fresh[:outputs])
+        function, pairs = donate(traced.function, positions, traced.fresh, outputs)
         fresh = [None if k in pairs else f for k, f in enumerate(traced.fresh)]
         self.traced = dataclasses.replace(traced, function=function, fresh=fresh)
         self.donated = sorted(pairs.values())

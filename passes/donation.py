@@ -34,7 +34,7 @@ from ..ir.types import Kind, c_strides
 
 
 def donate(
-    function: Function, positions: Collection[int], fresh: Sequence[Fresh | None]
+    function: Function, positions: Collection[int], fresh: Sequence[Fresh | None], outputs: int
 ) -> tuple[Function, dict[int, int]]:
     """Return the function that gives results in donated memory.
 
@@ -44,6 +44,8 @@ def donate(
         The parameters that are donated.
     fresh
         For each result what is known where NumPy makes it anew; no other one is considered.
+    outputs
+        How many results the function returns; those behind are stored outside.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def donate(
         The dict has for each result that is given in an argument's memory the parameter's position.
     """
     free = _free_params(function, positions)
-    takers = _takers(function, fresh)
+    takers = [k for k in _takers(function, fresh) if k < outputs]
     makers: dict[Atom, Eqn] = {r: e for e in function.eqns for r in e.results}
     pairs: dict[int, Value] = {}
     for step in (True, False):  # what is computed from the argument entry by entry comes first
@@ -96,7 +98,7 @@ def _takers(function: Function, fresh: Sequence[Fresh | None]) -> list[int]:
     owners = [f.owner for f in fresh if f is not None]
     found: dict[Atom, int] = {}
     for k, (result, kind) in enumerate(zip(function.results, function.result_kinds, strict=True)):
-        known = fresh[k] if k < len(fresh) else None
+        known = fresh[k]
         if known is None or known.spread or owners.count(known.owner) > 1:
             continue
         if kind is Kind.ARRAY and isinstance(result, Value) and _is_plain(result):

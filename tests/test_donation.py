@@ -327,6 +327,23 @@ def test_what_is_stored_outside_keeps_its_content():
         np.testing.assert_array_equal(box.held, 1)
 
 
+def test_what_is_returned_and_stored_is_one_array():
+    class Box:
+        held: Any = None
+
+    box = Box()
+
+    def f(a: Any) -> Any:
+        box.held = a + 1
+        return box.held
+
+    run = pb.compile(f, donate_argnums=0)
+    for _ in range(2):
+        found = run(np.ones(SIZE))
+        np.testing.assert_array_equal(found, 2)
+        assert np.shares_memory(found, box.held)
+
+
 def test_within_another_trace_nothing_is_donated():
     inner = pb.compile(lambda a: a * 2, donate_argnums=0)
     a = np.ones(SIZE)

@@ -76,7 +76,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "simplify": Simplify(),
     "dce": Dce(),
     "diagonal": lambda f: diagonal(f, (0,)),
-    "donation": lambda f: donate(f, (0,), (Fresh(0, False),))[0],
+    "donation": lambda f: donate(f, (0,), (Fresh(0, False),), 1)[0],
     "dots": Dots(),
     "fuse": Fuse(machine=Machine(cores=2, l2=1 << 20, l3=32 << 20)),
     "loops": Hoist(),
