@@ -206,7 +206,8 @@ class Examples:
             elif eqn in acting or not self.equation(eqn):
                 first = acting if eqn in acting else [eqn]
                 group = serial_group(rest[position - 1 :], first, acting, self.made)
-                self.run(group.before, [])
+                later = [a for e in (*group.eqns, *group.after) for a in e.operands]
+                self.run(group.before, [*later, *results])
                 self.one_by_one(group, results)
                 rest, position = group.after, 0
                 acting = [e for e in acting if e in rest]

@@ -350,6 +350,20 @@ def test_random_draws_are_in_the_order_of_the_examples() -> None:
     assert first.bit_generator.state == second.bit_generator.state
 
 
+def test_what_is_done_one_by_one_between_draws() -> None:
+    def f(x, generator):
+        first = generator.standard_normal()
+        sizes = np.sum(x[x > 0])  # of another size for each example
+        second = generator.standard_normal()
+        return first * sizes + second, sizes
+
+    one, many = np.random.default_rng(3), np.random.default_rng(3)
+    found = pb.vmap(f, in_axes=(0, None))(X, many)
+    each = [f(x, one) for x in X]
+    for got, expected in zip(found, zip(*each, strict=True), strict=True):
+        np.testing.assert_allclose(got, expected)
+
+
 def test_each_example_prints(capsys: pytest.CaptureFixture[str]) -> None:
     def shown(x):
         print("x is", x)
