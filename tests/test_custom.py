@@ -1,10 +1,9 @@
-"""`custom_vjp` and `custom_jvp`: rules of the user's own, everywhere a function may stand."""
+"""`custom_vjp`: gradients of the user's own, everywhere a function may stand."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +11,6 @@ import numpy as np
 import pytest
 
 import pullback as pb
-from pullback.ir.core import Function
-from pullback.ir.equality import equal_up_to_renaming
-from pullback.ir.printer import constants_of
 from pullback.transforms import rule_regions
 
 X = np.array([0.3, 0.7, 1.1])
@@ -43,32 +39,8 @@ def wave_backward(residuals: Any, ct: Any) -> Any:
 wave.defvjp(wave_forward, wave_backward)
 
 
-@pb.custom_jvp
-def bend(x: Any) -> Any:
-    return np.tanh(x)
-
-
-@bend.defjvp
-def bend_tangent(primals: Any, tangents: Any) -> Any:
-    (x,), (t,) = primals, tangents
-    y = bend(x)
-    return y, SLOPE * t * (1.0 - y * y)
-
-
-def bend_slope(x: Any) -> Any:
-    return SLOPE * (1 - np.tanh(x) ** 2)
-
-
-def bend_curve(x: Any) -> Any:
-    """What the rule gives for the derivative of its own slope."""
-    return SLOPE * -2 * np.tanh(x) * bend_slope(x)
-
-
 def total(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args: np.sum(function(*args))
-
-
-# ---- custom_vjp ----------------------------------------------------------------------------------
 
 
 def test_outside_of_a_trace_it_is_the_function() -> None:
@@ -546,230 +518,7 @@ def test_residuals_of_a_size_that_only_the_run_knows() -> None:
     np.testing.assert_allclose(found, np.where(X > 0.5, 1.8, 0.0))
 
 
-# ---- custom_jvp ----------------------------------------------------------------------------------
-
-
-def test_a_tangent_rule_serves_both_modes() -> None:
-    np.testing.assert_allclose(pb.jvp(bend, (X,), (T,))[1], bend_slope(X) * T)
-    np.testing.assert_allclose(pb.grad(total(bend))(X), bend_slope(X))
-
-
-def test_a_tangent_rule_of_second_order() -> None:
-    expected = bend_curve(X)
-    np.testing.assert_allclose(pb.grad(total(pb.grad(total(bend))))(X), expected)
-    np.testing.assert_allclose(pb.jvp(pb.grad(total(bend)), (X,), (T,))[1], expected * T)
-
-    def pushed(x: Any) -> Any:
-        return np.sum(pb.jvp(bend, (x,), (T,))[1])
-
-    np.testing.assert_allclose(pb.grad(pushed)(X), expected * T)
-
-
-def test_a_tangent_rule_with_a_loop() -> None:
-    def plain(x: Any) -> Any:
-        for _ in range(3):
-            x = np.sin(x)
-        return x
-
-    def rule(primals: Any, tangents: Any) -> Any:
-        (x,), (t,) = primals, tangents
-        return pb.fori_loop(0, 3, lambda i, c: (np.sin(c[0]), np.cos(c[0]) * c[1]), (x, t))
-
-    function = pb.custom_jvp(plain)
-    function.defjvp(rule)
-    np.testing.assert_allclose(pb.grad(total(function))(X), pb.grad(total(plain))(X))
-    np.testing.assert_allclose(pb.jvp(function, (X,), (T,)), pb.jvp(plain, (X,), (T,)))
-    second = pb.grad(total(pb.grad(total(function))))(X)
-    np.testing.assert_allclose(second, pb.grad(total(pb.grad(total(plain))))(X))
-
-
-def test_a_linear_function_may_apply_itself_to_tangents() -> None:
-    function = pb.custom_jvp(lambda x: x[::-1] * 2)
-    function.defjvp(lambda p, t: (function(*p), function(*t)))
-    np.testing.assert_allclose(pb.grad(lambda x: np.sum(function(x) ** 3))(X), 24 * X**2)
-    second = pb.grad(total(pb.grad(lambda x: np.sum(function(x) ** 3))))(X)
-    np.testing.assert_allclose(second, 48 * X)
-
-
-def test_rules_for_each_argument() -> None:
-    function = pb.custom_jvp(lambda x, y, n: x * y**n)
-    function.defjvps(lambda t, out, x, y, n: t * y**n, lambda t, out, x, y, n: t * x * n * y, None)
-    dx, dy = pb.grad(lambda x, y: np.sum(function(x, y, 2)), argnums=(0, 1))(X, T)
-    np.testing.assert_allclose(dx, T**2)
-    np.testing.assert_allclose(dy, 2 * X * T)
-
-
-def test_no_rule_for_any_argument_is_a_zero() -> None:
-    function = pb.custom_jvp(lambda x: np.floor(x))
-    function.defjvps(None)
-    np.testing.assert_array_equal(pb.grad(total(function))(X), [0.0, 0.0, 0.0])
-
-
-def test_tangents_of_integers_are_zeros() -> None:
-    function = pb.custom_jvp(lambda x, n, k: x * k**n)
-
-    def rule(primals: Any, tangents: Any) -> Any:
-        (x, n, k), (t, dn, dk) = primals, tangents
-        assert (dn, dk) == (0, 0)
-        return function(x, n, k), SLOPE * t * k**n
-
-    function.defjvp(rule)
-    counts = np.array([1, 2, 3])
-    found = pb.grad(total(lambda x: function(x, 2, counts)))(X)
-    np.testing.assert_allclose(found, SLOPE * counts**2)
-
-
-def test_tangent_rules_under_vmap() -> None:
-    rows = np.arange(12.0).reshape(4, 3) / 5
-    expected = bend_slope(rows)
-    np.testing.assert_allclose(pb.vmap(pb.grad(total(bend)))(rows), expected)
-    found = pb.grad(lambda r: np.sum(pb.vmap(bend)(r)))(rows)
-    np.testing.assert_allclose(found, expected)
-    pushed = pb.jvp(pb.vmap(bend), (rows,), (rows,))[1]
-    np.testing.assert_allclose(pushed, expected * rows)
-
-
-# ---- text and errors -----------------------------------------------------------------------------
-
-
-def test_the_text_of_a_function_with_a_rule() -> None:
-    traced = pb.grad(total(wave)).inspect(X, X).stages[0].function
-    text = str(traced)
-    assert "def body(x: f64[3], y: f64[3]) -> f64[3]:" in text
-    assert "label='wave'" in text
-    parsed = pb.parse(text, constants_of(traced))
-    assert isinstance(parsed, Function)
-    assert equal_up_to_renaming(parsed, traced)
-
-
-def correct(x: Any, y: Any) -> Any:
-    return x * y, (x, y)
-
-
-def of_one(kept: Any, ct: Any) -> Any:
-    return (ct * kept[1],)
-
-
-def no_tuple(kept: Any, ct: Any) -> Any:
-    return ct * kept[1]
-
-
-def summed(kept: Any, ct: Any) -> Any:
-    return ct * kept[1], np.sum(ct)
-
-
-def single(kept: Any, ct: Any) -> Any:
-    return ct * kept[1], ct.astype(np.float32)
-
-
-def nested(kept: Any, ct: Any) -> Any:
-    return ct * kept[1], (ct,)
-
-
-def broken(kept: Any, ct: Any) -> Any:
-    return ct @ np.ones((7, 7)), ct
-
-
-def fine(kept: Any, ct: Any) -> Any:
-    return ct * kept[1], ct * kept[0]
-
-
-def no_pair(x: Any, y: Any) -> Any:
-    return x * y
-
-
-def other_type(x: Any, y: Any) -> Any:
-    return np.sum(x * y), None
-
-
-def other_structure(x: Any, y: Any) -> Any:
-    return (x * y,), None
-
-
-def product(x: Any, y: Any) -> Any:
-    return x * y
-
-
-def squared(primals: Any, tangents: Any) -> Any:
-    return primals[0] * primals[1], tangents[0] * tangents[1]
-
-
-def total_tangent(primals: Any, tangents: Any) -> Any:
-    return primals[0] * primals[1], np.sum(tangents[0])
-
-
-def no_tangent(primals: Any, tangents: Any) -> Any:
-    return primals[0] * primals[1]
-
-
-def clip(kept: Any, ct: Any) -> Any:
-    return np.clip(ct, -1.0, 1.0), ct
-
-
-def message(function: Callable[..., Any]) -> str:
-    with pytest.raises(pb.PullbackError) as caught:
-        function(X, X)
-    text = re.sub(r"(test_custom\.py):\d+", r"\1:N", str(caught.value))
-    text = re.sub(r"(?m)^  .*/(test_custom\.py)", r"  \1", text)
-    text = re.sub(r"(?m)^ *\d+ \|", "      N |", text)
-    return f"{type(caught.value).__name__}: {text}\n"
-
-
-def test_messages(golden: Callable[[str, str], None]) -> None:
-    def reverse_mode(forward: Any, backward: Any) -> str:
-        function = pb.custom_vjp(product)
-        function.defvjp(forward, backward)
-        return message(pb.grad(total(function), argnums=(0, 1)))
-
-    def forward_mode(rule: Any) -> str:
-        function = pb.custom_jvp(product)
-        function.defjvp(rule)
-        return message(pb.grad(total(function)))
-
-    def writes(x: Any, y: Any) -> Any:
-        x[0] = 1.0
-        return x * y
-
-    def pushed(x: Any, y: Any) -> Any:
-        function = pb.custom_vjp(product)
-        function.defvjp(correct, clip)
-        return pb.jvp(function, (x, y), (x, y))
-
-    def selfish(x: Any, y: Any) -> Any:
-        function = pb.custom_vjp(product)
-        function.defvjp(lambda x, y: (product(x, y), pb.grad(total(function))(x, y)), fine)
-        return np.sum(function(x, y))
-
-    def by_name(x: Any, y: Any) -> Any:
-        function = pb.custom_vjp(lambda x, *, y: x * y)
-        function.defvjp(correct, fine)
-        return np.sum(function(x, y=y))
-
-    texts = [reverse_mode(correct, b) for b in (of_one, no_tuple, summed, single, nested, broken)]
-    texts += [reverse_mode(f, fine) for f in (no_pair, other_type, other_structure)]
-    texts += [forward_mode(r) for r in (squared, total_tangent, no_tangent)]
-    texts += [message(pb.grad(total(pb.custom_vjp(product))))]
-    texts += [message(pb.grad(total(pb.custom_jvp(product))))]
-    texts += [message(f) for f in (pb.compile(pushed), pb.grad(selfish))]
-    texts += [message(pb.grad(by_name))]
-    golden("messages/custom_rules.txt", "\n".join(texts))
-    function = pb.custom_vjp(writes)
-    function.defvjp(correct, fine)
-    with pytest.raises(ValueError, match="read-only"):
-        pb.grad(total(function))(X, X)
-
-
-def test_what_is_no_function_is_refused() -> None:
-    with pytest.raises(TypeError, match="custom_vjp takes a function"):
-        pb.custom_vjp(3)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="defvjp takes a function"):
-        wave.defvjp(wave_forward, None)  # type: ignore[arg-type]
-    with pytest.raises(pb.ArgumentError, match="nondiff_argnums"):
-        pb.custom_jvp(product, nondiff_argnums=(0,)).defjvps(None, None)
-    wave.defvjp(wave_forward, wave_backward)
-
-
-@pytest.mark.parametrize("name", ["custom", "custom_tangents"])
+@pytest.mark.parametrize("name", ["custom"])
 def test_docstrings(name: str) -> None:
     found = doctest.testmod(importlib.import_module(f"pullback.transforms.{name}"))
     assert found.attempted
