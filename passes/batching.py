@@ -199,15 +199,17 @@ class Examples:
         while position < len(rest):
             eqn = rest[position]
             position += 1
-            if eqn.op.makes_new:
+            if eqn.op.makes_new and eqn not in self.made:
                 self.made.append(eqn)
             if eqn in acting and len(acting) == 1 and self._in_turn(eqn):
                 acting = []
             elif eqn in acting or not self.equation(eqn):
                 first = acting if eqn in acting else [eqn]
                 group = serial_group(rest[position - 1 :], first, acting, self.made)
-                later = [a for e in (*group.eqns, *group.after) for a in e.operands]
-                self.run(group.before, [*later, *results])
+                if group.before:  # first what it reads, of which more may belong together
+                    own = [e for e in group.eqns if e not in self.made or e is eqn]
+                    rest, position = [*group.before, *own, *group.after], 0
+                    continue
                 self.one_by_one(group, results)
                 rest, position = group.after, 0
                 acting = [e for e in acting if e in rest]

@@ -142,7 +142,8 @@ def _between(eqns: Sequence[Eqn], seeds: set[Eqn]) -> set[Eqn]:
 
 def _around_unstacked(eqns: Sequence[Eqn], group: set[Eqn]) -> set[Eqn]:
     """Return the equations that share values with a group that have no place side by side."""
-    sizes = {s for e in group for s in e.op.binds}
+    binders = {s: e for e in eqns for s in e.op.binds}
+    sizes = {s for e in group for s in (*e.op.binds, *mentioned(e)) if s in binders}
     values: set[Atom] = {
         a
         for e in group
@@ -150,13 +151,14 @@ def _around_unstacked(eqns: Sequence[Eqn], group: set[Eqn]) -> set[Eqn]:
         if isinstance(a, Value) and (is_tape(a.type) or not can_be_stacked(a.type, sizes))
     }
     values -= {a for a in values if a.type.dtype.kind == "O" and not _is_made(a, eqns)}
-    return {
+    around = {
         e
         for e in eqns
         if not values.isdisjoint(e.operands)
         or not values.isdisjoint(e.results)
         or sizes & mentioned(e)
     }
+    return around | {binders[s] for s in sizes}
 
 
 def _is_made(value: Atom, eqns: Sequence[Eqn]) -> bool:

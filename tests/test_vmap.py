@@ -633,3 +633,21 @@ def test_within_loops() -> None:
     w = rng.standard_normal((3, 3)) / 2
     np.testing.assert_allclose(pb.compile(f)(w), g(w))
     pb.check_grads(f, (w,))
+
+
+def test_sizes_that_depend_on_one_another() -> None:
+    def f(x):
+        y = np.sort(x)
+        m = y > 0
+        y[m] = y[m] * 2
+        m = x < 0.5
+        x = x.copy()
+        x[m] = y[m] * 2
+        x[y != 0] += 1
+        return np.sum(x * y)
+
+    np.testing.assert_allclose(pb.vmap(f)(X), [f(x) for x in X])
+    np.testing.assert_allclose(pb.vmap(pb.grad(f))(X), [pb.grad(f)(x) for x in X])
+    np.testing.assert_allclose(
+        pb.grad(lambda x: np.sum(pb.vmap(f)(x)))(X), [pb.grad(f)(x) for x in X]
+    )
