@@ -229,6 +229,16 @@ def test_complex_and_single_precision_stay_what_they_are() -> None:
     assert first.dtype == second.dtype == np.float32
 
 
+def test_integers_do_not_move() -> None:
+    x, k = np.array([1.0, 2.0]), np.array([1, 2])
+    for still in (None, 0, np.zeros(2, int)):
+        found = pb.jet(lambda x, k: x**2 * k, (x, k), ([np.ones(2), None], [still, 0]))[1]
+        np.testing.assert_allclose(found[0], 2 * x * k)
+        np.testing.assert_allclose(found[1], 2.0 * k)
+    with pytest.raises(pb.StructureError, match=r"`derivative 2\[1\]` belongs to integers"):
+        pb.jet(lambda x, k: x * k, (x, k), ([np.ones(2), None], [None, k]))
+
+
 def test_an_auxiliary_output_has_no_derivatives() -> None:
     value, derivatives, aux = pb.jet(lambda x: (x * x, {"x": x}), 3.0, [1.0, 0.0], has_aux=True)
     assert (value, [*map(float, derivatives)], aux) == (9.0, [6.0, 2.0], {"x": 3.0})

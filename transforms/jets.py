@@ -85,7 +85,7 @@ def _apply(
             if term is None:
                 continue
             if not wanted.is_inexact:
-                apart.operands[k] = still(path, traced_array(leaf), term)._atom
+                apart.operands[k] = still(path, term, wanted, traced_array(leaf))._atom
                 continue
             check(path, term, wanted)
             terms[k, n] = cast(term, wanted.dtype) / math.factorial(n)
