@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/health.md", "docs/layer.md", "docs/rules.md")
+DOCUMENTS = (
+    *("README.md", "docs/health.md", "docs/layer.md", "docs/rules.md"),
+    "docs/transformations.md",
+)
 DOCUMENTED = (
     *("pullback", "pullback.pullbacks", "pullback.gradcheck", "pullback.built"),
     "pullback.health.check",
@@ -122,7 +125,7 @@ def test_the_test_command_is_the_one_that_integration_runs() -> None:
     assert any(tests in c for c in commands)
 
 
-@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "docs/layer.md"])
+@pytest.mark.parametrize("document", ["ARCHITECTURE.md", *DOCUMENTS])
 def test_links_lead_somewhere(document: str) -> None:
     path = ROOT / document
     targets = re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8"))
