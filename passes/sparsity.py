@@ -43,12 +43,16 @@ from .dependence import Combine, Dependence, Rows
 from .dependence_rules import Chains, chains, flows
 from .sparsity_loop import NOTHING, Abstract, LoopRun
 
+REPEATED = 2
+"""How often a rule may be within itself (the transpose of a solve is a solve, and so on)."""
+
 
 def sparsity(
     function: Function,
     wrt: Sequence[int],
     of: Sequence[int],
     known: Mapping[int, Any] | None = None,
+    within: tuple[str, ...] = (),
 ) -> Rows:
     """Return the pattern of the Jacobian of results `of` in parameters `wrt`, flattened.
 
@@ -56,6 +60,8 @@ def sparsity(
     ----------
     known
         The values of parameters that positions may be computed from, by their numbers.
+    within
+        The functions whose rules this is part of, the innermost one last.
 
     Returns
     -------
@@ -69,7 +75,7 @@ def sparsity(
     """
     function = exposed(function, [function.params[p] for p in wrt])
     sizes = [_entries(function.params[p], function) for p in wrt]
-    interpreter = Interpreter(Dependence(sum(sizes)))
+    interpreter = Interpreter(Dependence(sum(sizes)), within)
     arguments = [Abstract(value=(known or {}).get(k)) for k in range(len(function.params))]
     start = 0
     for position, size in zip(wrt, sizes, strict=True):
@@ -99,8 +105,9 @@ def _entries(atom: Atom, function: Function) -> int:
 class Interpreter:
     """Runs functions on sets."""
 
-    def __init__(self, dependence: Dependence) -> None:
+    def __init__(self, dependence: Dependence, within: tuple[str, ...] = ()) -> None:
         self.dependence = dependence
+        self.within = within
         self._chains = functools.lru_cache(maxsize=256)(_chains_of_shapes)
 
     def run(
@@ -204,11 +211,15 @@ class Interpreter:
         """Return what depends on the operands of a rule: its cotangents depend on those there."""
         if op.rule is None:
             return [NOTHING] * op.outs
+        if self.within.count(op.label) == REPEATED:
+            return [self.whole(operands[op.start :])] * op.outs
         pair = op.rule.pair()
         backward = bound(pair.backward, op.dims)
         given = range(len(backward.params) - op.outs, len(backward.params))
         try:
-            pattern = sparsity(backward, given, range(len(pair.targets))).T.tocsr()
+            within = (*self.within, op.label)
+            found_back = sparsity(backward, given, range(len(pair.targets)), within=within)
+            pattern = found_back.T.tocsr()
         except UnsupportedError:
             return [self.whole(operands[op.start :])] * op.outs
         sources = [operands[op.start + k] for k in pair.targets]

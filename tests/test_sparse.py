@@ -211,6 +211,34 @@ def test_sparsity():
     assert pb.sparsity(lambda x, at: x[at], X, np.array([1, 2])).nnz == 2
 
 
+def test_rules_that_are_within_their_own_rules():
+    near = 3 * np.eye(8) + np.eye(8, k=1)
+
+    def fixed(a):
+        return pb.fixed_point(lambda x, a: 0.3 * np.cos(x) + 0.1 * a, np.zeros(8), a)
+
+    def solved(b):
+        return pb.custom_linear_solve(
+            lambda x: near @ x,
+            b,
+            lambda _, b: np.linalg.solve(near, b),
+            lambda _, b: np.linalg.solve(near.T, b),
+        )
+
+    twice = pb.custom_vjp(lambda x: 2 * x)
+    twice.defvjp(lambda x: (twice(x), None), lambda _, ct: (twice(ct),))
+
+    def both(x):
+        return twice(x)
+
+    for f in (fixed, solved, both):
+        dense = pb.jacobian(f)(X)
+        assert np.all(pb.sparsity(f, X).toarray() | (dense == 0))
+        np.testing.assert_allclose(pb.sparse_jacobian(f)(X).toarray(), dense, atol=1e-12)
+    curved = pb.sparse_hessian(lambda a: np.sum(fixed(a) ** 2))(X).toarray()
+    np.testing.assert_allclose(curved, pb.hessian(lambda a: np.sum(fixed(a) ** 2))(X), atol=1e-12)
+
+
 def test_a_pattern_of_ones_own():
     given_one = scipy.sparse.diags_array([np.ones(8)] * 3, offsets=[-1, 0, 1], shape=(8, 8))
     f = pb.sparse_jacobian(banded, sparsity=given_one)
