@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,8 @@ MATRICES = frozenset({"dogleg", "trust-exact"})
 def minimize(
     f: Callable[..., Any],
     x0: Any,
-    args: Sequence[Any] = (),
-    method: str | None = None,
+    args: Any = (),
+    method: str | Callable[..., Any] | None = None,
     *,
     bounds: Any = None,
     constraints: Any = (),
@@ -53,9 +53,11 @@ def minimize(
         because a search along a line sees the rounding of float32.
     x0
         Where to start: any container of real arrays and numbers.
+    args
+        A tuple of more arguments; anything else is the only one, as SciPy has it.
     method
-        One of SciPy's. None: SLSQP with constraints, L-BFGS-B with bounds or for more than 1,000
-        numbers, else BFGS.
+        One of SciPy's, or a function as SciPy takes it. None: SLSQP with constraints, L-BFGS-B
+        with bounds or for more than 1,000 numbers, else BFGS.
     bounds
         A container like `x0` that has `(low, high)` or None in the place of each array, or a pair
         of containers, of all lower and all upper bounds. None is no bound. Or a
@@ -65,7 +67,8 @@ def minimize(
         Their functions take `x` as `f` does; their Jacobians are added.
     callback
         Is called after each iteration with `x`, or with what SciPy calls `intermediate_result` if
-        it has a parameter of that name. It may raise StopIteration.
+        it has a parameter of that name; "trust-constr" adds its state where there are two. It may
+        raise StopIteration.
     progress
         Show iterations, value and norm of the gradient in a bar (needs rich).
 
@@ -97,11 +100,11 @@ def minimize(
     """
     optimize = scipy_optimize()
     check_callable("minimize", f)
-    problem = _Problem(f, x0, tuple(args))
+    problem = _Problem(f, x0, args if isinstance(args, tuple) else (args,))
     found = () if constraints is None else constraints_of(constraints, problem.build)
     if method is None:
         method = _default(bool(found), bounds is not None, problem.start.size)
-    name = method.lower()
+    name = method.lower() if isinstance(method, str) else "given"
     given: dict[str, Any] = problem.derivatives(name)
     problem.check_start(name)
     shown = Progress(problem, options) if progress else None
@@ -250,13 +253,17 @@ class _Problem:
         """Return what SciPy calls after each iteration, None where nothing is to be done."""
         if callback is None:
             return None if shown is None else lambda xk, *state: shown.step()
-        wants_result = _takes_result(callback)
+        names = _parameters(callback)
+        wants_result = "intermediate_result" in names
+        # Only here SciPy hands a state over, and older callbacks take the vector alone.
+        with_state = len(names) > 1
 
         def watched(xk: np.ndarray, *state: Any) -> Any:
             if shown is not None:
                 shown.step()
             if not wants_result:
-                return callback(self.rounded(np.array(xk)))
+                x = self.rounded(np.array(xk))
+                return callback(x, *state) if with_state else callback(x)
             value = self.value
             if self.at is None or not np.array_equal(self.at, xk):
                 value = float(_VALUE(self.f, self.build(np.array(xk)), self.args))
@@ -281,11 +288,12 @@ def _doubled(leaf: Any) -> Any:
     return leaf.astype(np.float64) if isinstance(leaf, np.ndarray | np.generic) else leaf
 
 
-def _takes_result(callback: Callable[..., Any]) -> bool:
+def _parameters(callback: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the parameters, none where they are not known."""
     try:
-        return "intermediate_result" in inspect.signature(callback).parameters
+        return tuple(inspect.signature(callback).parameters)
     except (TypeError, ValueError):
-        return False
+        return ()
 
 
 def place(build: trees.Unravel, tree: Any, entry: int) -> str:

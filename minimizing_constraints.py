@@ -37,7 +37,9 @@ def bounds_of(bounds: Any, structure: Structure, x0: Any) -> Any:
     except StructureError as error:
         pairs, reason = [], str(error).rstrip(".")
     if reason is not None:
-        if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+        # A list for a sequence of numbers is more likely meant as SciPy has it: one pair for each.
+        is_pair = isinstance(bounds, tuple if isinstance(x0, tuple | list) else tuple | list)
+        if not is_pair or len(bounds) != 2:
             raise _misfit(reason)
         try:
             low, high = [_side(b, structure, leaves) for b in bounds]
@@ -73,7 +75,9 @@ def _pair(bound: Any, leaf: Any) -> Any:
     ends = (type(None), int, float, np.ndarray, np.generic)
     if isinstance(bound, tuple) and len(bound) == 2 and all(isinstance(b, ends) for b in bound):
         return bound
-    if isinstance(bound, list) and np.shape(leaf) == (len(bound),):  # as SciPy has it
+    if isinstance(bound, np.ndarray) and bound.shape == (np.size(leaf), 2) and np.ndim(leaf) == 1:
+        return bound[:, 0], bound[:, 1]
+    if isinstance(bound, list | tuple) and np.shape(leaf) == (len(bound),):  # as SciPy has it
         pairs = [_pair(b, 0.0) for b in bound]
         if None not in pairs:
             return tuple(

@@ -167,6 +167,15 @@ def test_bounds_of_one_array():
     assert pb.minimize(lambda x: (x - 3) ** 2, 0.0, bounds=(None, 1)).x == 1.0
 
 
+@pytest.mark.parametrize(
+    "bounds",
+    [((0, 1), (None, 2)), [(0, 1), (None, 2)], np.array([[0, 1], [-9, 2]]), ([0, -9], [1, 2])],
+)
+def test_bounds_of_two_numbers_are_read_as_scipy_reads_them(bounds):
+    result = pb.minimize(lambda x: np.sum((x - 3) ** 2), np.zeros(2), bounds=bounds)
+    np.testing.assert_allclose(result.x, [1, 2], atol=1e-6)
+
+
 def test_none_leaves_an_array_free():
     result = pb.minimize(bowl, START, bounds={"w": None, "b": (0, 1)})
     np.testing.assert_allclose(result.x["w"], [[1, 2], [3, 4]], atol=1e-4)
@@ -186,6 +195,12 @@ def test_none_leaves_an_array_free():
 def test_bounds_that_do_not_fit(bounds, message):
     with pytest.raises(StructureError, match=message):
         pb.minimize(bowl, START, bounds=bounds)
+
+
+def test_bounds_that_could_be_pairs_or_sides_are_refused():
+    for x0, bounds in (((0.0, 0.0), [(0, 1), (0, 2)]), ([0.0, 0.0], [[0, 1], [0, 2]])):
+        with pytest.raises(StructureError, match="the bounds do not fit x0"):
+            pb.minimize(lambda p: p[0] ** 2 + p[1] ** 2, x0, bounds=bounds)
 
 
 # ---- constraints ---------------------------------------------------------------------------------
@@ -256,6 +271,35 @@ def test_callbacks_get_containers():
             raise StopIteration
 
     assert pb.minimize(bowl, START, callback=stop).nit == 2
+
+
+def test_a_callback_of_two_arguments_gets_the_state():
+    states: list[Any] = []
+
+    def watch(p: Any, state: Any) -> bool:
+        assert p["w"].shape == (2, 2)
+        states.append(state.nit)
+        return len(states) == 2
+
+    assert pb.minimize(bowl, START, method="trust-constr", callback=watch).nit == 2
+    assert states == [1, 2]
+
+
+def test_a_method_of_ones_own():
+    def descent(fun: Any, x0: Any, args: Any, jac: Any, **rest: Any) -> Any:
+        x = x0
+        for _ in range(100):
+            x = x - 0.25 * jac(x)
+        return optimize.OptimizeResult(x=x, fun=fun(x), success=True)
+
+    result = pb.minimize(lambda p: np.sum((p["w"] - 2) ** 2), {"w": np.zeros(2)}, method=descent)
+    np.testing.assert_allclose(result.x["w"], 2.0)
+
+
+def test_an_argument_that_is_no_tuple():
+    for args in (2.0, np.full(2, 2.0)):
+        result = pb.minimize(lambda x, a: np.sum((x - a) ** 2), np.zeros(2), args)
+        np.testing.assert_allclose(result.x, 2.0, atol=1e-6)
 
 
 def test_progress(capsys):
