@@ -84,6 +84,7 @@ def split(joint: Function, primal: int, seeds: int) -> tuple[Function, Function]
         [*first, *moved],
         [fresh.get(r, r) for r in joint.results[primal:]],
         dims=[*dims, *[d for d in joint.dims if d not in dims]],
+        result_kinds=joint.result_kinds[primal:],
     )
     return forward.replace(result_kinds=kinds), backward
 

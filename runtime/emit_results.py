@@ -40,7 +40,8 @@ class Results:
             if kind is Kind.PYTHON:
                 return f"{text}.item()"
             if kind is Kind.ARRAY:
-                if self._is_argument(result) and k not in self.writer.owned:
+                is_made = k in self.writer.owned or k in self.writer.fresh_results
+                if self._is_argument(result) and not is_made:
                     return text
                 return f"{self.writer.bind(np.array, 'array')}({text})"
             return f"{text}[()]"
@@ -82,14 +83,16 @@ class Results:
         return name
 
     def _is_argument(self, value: Atom) -> bool:
-        """Whether a value is a parameter, or what it is after it was written into."""
+        """Whether a value is an array of the caller's, or what it is after it was written into."""
         if not isinstance(value, Value):
             return False
         eqn = self.writer.producers.get(value)
-        return (
-            value in self.writer.plan.function.params
-            if eqn is None
-            else isinstance(eqn.op, WriteBack)
+        if eqn is not None:
+            return isinstance(eqn.op, WriteBack)
+        function = self.writer.plan.function
+        return any(
+            p is value and kind is Kind.ARRAY
+            for p, kind in zip(function.params, function.param_kinds, strict=True)
         )
 
     def _is_of_caller(self, value: Atom) -> bool:

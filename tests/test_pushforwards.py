@@ -74,6 +74,21 @@ def test_kinds_and_precisions_are_those_of_the_primals() -> None:
     assert type(moved) is np.float64
 
 
+@pytest.mark.parametrize("f", [lambda x: x, lambda x: x * x, lambda x: np.roll(x, 1)])
+@pytest.mark.parametrize("x", [0.5, np.float64(0.5), np.array(0.5)])
+def test_tangents_without_axes_are_of_the_kind_of_the_output(f: Any, x: Any) -> None:
+    tangent = np.array(3.0)
+    out, moved = pb.jvp(f, (x,), (tangent,))
+    _, push = pb.linearize(f, x)
+    for found in (moved, push(tangent), *pb.jet(f, x, [tangent, tangent])[1]):
+        assert type(found) is type(out)
+        assert not np.shares_memory(found, tangent)
+    _, pull = pb.vjp(f, x)
+    (back,) = pull(tangent)
+    assert type(back) is type(x)
+    assert not np.shares_memory(back, tangent)
+
+
 def test_integers_do_not_move() -> None:
     def power(x: Any, n: int, k: Any) -> Any:
         return x**n * k

@@ -8,9 +8,10 @@ from typing import Any
 
 from ..ir.core import Literal
 from ..ir.errors import StructureError
+from ..ir.types import Kind
 from ..passes.pipeline import EXACT, run
 from ..passes.taylor import taylor
-from ..tracer.functions.shape import cast, copy
+from ..tracer.functions.shape import as_array, cast, copy
 from ..tracer.functions.shape import traced as traced_array
 from ..tracer.tree import unflatten
 from .apart import Transformation, traced_apart
@@ -97,7 +98,7 @@ def _apply(
     derivatives = [
         in_structure(
             traced.structure,
-            [_own(flat[total + k * order + n] * math.factorial(n + 1)) for k in range(count)],
+            [_derivative(flat[total + k * order + n], n + 1) for k in range(count)],
         )
         for n in range(order)
     ]
@@ -136,10 +137,14 @@ def _order(args: tuple[Any, ...], lists: Any) -> int:
     return counts.pop()
 
 
-def _own(value: Any) -> Any:
-    """Return a derivative that shares no memory with what the caller has given."""
-    is_made = isinstance(value._atom, Literal) or value._atom in value._trace.builder.producers
-    return value if is_made else copy(value)
+def _derivative(coefficient: Any, order: int) -> Any:
+    """Return the derivative in memory of its own; it is the array or number the output is."""
+    value = coefficient * math.factorial(order)
+    if coefficient._kind is not Kind.ARRAY:
+        return value
+    atom = value._atom
+    is_made = isinstance(atom, Literal) or atom in value._trace.builder.producers
+    return as_array(value) if is_made else copy(value)
 
 
 _JET = Transformation("jet", _apply)

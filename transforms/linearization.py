@@ -63,7 +63,9 @@ class _Linear(VjpFunction):
         # Where one loop computes primals and tangents, the transpose of the pullback reads what the
         # primal loop has kept. Rules of the user's within rules are exposed as long as no pass ran.
         first, pull = split(reverse(function, wrt, seeds=of), count, len(of))
-        second = _transposed(pull, len(of)).replace(name=f"{joint.name}_linear")
+        second = _transposed(pull, len(of)).replace(
+            name=f"{joint.name}_linear", result_kinds=function.result_kinds[: traced.results]
+        )
         return run(first, later, []), run(second, later, [])
 
     def _result(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..compiled import check_scalar, gradient_structure
 from ..ir.core import Value
 from ..ir.errors import StructureError
+from ..ir.types import Kind
 from ..passes.forward import forward
 from ..passes.pipeline import EXACT, run
 from ..passes.reverse import reverse
@@ -55,12 +56,14 @@ def _moving(function: Callable[..., Any], primals: Any, tangents: Any, has_aux: 
 def own(values: Sequence[TracedArray]) -> list[Any]:
     """Return derivatives that share no memory with what the caller has given."""
     return [
-        copy(v) if v.shape and isinstance(v._atom, Value) and _is_given(v) else v for v in values
+        copy(v) if v._kind is Kind.ARRAY and isinstance(v._atom, Value) and _is_given(v) else v
+        for v in values
     ]
 
 
 def _is_given(value: TracedArray) -> bool:
-    return value._atom not in value._trace.builder.producers
+    # What passes make of an array without axes may be the caller's.
+    return not value.shape or value._atom not in value._trace.builder.producers
 
 
 def _jvp(
