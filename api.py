@@ -6,18 +6,15 @@ Decorate a function with `grad`, `value_and_grad` or `compile`; read the program
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import optim, tree
 from .arguments import Argnums, Spec
 from .budget import bytes_of
 from .built import build
-from .clipping import clip_by_global_norm, clip_by_value, global_norm
 from .compiled import Compiled, Options
 from .final import final, final_sum
-from .flattening import flatten
-from .gradcheck import check_grads
 from .health import health
 from .ir.errors import (
     ArgumentError,
@@ -36,8 +33,6 @@ from .ir.errors import (
     VerificationError,
 )
 from .ir.parser import parse
-from .minimizing import minimize
-from .profiling import profile
 from .pullbacks import vjp
 from .runtime.keeper import release
 from .runtime.pool import set_threads
@@ -47,19 +42,80 @@ from .tracer.functions.control import stop_gradient
 from .tracer.loops import fori_loop, scan
 from .tracer.tree import register_container
 from .tracer.while_loops import map, while_loop
-from .transforms.callbacks import debug_print, pure_callback
-from .transforms.custom import custom_vjp
-from .transforms.custom_tangents import custom_jvp
-from .transforms.fixed_points import fixed_point
-from .transforms.implicit import custom_linear_solve, custom_root
-from .transforms.jacobians import hessian, jacfwd, jacobian, jacrev
-from .transforms.jets import jet
-from .transforms.linearization import linearize
-from .transforms.pushforwards import hvp, jvp
-from .transforms.sparse import sparse_hessian, sparse_jacobian, sparsity
-from .transforms.vectorized import vmap
+
+if TYPE_CHECKING:
+    from . import optim, tree
+    from .clipping import clip_by_global_norm, clip_by_value, global_norm
+    from .flattening import flatten
+    from .gradcheck import check_grads
+    from .minimizing import minimize
+    from .profiling import profile
+    from .transforms.callbacks import debug_print, pure_callback
+    from .transforms.custom import custom_vjp
+    from .transforms.custom_tangents import custom_jvp
+    from .transforms.fixed_points import fixed_point
+    from .transforms.implicit import custom_linear_solve, custom_root
+    from .transforms.jacobians import hessian, jacfwd, jacobian, jacrev
+    from .transforms.jets import jet
+    from .transforms.linearization import linearize
+    from .transforms.pushforwards import hvp, jvp
+    from .transforms.sparse import sparse_hessian, sparse_jacobian, sparsity
+    from .transforms.vectorized import vmap
 
 __version__ = "0.1.0"
+
+_LATER = {
+    "check_grads": "gradcheck",
+    "clip_by_global_norm": "clipping",
+    "clip_by_value": "clipping",
+    "custom_jvp": "transforms.custom_tangents",
+    "custom_linear_solve": "transforms.implicit",
+    "custom_root": "transforms.implicit",
+    "custom_vjp": "transforms.custom",
+    "debug_print": "transforms.callbacks",
+    "fixed_point": "transforms.fixed_points",
+    "flatten": "flattening",
+    "global_norm": "clipping",
+    "hessian": "transforms.jacobians",
+    "hvp": "transforms.pushforwards",
+    "jacfwd": "transforms.jacobians",
+    "jacobian": "transforms.jacobians",
+    "jacrev": "transforms.jacobians",
+    "jet": "transforms.jets",
+    "jvp": "transforms.pushforwards",
+    "linearize": "transforms.linearization",
+    "minimize": "minimizing",
+    "profile": "profiling",
+    "pure_callback": "transforms.callbacks",
+    "sparse_hessian": "transforms.sparse",
+    "sparse_jacobian": "transforms.sparse",
+    "sparsity": "transforms.sparse",
+    "vmap": "transforms.vectorized",
+    "optim": "optim",
+    "tree": "tree",
+}
+"""Where what is imported at its first use stands: it doubles the time that the package takes."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use.
+
+    Raises
+    ------
+    AttributeError
+        Where there is no such name.
+    """
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f".{_LATER[name]}", __name__)
+    found = module if _LATER[name] == name else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
 
 Decorator = Callable[[Callable[..., Any]], Compiled]
 

@@ -20,7 +20,7 @@ DOCUMENTS = (
 )
 DOCUMENTED = (
     *("pullback", "pullback.pullbacks", "pullback.gradcheck", "pullback.built"),
-    "pullback.health.check",
+    "pullback.health",
     *("pullback.transforms.jacobians", "pullback.transforms.sparse"),
     *("pullback.tree", "pullback.optim", "pullback.optim_schedules", "pullback.clipping"),
     *("pullback.flattening", "pullback.minimizing"),
