@@ -194,7 +194,7 @@ def _outside(x: TracedArray, atom: Value) -> TracedArray:
     if given is None or outer is None:
         raise Refused("")
     if atom not in builder.producers and atom not in builder.params:
-        raise Refused("")
+        return wrap(atom, x._kind, outer)  # it has been captured, as what examples share is
     eqns = needed_for(atom, builder.eqns)
     if any(_acts(eqn) for eqn in eqns):
         raise Refused(DRAWN)
