@@ -135,18 +135,19 @@ def stars_colored(pattern: Pattern) -> np.ndarray:
     """Return a star colouring of a symmetric pattern: a colour for each column.
 
     Vertices of a high degree come first. Where columns that share no row do with as few colours,
-    it is these.
+    it is these; the search for stars ends as soon as it has used as many.
     """
     degrees = np.diff(pattern.indptr)
+    plain = _periodic(pattern, int(degrees.max(initial=0)))
+    most = len(degrees) if plain is None else int(plain.max(initial=-1))
     stars = _Stars(pattern)
     for v in np.argsort(-degrees, kind="stable").tolist():
         neighbours = stars.neighbours(v)
-        stars.take(v, stars.free(v, neighbours), neighbours)
-    found = np.array(stars.colors, np.intp)
-    plain = _periodic(pattern, int(degrees.max(initial=0)))
-    if plain is not None and plain.max(initial=-1) <= found.max(initial=-1):
-        return plain
-    return found
+        color = stars.free(v, neighbours)
+        if plain is not None and color >= most:
+            return plain
+        stars.take(v, color, neighbours)
+    return np.array(stars.colors, np.intp)
 
 
 def read_columns(pattern: Pattern, colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

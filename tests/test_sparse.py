@@ -283,6 +283,36 @@ def test_each_matrix_is_the_callers():
     np.testing.assert_array_equal(f(X).toarray(), kept)
 
 
+def test_matrices_whose_memory_is_recycled_are_the_callers():
+    f = pb.sparse_jacobian(lambda x: x[1:] ** 2 - x[:-1])
+    x = np.linspace(0.0, 1.0, 40_001)
+    wanted = f(x).copy()
+    held = f(x)
+    for _ in range(3):
+        dropped = f(2 * x)
+        dropped.data[::2] = 0
+        dropped.eliminate_zeros()
+        del dropped
+    again = f(x)
+    assert not np.shares_memory(again.data, held.data)
+    assert not np.shares_memory(again.indices, held.indices)
+    for matrix in (held, again):
+        assert abs(matrix - wanted).nnz == 0
+        assert matrix.nnz == 80_000
+    pb.release()
+    assert abs(f(x) - wanted).nnz == 0
+
+
+def test_two_parts_keep_the_entries_that_happen_to_be_zero():
+    f = pb.sparse_jacobian(cornered)
+    point = np.zeros(30)
+    compression = f.compression(point)
+    assert compression.mode == "both"
+    assert f(point).nnz == compression.pattern.nnz
+    point[3] = 2.0
+    np.testing.assert_allclose(f(point).toarray(), pb.jacobian(cornered)(point))
+
+
 def test_random_numbers_are_drawn_once():
     def walk(x, rng):
         for _ in range(3):

@@ -110,14 +110,13 @@ class Part(NamedTuple):
             for type, shape, start in zip(side.types, side.shapes, side.starts, strict=True)
         ]
 
-    def matrix(self, products: np.ndarray) -> Csr:
-        """Return the matrix whose products with the sums are the rows of an array."""
-        import scipy.sparse
-
-        where = self.product * products.shape[1] + self.place
-        data = products.reshape(-1).take(where)
-        indices, indptr = self.pattern.indices.copy(), self.pattern.indptr.copy()
-        return scipy.sparse.csr_array((data, indices, indptr), shape=self.pattern.shape)
+    @property
+    def places(self) -> np.ndarray:
+        """Where each entry is in the products, flattened."""
+        height, width = self.pattern.shape
+        size = height if self.mode == "forward" else width
+        found: np.ndarray = self.product * size + self.place
+        return found
 
     def check(self, matrix: Csr, sums: Sequence[np.ndarray], product: np.ndarray) -> None:
         """Raise where a matrix does not give the product in the random direction.

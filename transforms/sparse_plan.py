@@ -23,6 +23,7 @@ from ..tracer.trace import Traced
 from .compression import Compression, Csr, given_pattern, symmetric_part
 from .jacobians import gradient_of
 from .linear import Leaves, Linear, check_real, cotangents, outputs_of, tangents
+from .recovery import Recovery
 
 
 class Options(NamedTuple):
@@ -111,6 +112,8 @@ class Plan:
         function = run(function, (EXACT if exact else STABLE).after, [])
         owned = frozenset(range(self.kept, len(function.results)))
         self.program = Program(plan_memory(function), owned, {}, exact)
+        dtypes = [r.type.dtype for r in function.results[self.kept :]]
+        self.recovery = Recovery(self.compression, np.result_type(*dtypes))
 
     def serves(self, values: list[Any]) -> bool:
         """Whether integer arguments are those that the pattern is for."""
@@ -120,12 +123,11 @@ class Plan:
         """Return the matrix, and then what else the function returns."""
         flat = self.program(*inputs, *self.given)
         kept, rest = flat[: self.kept], iter(flat[self.kept :])
-        made: list[np.ndarray] = []
-        matrix: Csr = None
-        for part, mapped in zip(self.compression.parts, self.mapped, strict=True):
-            made.append(_side_by_side(rest, mapped, part.products + self.is_given))
-            own = part.matrix(made[-1])
-            matrix = own if matrix is None else matrix + own
+        made = [
+            _side_by_side(rest, mapped, part.products + self.is_given)
+            for part, mapped in zip(self.compression.parts, self.mapped, strict=True)
+        ]
+        matrix = self.recovery(made)
         if self.is_given:
             self.compression.parts[0].check(matrix, self.sums[0], made[0][-1])
         return (matrix, *kept)
