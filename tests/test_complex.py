@@ -123,3 +123,16 @@ def test_real_arguments_and_outputs_are_refused_with_it() -> None:
         pb.compile(lambda z: pb.grad(lambda z: np.real(z), holomorphic=True)(z))(1j)
     with pytest.raises(DifferentiationError, match="returns a scalar"):
         pb.grad(lambda z: z * z, holomorphic=True)(Z)
+
+
+@pytest.mark.parametrize("z", [0.5 - 2j, 0.5, np.complex64(1 + 2j), np.array(1 + 2j)])
+@pytest.mark.parametrize(
+    "part", [lambda z: z.real, lambda z: z.imag, lambda z: z.conjugate(), np.real, np.imag, np.conj]
+)
+def test_parts_of_python_numbers_are_python_numbers(part: Any, z: Any) -> None:
+    single = np.ones(2, np.float32)
+    for f in (part, lambda z: part(z) * single):
+        found, expected = pb.compile(f)(z), f(z)
+        assert type(found) is type(expected)
+        assert np.result_type(found) == np.result_type(expected)
+        np.testing.assert_array_equal(found, expected)

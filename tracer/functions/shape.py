@@ -322,7 +322,7 @@ def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
 def real(val: Any) -> Any:
     """As `np.real`."""
     a = traced(val)
-    return emit(Real(), (a,)) if a.dtype.kind == "c" else a
+    return _part(a, emit(Real(), (a,))) if a.dtype.kind == "c" else a
 
 
 @implements(np.imag)
@@ -330,9 +330,14 @@ def imag(val: Any) -> Any:
     """As `np.imag`."""
     a = traced(val)
     if a.dtype.kind == "c":
-        return emit(Imag(), (a,))
+        return _part(a, emit(Imag(), (a,)))
     zero = emit(Full(a.shape), (TracedArray(Literal(a.dtype.type(0)), Kind.SCALAR, a._trace),))
-    return read_only(zero) if a._kind is Kind.ARRAY else zero
+    return read_only(zero) if a._kind is Kind.ARRAY else _part(a, zero)
+
+
+def _part(whole: Any, part: Any) -> Any:
+    """Return a part of a number as what the number is: parts of Python numbers are such."""
+    return as_python(part) if whole._kind is Kind.PYTHON else part
 
 
 def _astype(
@@ -383,7 +388,7 @@ def _matrix_transpose(self: Any, /) -> Any:
 
 
 def _conjugate(self: Any) -> Any:
-    return np.conjugate(self) if self.dtype.kind == "c" else self
+    return _part(self, np.conjugate(self)) if self.dtype.kind == "c" else self
 
 
 def _item(self: Any, *args: Any) -> Any:
