@@ -11,6 +11,7 @@ from .ir.errors import ArgumentError, DTypeError
 from .ir.types import Kind
 from .tracer.array import TracedArray
 from .tracer.functions.shape import as_array, cast
+from .tracer.native import native
 
 
 def global_norm(tree: Any) -> Any:
@@ -25,7 +26,7 @@ def global_norm(tree: Any) -> Any:
     >>> float(pb.global_norm({"w": np.array([3.0, 0.0]), "b": 4.0}))
     5.0
     """
-    squares = [_sum_of_squares(leaf) for leaf in trees.leaves(tree)]
+    squares = [_sum_of_squares(leaf) for leaf in trees.leaves(native(tree, "tree"))]
     if not squares:
         return np.float64(0.0)
     total = squares[0]
@@ -54,6 +55,7 @@ def clip_by_global_norm(tree: Any, max_norm: Any) -> Any:
     """
     if isinstance(max_norm, int | float) and not max_norm > 0:
         raise ArgumentError(f"clip_by_global_norm takes a positive norm, not {max_norm}.")
+    tree = native(tree, "tree")
     scale = max_norm / np.maximum(global_norm(tree), max_norm)
     return trees.map(lambda leaf: like(leaf, leaf * weak(scale, leaf)), tree)
 
@@ -69,7 +71,8 @@ def clip_by_value(tree: Any, low: Any, high: Any) -> Any:
     [array([-1. ,  0.5]), 1.0]
     """
     return trees.map(
-        lambda leaf: like(leaf, np.clip(leaf, _bound(low, leaf), _bound(high, leaf))), tree
+        lambda leaf: like(leaf, np.clip(leaf, _bound(low, leaf), _bound(high, leaf))),
+        native(tree, "tree"),
     )
 
 
@@ -84,7 +87,7 @@ def dtype_of(leaf: Any) -> np.dtype:
     dtype = getattr(leaf, "dtype", None)
     if dtype is None and isinstance(leaf, bool | int | float | complex):
         dtype = np.asarray(leaf).dtype
-    if dtype is None or dtype.kind not in "biufc":
+    if not isinstance(dtype, np.dtype) or dtype.kind not in "biufc":
         raise DTypeError(f"a leaf is a {type(leaf).__name__}, and only arrays and numbers count.")
     found: np.dtype = dtype
     return found

@@ -9,6 +9,7 @@ import numpy as np
 from . import tree as trees
 from .clipping import dtype_of, is_python
 from .ir.errors import DTypeError
+from .tracer.native import native
 
 
 def flatten(tree: Any) -> tuple[Any, trees.Unravel]:
@@ -39,7 +40,7 @@ def flatten(tree: Any) -> tuple[Any, trees.Unravel]:
     >>> {k: round(v, 6) for k, v in unflatten(fit.x).items()}
     {'scale': 2.0, 'rate': 3.0}
     """
-    vector, unravel = trees.ravel(trees.map(as_floating, tree))
+    vector, unravel = trees.ravel(trees.map(as_floating, native(tree, "tree")))
     return vector.astype(np.float64), unravel
 
 

@@ -14,6 +14,7 @@ from .flattening import as_floating, flatten
 from .ir.errors import ArgumentError, DifferentiationError
 from .minimizing_constraints import bounds_of, constraints_of
 from .minimizing_progress import Progress
+from .tracer.native import native
 from .tracer.tree import LEAF
 from .transforms.apart import Transformation, name_of
 from .transforms.jacobians import hessian
@@ -173,7 +174,7 @@ class _Problem:
         self.f = f
         self.name = name_of(f)
         self.args = args
-        self.x0 = x0
+        self.x0 = x0 = native(x0, "x0")
         self.start, self.rounded = flatten(x0)
         self.structure = trees.structure(x0)
         self.build = flatten(trees.map(_doubled, x0))[1]

@@ -38,6 +38,7 @@ from .optim_schedules import (
     piecewise_constant,
     warmup_cosine,
 )
+from .tracer.native import native
 
 
 class GradientTransformation(NamedTuple):
@@ -88,7 +89,7 @@ def apply_updates(params: Any, updates: Any) -> Any:
     >>> pb.optim.apply_updates({"w": np.array([1.0, 2.0])}, {"w": np.array([0.5, -0.5])})
     {'w': array([1.5, 1.5])}
     """
-    return trees.map(_added, params, updates)
+    return trees.map(_added, native(params, "params"), native(updates, "updates"))
 
 
 def chain(*transformations: GradientTransformation) -> GradientTransformation:
@@ -138,6 +139,7 @@ def add_decayed_weights(weight_decay: Any) -> GradientTransformation:
 
     def decayed(updates: Any, params: Any) -> Any:
         _check_params("add_decayed_weights", params)
+        params = native(params, "params")
         return trees.map(lambda u, p: u + _scaled(p, weight_decay), updates, params)
 
     return _stateless(decayed)
@@ -174,6 +176,7 @@ def sgd(
         return SgdState(_start(), None if momentum is None else _zeros(params))
 
     def update(grads: Any, state: SgdState, params: Any = None) -> tuple[Any, SgdState]:
+        grads = native(grads, "grads")
         rate = -_rate(learning_rate, state.count)
         trace, followed = state.trace, grads
         if momentum is not None:
@@ -260,6 +263,7 @@ def rmsprop(
         )
 
     def update(grads: Any, state: RmspropState, params: Any = None) -> tuple[Any, RmspropState]:
+        grads = native(grads, "grads")
         rate = -_rate(learning_rate, state.count)
         nu = trees.map(lambda v, g: decay * v + (1 - decay) * _squared(g), state.nu, grads)
         mu, trace, spread = state.mu, state.trace, nu
@@ -282,6 +286,7 @@ def _adam(
         return AdamState(_start(), _zeros(params), trees.map(np.real, _zeros(params)))
 
     def update(grads: Any, state: AdamState, params: Any = None) -> tuple[Any, AdamState]:
+        grads = native(grads, "grads")
         rate = _rate(learning_rate, state.count)
         count = state.count + 1
         root = np.sqrt(1 - b2**count)
@@ -296,6 +301,7 @@ def _adam(
         if weight_decay:
             _check_params("adamw", params)
             decay = -rate * weight_decay
+            params = native(params, "params")
             updates = trees.map(lambda u, p: u + _scaled(p, decay), updates, params)
         return updates, AdamState(count, mu, nu)
 
@@ -305,7 +311,7 @@ def _adam(
 def _stateless(change: Callable[[Any, Any], Any]) -> GradientTransformation:
     return GradientTransformation(
         lambda params: EmptyState(),
-        lambda updates, state, params=None: (change(updates, params), state),
+        lambda updates, state, params=None: (change(native(updates, "updates"), params), state),
     )
 
 
@@ -326,7 +332,7 @@ def _zeros(params: Any) -> Any:
         made = np.zeros_like(leaf)
         return made if np.ndim(leaf) else made[()]
 
-    return trees.map(zeros, params)
+    return trees.map(zeros, native(params, "params"))
 
 
 def _check_floating(param: Any) -> np.dtype:

@@ -19,6 +19,7 @@ from .ir.errors import StructureError
 from .ir.types import Kind
 from .tracer.array import TracedArray
 from .tracer.loads import attribute
+from .tracer.native import native
 from .tracer.nested import inline_call
 from .tracer.state import current
 from .tracer.tree import LEAF, Leaf, Node, Static, Structure, children_of
@@ -186,7 +187,7 @@ def ravel(tree: Any) -> tuple[Any, Unravel]:
     >>> unravel(2 * vector)
     {'w': array([[2., 2.]]), 'b': 6.0}
     """
-    found, shape = flatten(tree)
+    found, shape = flatten(native(tree, "tree"))
     parts: list[_Part] = []
     start = 0
     for position, leaf in enumerate(found):

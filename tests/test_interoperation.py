@@ -255,3 +255,27 @@ def test_zero_dimensional_and_integer_arrays() -> None:
     assert found.shape == ()
     picked = pb.compile(lambda x, i: x[i])(X, Wrapped(np.array([2, 0])))
     np.testing.assert_array_equal(picked, [3.0, 1.0])
+
+
+@pytest.mark.parametrize("make", [torch_tensor, Exchanged, Wrapped])
+def test_functions_on_trees_and_optimizers_read_them(make: Any) -> None:
+    tree, plain = {"a": make(X), "b": 2.0}, {"a": X, "b": 2.0}
+    opt = pb.optim.chain(pb.optim.clip_by_value(-2.0, 2.0), pb.optim.adamw(0.1))
+
+    def stepped(params: Any) -> Any:
+        updates, state = opt.update(params, opt.init(params), params)
+        return pb.optim.apply_updates(params, updates), state[1].mu
+
+    for f in (
+        lambda t: pb.clip_by_global_norm(t, 1.0),
+        lambda t: pb.clip_by_value(t, -1.0, 1.0),
+        pb.global_norm,
+        stepped,
+        lambda t: pb.flatten(t)[0],
+        lambda t: pb.tree.ravel(t)[0],
+        lambda t: pb.minimize(lambda p: np.sum(np.square(p["a"] - 2)) + p["b"] ** 2, t).x,
+    ):
+        found, expected = pb.tree.leaves(f(tree)), pb.tree.leaves(f(plain))
+        assert [type(a) for a in found] == [type(b) for b in expected]
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6)
