@@ -299,6 +299,8 @@ def test_matrices_whose_memory_is_recycled_are_the_callers():
     for matrix in (held, again):
         assert abs(matrix - wanted).nnz == 0
         assert matrix.nnz == 80_000
+        assert matrix.indices.dtype == matrix.indptr.dtype == np.int32
+        assert matrix.has_canonical_format
     pb.release()
     assert abs(f(x) - wanted).nnz == 0
 

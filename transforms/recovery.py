@@ -22,13 +22,19 @@ class Recovery:
     """Makes the matrix of a compression from its products."""
 
     def __init__(self, compression: Compression, dtype: np.dtype) -> None:
+        import scipy.sparse
+
         pattern = compression.pattern
-        self.pattern = pattern
+        self.shape = pattern.shape
+        self.is_canonical = bool(pattern.has_canonical_format)
         self.uses = 0
+        # Half the size of what patterns are computed in, and what direct solvers take.
+        index = np.dtype(scipy.sparse.get_index_dtype(maxval=max(pattern.nnz, *pattern.shape)))
+        self.indices, self.indptr = pattern.indices.astype(index), pattern.indptr.astype(index)
         self._shelves: list[Shelf] = []
         self._data = self._lender(dtype, pattern.nnz)
-        self._indices = self._lender(pattern.indices.dtype, len(pattern.indices))
-        self._indptr = self._lender(pattern.indptr.dtype, len(pattern.indptr))
+        self._indices = self._lender(index, len(self.indices))
+        self._indptr = self._lender(index, len(self.indptr))
         parts = compression.parts
         self._places = [p.places for p in parts]
         # Of a single part the entries are in the order of the whole.
@@ -49,10 +55,10 @@ class Recovery:
             products[0].reshape(-1).take(self._places[0], out=data, mode="clip")
         # The caller may change them, as `eliminate_zeros` does.
         indices, indptr = self._indices(), self._indptr()
-        indices[...], indptr[...] = self.pattern.indices, self.pattern.indptr
-        matrix: Csr = scipy.sparse.csr_array((data, indices, indptr), shape=self.pattern.shape)
+        indices[...], indptr[...] = self.indices, self.indptr
+        matrix: Csr = scipy.sparse.csr_array((data, indices, indptr), shape=self.shape)
         # Else scipy reads all indices at the first operation that depends on it.
-        matrix.has_canonical_format = self.pattern.has_canonical_format
+        matrix.has_canonical_format = self.is_canonical
         return matrix
 
     def release(self) -> None:
