@@ -16,7 +16,9 @@ from ..arguments import Argnums, Arguments, Wanted
 from ..compiled import Compiled, check_callable, check_scalar, gradient_structure
 from ..ir.core import Function, Value
 from ..ir.errors import ArgumentError, DifferentiationError
+from ..ir.ops.custom import Custom
 from ..ir.types import Kind
+from ..passes.custom_rules import holds
 from ..passes.pipeline import EXACT, run
 from ..passes.reverse import reverse
 from ..tracer.array import TracedArray, wrap
@@ -50,7 +52,7 @@ def _in_mode(
     return cotangents(function, wrt, of, keep), "reverse"
 
 
-def _written(apart: Apart, mode: str, holomorphic: bool) -> Any:
+def _written(apart: Apart, mode: str, holomorphic: bool, exact: bool) -> Any:
     """Write the Jacobian into the trace under way; return the result of the user's call."""
     traced, wanted = apart.traced, apart.wanted
     function = run(traced.function, EXACT.before, [])
@@ -67,7 +69,7 @@ def _written(apart: Apart, mode: str, holomorphic: bool) -> Any:
     of, wrt = range(traced.results), [wanted.positions[k] for k in floating]
     keep = range(traced.results, len(function.results))
     linear, mode = _in_mode(function, wrt, of, mode, keep)
-    kept, made = product_with_basis(apart, linear, out if mode == "reverse" else inside)
+    kept, made = product_with_basis(apart, linear, out if mode == "reverse" else inside, exact)
     place = {k: n for n, k in enumerate(floating)}
     blocks: list[Any] = []
     for k, shape in enumerate(out.shapes):
@@ -78,15 +80,18 @@ def _written(apart: Apart, mode: str, holomorphic: bool) -> Any:
             elif mode == "reverse":
                 parts.append(out.rows(made[place[j]], k))
             else:
-                rows = inside.rows(made[k], place[j])
-                axes = (*range(len(own), len(own) + len(shape)), *range(len(own)))
-                parts.append(np.transpose(rows, axes))
+                parts.append(_across(inside.rows(made[k], place[j]), len(own), len(shape)))
         parts = [finished(p, kind) for p, kind in zip(parts, kinds, strict=True)]
         blocks.append(unflatten(gradient_structure(wanted), iter(parts)))
     result = unflatten(traced.structure, iter(blocks))
     if traced.aux is None:
         return result
     return result, unflatten(traced.aux, iter(kept))
+
+
+def _across(rows: Any, first: int, second: int) -> Any:
+    """Return rows of `first` axes, then columns of `second`, with the columns first."""
+    return np.transpose(rows, (*range(first, first + second), *range(first)))
 
 
 def finished(value: TracedArray, kind: Kind) -> TracedArray:
@@ -181,7 +186,7 @@ def jacobian(
                 allow_int=allow_int,
                 arguments=arguments,
             )
-            return _written(apart, mode, holomorphic)
+            return _written(apart, mode, holomorphic, exact)
 
         jacobian_of.__name__ = name_of(f)
         return transformed(f, jacobian_of, "jacobian", static_argnums, static_argnames, exact)
@@ -267,7 +272,7 @@ def hessian(
             apart = traced_apart(
                 f, args, kwargs, argnums=argnums, has_aux=has_aux, arguments=arguments
             )
-            return _second_order(apart)
+            return _second_order(apart, exact)
 
         hessian_of.__name__ = name_of(f)
         return transformed(f, hessian_of, "hessian", static_argnums, static_argnames, exact)
@@ -296,7 +301,7 @@ def gradient_of(traced: Traced, wanted: Wanted) -> Function:
     return reverse(function, wanted.positions, keep=keep)
 
 
-def _second_order(apart: Apart) -> Any:
+def _second_order(apart: Apart, exact: bool) -> Any:
     """Write the Hessian into the trace under way; return the result of the user's call."""
     traced, wanted = apart.traced, apart.wanted
     gradient = gradient_of(traced, wanted)
@@ -305,13 +310,20 @@ def _second_order(apart: Apart) -> Any:
     extra = len(gradient.results) - count
     of = range(extra, len(gradient.results))
     linear, _ = _in_mode(gradient, wanted.positions, of, "forward", range(extra))
-    kept, made = product_with_basis(apart, linear, side)
+    kept, made = product_with_basis(apart, linear, side, exact)
     kinds = [gradient.param_kinds[p] for p in wanted.positions]
     structure = gradient_structure(wanted)
+    # The derivative of a gradient is symmetric. One that follows rules need not be.
+    is_symmetric = not holds(traced.function, Custom)
     rows = []
     for i in range(count):
-        # Row i of column j is row j of column i: the derivative is symmetric.
-        parts = [finished(side.rows(made[j], i), kinds[j]) for j in range(count)]
+        parts = []
+        for j in range(count):
+            if is_symmetric:
+                parts.append(finished(side.rows(made[j], i), kinds[j]))
+            else:
+                across = _across(side.rows(made[i], j), len(side.shapes[j]), len(side.shapes[i]))
+                parts.append(finished(across, kinds[j]))
         rows.append(unflatten(structure, iter(parts)))
     result = unflatten(structure, iter(rows))
     if traced.aux is None:

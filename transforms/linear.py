@@ -19,6 +19,7 @@ from ..ir.op import Effect
 from ..ir.types import ArrayType
 from ..passes.batching import batched
 from ..passes.diagonal import diagonal
+from ..passes.factors import joined
 from ..passes.forward import forward
 from ..passes.reverse import reverse
 from ..pullbacks import split
@@ -114,7 +115,9 @@ class Leaves(NamedTuple):
         return np.reshape(part, (*shape, *np.shape(whole)[1:]))
 
 
-def product_with_basis(apart: Apart, linear: Linear, side: Leaves) -> tuple[list[Any], list[Any]]:
+def product_with_basis(
+    apart: Apart, linear: Linear, side: Leaves, exact: bool = False
+) -> tuple[list[Any], list[Any]]:
     """Return the primal results, and the derivative of all rows of the identity matrix."""
     flat = apart.inline(linear.primal)
     kept = list(flat[: linear.results])
@@ -127,6 +130,8 @@ def product_with_basis(apart: Apart, linear: Linear, side: Leaves) -> tuple[list
     function, mapped = linear.batched(side.total)
     if len(basis) == 1:
         function = diagonal(function, [len(function.params) - 1])
+    if not exact:
+        function = joined(function)
     found = []
     for value, is_mapped in zip(
         inline_function(function, [*residuals, *basis]), mapped, strict=True

@@ -16,6 +16,8 @@ from ..core import Literal
 from ..op import Array, Emitter
 
 MASKED_COPY_LIMIT = 512
+SHORTEST_RUN = 16
+"""Neighbours with the same condition from which a masked copy takes less time than arithmetic."""
 _BITS: dict[int, np.dtype] = {n: np.dtype(f"i{n}") for n in (1, 2, 4, 8)}
 
 
@@ -39,7 +41,7 @@ def _is_zero(emitter: Emitter, operand: str) -> bool:
 
 def where_into(condition: Array, left: Array, right: Array, out: np.ndarray) -> np.ndarray:
     """Write `np.where(condition, left, right)` into `out`, which may be `right` itself."""
-    if out.size <= MASKED_COPY_LIMIT:
+    if out.size <= MASKED_COPY_LIMIT or (out is right and _is_by_runs(condition, out)):
         if out is not right:
             np.copyto(out, right)
         np.copyto(out, left, where=condition)
@@ -77,7 +79,8 @@ def or_zero_into(condition: Array, left: Array, out: np.ndarray) -> np.ndarray:
 def zero_or_into(condition: Array, right: Array, out: np.ndarray) -> np.ndarray:
     """Write `np.where(condition, 0, right)` into `out`, which may be `right` itself."""
     bits = _bits(out)
-    if out.size <= MASKED_COPY_LIMIT or bits is None:
+    is_small = out.size <= MASKED_COPY_LIMIT
+    if is_small or bits is None or (out is right and _is_by_runs(condition, out)):
         if out is not right:
             np.copyto(out, right)
         np.copyto(out, False, where=condition)
@@ -86,6 +89,16 @@ def zero_or_into(condition: Array, right: Array, out: np.ndarray) -> np.ndarray:
     np.subtract(mask, 1, mask)
     np.bitwise_and(mask, np.asarray(right).view(bits), out.view(bits))
     return out
+
+
+def _is_by_runs(condition: Array, out: np.ndarray) -> bool:
+    """Whether a condition is the same for runs of neighbours, which a masked copy takes at once."""
+    shape = np.shape(condition)
+    for axis, stride in enumerate(out.strides[::-1], 1):
+        if stride == out.itemsize and out.shape[-axis] > 1:
+            is_constant = axis > len(shape) or bool(shape[-axis] == 1)
+            return is_constant and bool(out.shape[-axis] >= SHORTEST_RUN)
+    return False
 
 
 def _bits(out: np.ndarray) -> np.dtype | None:

@@ -62,6 +62,17 @@ def test_memory_that_overlaps(shape):
         same(zero_or_into(condition, x[:], x), expected)
 
 
+@pytest.mark.parametrize("form", [(30,), (1, 30), (40, 1), ()])
+@pytest.mark.parametrize("turned", [False, True])
+def test_conditions_that_hold_for_runs(form, turned):
+    condition = RNG.random(form) < 0.5
+    left = RNG.standard_normal(form)
+    x, y = (RNG.standard_normal((30, 40)).T if turned else drawn((40, 30), "f8") for _ in "xy")
+    expected = np.where(condition, left, x), np.where(condition, 0, y)
+    same(where_into(condition, left, x, x), expected[0])
+    same(zero_or_into(condition, y, y), expected[1])
+
+
 @pytest.mark.parametrize("order", ["F", "strided"])
 def test_arrays_with_gaps(order):
     condition = RNG.random((40, 30)) < 0.5
