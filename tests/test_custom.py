@@ -95,6 +95,23 @@ def test_the_third_derivative() -> None:
     np.testing.assert_allclose(pb.grad(total(second))(X), -SLOPE * np.cos(X))
 
 
+def test_a_hessian_that_is_not_symmetric() -> None:
+    """Entry i, j is the derivative of gradient i in the direction j, whatever the rule is."""
+    scaled = pb.custom_vjp(lambda x, y: x * y)
+    scaled.defvjp(lambda x, y: (x * y, (x, y)), lambda r, ct: (ct * r[1], 3 * np.sum(ct * r[0])))
+
+    def f(p: Any) -> Any:
+        return np.sum(scaled(p["a"], p["b"][0]) * p["a"][::-1]) + p["c"] * scaled(p["c"], p["b"][1])
+
+    at = {"a": X, "b": np.array([0.5, 2.0]), "c": 3.0}
+    found, expected = pb.hessian(f)(at), pb.jacobian(pb.grad(f))(at)
+    for i in at:
+        for j in at:
+            assert np.shape(found[i][j]) == np.shape(at[i]) + np.shape(at[j])
+            np.testing.assert_allclose(found[i][j], expected[i][j], rtol=1e-14)
+    assert not np.allclose(found["a"]["b"], found["b"]["a"].T)
+
+
 def chain(x: Any, steps: int = 4) -> Any:
     for _ in range(steps):
         x = wave(x, 1.5)
