@@ -315,6 +315,18 @@ def test_two_parts_keep_the_entries_that_happen_to_be_zero():
     np.testing.assert_allclose(f(point).toarray(), pb.jacobian(cornered)(point))
 
 
+def test_a_hessian_that_follows_a_rule_need_not_be_symmetric():
+    @pb.custom_vjp
+    def f(x):
+        return np.sum(x[1:] * x[:-1])
+
+    f.defvjp(lambda x: (f(x), x), lambda x, ct: (ct * np.roll(x, 1) * x,))
+    x = np.arange(1.0, 7.0)
+    found = pb.sparse_hessian(f)(x).toarray()
+    np.testing.assert_allclose(found, pb.jacobian(pb.grad(f))(x))
+    assert not np.array_equal(found, found.T)
+
+
 def test_random_numbers_are_drawn_once():
     def walk(x, rng):
         for _ in range(3):

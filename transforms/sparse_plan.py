@@ -11,7 +11,9 @@ from ..arguments import Argnums, Wanted
 from ..ir.builder import Builder
 from ..ir.core import Atom, Function, Value, walk
 from ..ir.op import Effect
+from ..ir.ops.custom import Custom
 from ..ir.types import Kind
+from ..passes.custom_rules import holds
 from ..passes.dce import Dce
 from ..passes.memory import plan_memory
 from ..passes.pipeline import EXACT, STABLE, run
@@ -42,6 +44,7 @@ class Subject(NamedTuple):
 
     Of `function` the results `of` are differentiated, and `keep` are returned as they are; for a
     Hessian it is the gradient. `integers` are the parameters from which positions may be computed.
+    The derivative of a gradient is symmetric; one that follows the user's rules need not be.
     """
 
     function: Function
@@ -52,6 +55,7 @@ class Subject(NamedTuple):
     inside: Leaves
     integers: list[int]
     is_gradient: bool
+    is_symmetric: bool
 
     @classmethod
     def make(cls, traced: Traced, wanted: Wanted, of: str) -> Subject:
@@ -76,14 +80,17 @@ class Subject(NamedTuple):
         inside = Leaves.of([function.params[p].type for p in wrt], function.name)
         check_real(inside.types, out.types, "reverse")
         integers = [k for k, p in enumerate(function.params) if p.type.dtype.kind in "biu"]
-        return cls(function, wrt, outputs, keep, out, inside, integers, of == "hessian")
+        is_gradient = of == "hessian"
+        is_symmetric = is_gradient and not holds(traced.function, Custom)
+        return cls(function, wrt, outputs, keep, out, inside, integers, is_gradient, is_symmetric)
 
     def pattern(self, known: dict[int, Any]) -> Csr:
         """Return the entries that can differ from zero; `known` are values of parameters."""
         if not self.is_gradient:
             return sparsity(self.function, self.wrt, self.of, known)
         simple = run(self.function, (Simplify(Class.STABLE), Dce()), [])
-        return symmetric_part(sparsity(simple, self.wrt, self.of, known))
+        found = sparsity(simple, self.wrt, self.of, known)
+        return symmetric_part(found) if self.is_symmetric else found
 
     def linear(self, mode: str) -> Linear:
         """Return the derivative in a mode."""
@@ -99,7 +106,7 @@ class Plan:
         self.is_given = options.pattern is not None
         shape = (subject.out.total, subject.inside.total)
         if self.is_given:
-            pattern = given_pattern(options.pattern, shape, subject.is_gradient)
+            pattern = given_pattern(options.pattern, shape, subject.is_symmetric)
         else:
             pattern = subject.pattern(dict(zip(subject.integers, self.values, strict=True)))
         self.compression, linears = _compressed(subject, pattern, options.mode)
@@ -145,7 +152,7 @@ def _side_by_side(values: Iterator[Any], mapped: Sequence[bool], count: int) -> 
 
 def _compressed(subject: Subject, pattern: Csr, mode: str) -> tuple[Compression, list[Linear]]:
     """Return how a pattern is compressed, and the derivative for each of its parts."""
-    if subject.is_gradient:
+    if subject.is_symmetric:
         found = Compression.of_hessian(pattern)
     else:
         # What happens once is to be in one primal.
@@ -156,8 +163,8 @@ def _compressed(subject: Subject, pattern: Csr, mode: str) -> tuple[Compression,
         n.has_effects and p.mode == "forward" for n, p in zip(linears, found.parts, strict=True)
     ):
         # The tangents of a loop that draws random numbers would draw them again.
-        is_gradient = subject.is_gradient
-        found = found.in_reverse() if is_gradient else Compression.of_jacobian(pattern, "reverse")
+        is_symmetric = subject.is_symmetric
+        found = found.in_reverse() if is_symmetric else Compression.of_jacobian(pattern, "reverse")
         linears = [subject.linear("reverse")]
     return found, linears
 
