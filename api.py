@@ -45,10 +45,10 @@ from .tracer.while_loops import map, while_loop
 
 if TYPE_CHECKING:
     from . import optim, tree
-    from .clipping import clip_by_global_norm, clip_by_value, global_norm
-    from .flattening import flatten
     from .gradcheck import check_grads
-    from .minimizing import minimize
+    from .minimizing.flattening import flatten
+    from .minimizing.minimize import minimize
+    from .optim.clipping import clip_by_global_norm, clip_by_value, global_norm
     from .profiling import profile
     from .transforms.callbacks import debug_print, pure_callback
     from .transforms.custom import custom_vjp
@@ -66,16 +66,16 @@ __version__ = "0.1.0"
 
 _LATER = {
     "check_grads": "gradcheck",
-    "clip_by_global_norm": "clipping",
-    "clip_by_value": "clipping",
+    "clip_by_global_norm": "optim.clipping",
+    "clip_by_value": "optim.clipping",
     "custom_jvp": "transforms.custom_tangents",
     "custom_linear_solve": "transforms.implicit",
     "custom_root": "transforms.implicit",
     "custom_vjp": "transforms.custom",
     "debug_print": "transforms.callbacks",
     "fixed_point": "transforms.fixed_points",
-    "flatten": "flattening",
-    "global_norm": "clipping",
+    "flatten": "minimizing.flattening",
+    "global_norm": "optim.clipping",
     "hessian": "transforms.jacobians",
     "hvp": "transforms.pushforwards",
     "jacfwd": "transforms.jacobians",
@@ -84,7 +84,7 @@ _LATER = {
     "jet": "transforms.jets",
     "jvp": "transforms.pushforwards",
     "linearize": "transforms.linearization",
-    "minimize": "minimizing",
+    "minimize": "minimizing.minimize",
     "profile": "profiling",
     "pure_callback": "transforms.callbacks",
     "sparse_hessian": "transforms.sparse",

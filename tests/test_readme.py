@@ -22,8 +22,8 @@ DOCUMENTED = (
     *("pullback", "pullback.pullbacks", "pullback.gradcheck", "pullback.built"),
     "pullback.health",
     *("pullback.transforms.jacobians", "pullback.transforms.sparse"),
-    *("pullback.tree", "pullback.optim", "pullback.optim_schedules", "pullback.clipping"),
-    *("pullback.flattening", "pullback.minimizing"),
+    *("pullback.tree", "pullback.optim.optimizers", "pullback.optim.schedules"),
+    *("pullback.optim.clipping", "pullback.minimizing.flattening", "pullback.minimizing.minimize"),
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from . import tree as trees
-from .compiled import Compiled, Options, check_callable
+from .. import tree as trees
+from ..compiled import Compiled, Options, check_callable
+from ..ir.errors import ArgumentError, DifferentiationError
+from ..tracer.native import native
+from ..tracer.tree import LEAF
+from ..transforms.apart import Transformation, name_of
+from ..transforms.jacobians import hessian
+from ..transforms.pushforwards import hvp
+from .constraints import bounds_of, constraints_of
 from .flattening import as_floating, flatten
-from .ir.errors import ArgumentError, DifferentiationError
-from .minimizing_constraints import bounds_of, constraints_of
-from .minimizing_progress import Progress
-from .tracer.native import native
-from .tracer.tree import LEAF
-from .transforms.apart import Transformation, name_of
-from .transforms.jacobians import hessian
-from .transforms.pushforwards import hvp
+from .progress import Progress
 
 LARGE = 1000
 """Entries from which on BFGS, whose matrix has their square, is not the default."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .ir.errors import ArgumentError
+from ..ir.errors import ArgumentError
 
 Schedule = Callable[[Any], Any]
 

@@ -1,21 +1,4 @@
-"""Optimizers, `pb.optim`, in the form of a pair of functions `(init, update)`.
-
-`init(params)` makes the state, a tree of arrays; `update(grads, state, params)` returns what to add
-to the parameters, and the next state. Both are plain NumPy on trees: they run as they are, and
-inside a compiled function they become part of its program::
-
-    opt = pb.optim.adam(1e-3)
-
-    @pb.compile(donate_argnums=(0, 1))
-    def step(params, state, x, y):
-        loss, grads = pb.value_and_grad(loss_of)(params, x, y)
-        updates, state = opt.update(grads, state, params)
-        return pb.optim.apply_updates(params, updates), state, loss
-
-A learning rate is a number or a schedule, a function from the count of steps to a number. Dtypes of
-parameters are kept, and the state has them too; moments of complex parameters are of the absolute
-value, and their gradients are to be conjugated first.
-"""
+"""Optimizers and parts of them: what comes in as gradients goes out as what to add."""
 
 from __future__ import annotations
 
@@ -24,21 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import tree as trees
-from .clipping import clip_by_global_norm as _clipped_by_global_norm
-from .clipping import clip_by_value as _clipped_by_value
+from .. import tree as trees
+from ..ir.errors import ArgumentError, DTypeError
+from ..tracer.native import native
+from . import clipping
 from .clipping import dtype_of, like, weak
-from .ir.errors import ArgumentError, DTypeError
-from .optim_schedules import (
-    Schedule,
-    constant,
-    cosine_decay,
-    exponential_decay,
-    linear,
-    piecewise_constant,
-    warmup_cosine,
-)
-from .tracer.native import native
+from .schedules import Schedule
 
 
 class GradientTransformation(NamedTuple):
@@ -121,12 +95,12 @@ def chain(*transformations: GradientTransformation) -> GradientTransformation:
 
 def clip_by_global_norm(max_norm: Any) -> GradientTransformation:
     """Return the transformation that clips the norm of all updates: `pb.clip_by_global_norm`."""
-    return _stateless(lambda updates, params: _clipped_by_global_norm(updates, max_norm))
+    return _stateless(lambda updates, params: clipping.clip_by_global_norm(updates, max_norm))
 
 
 def clip_by_value(low: Any, high: Any) -> GradientTransformation:
     """Return the transformation that clips each entry: `pb.clip_by_value`."""
-    return _stateless(lambda updates, params: _clipped_by_value(updates, low, high))
+    return _stateless(lambda updates, params: clipping.clip_by_value(updates, low, high))
 
 
 def scale(factor: Any) -> GradientTransformation:
@@ -383,7 +357,6 @@ __all__ = [
     "EmptyState",
     "GradientTransformation",
     "RmspropState",
-    "Schedule",
     "SgdState",
     "adam",
     "adamw",
@@ -392,13 +365,7 @@ __all__ = [
     "chain",
     "clip_by_global_norm",
     "clip_by_value",
-    "constant",
-    "cosine_decay",
-    "exponential_decay",
-    "linear",
-    "piecewise_constant",
     "rmsprop",
     "scale",
     "sgd",
-    "warmup_cosine",
 ]

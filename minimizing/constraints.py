@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from . import tree as trees
-from .compiled import Compiled, Options
+from .. import tree as trees
+from ..compiled import Compiled, Options
+from ..ir.errors import ArgumentError, StructureError
+from ..tracer.tree import Structure
+from ..transforms.jacobians import hessian, jacobian
 from .flattening import flatten
-from .ir.errors import ArgumentError, StructureError
-from .tracer.tree import Structure
-from .transforms.jacobians import hessian, jacobian
 
 
 def bounds_of(bounds: Any, structure: Structure, x0: Any) -> Any:

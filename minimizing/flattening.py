@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from . import tree as trees
-from .clipping import dtype_of, is_python
-from .ir.errors import DTypeError
-from .tracer.native import native
+from .. import tree as trees
+from ..ir.errors import DTypeError
+from ..optim.clipping import dtype_of, is_python
+from ..tracer.native import native
 
 
 def flatten(tree: Any) -> tuple[Any, trees.Unravel]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from . import tree as trees
-from .ir.errors import ArgumentError, DTypeError
-from .ir.types import Kind
-from .tracer.array import TracedArray
-from .tracer.functions.shape import as_array, cast
-from .tracer.native import native
+from .. import tree as trees
+from ..ir.errors import ArgumentError, DTypeError
+from ..ir.types import Kind
+from ..tracer.array import TracedArray
+from ..tracer.functions.shape import as_array, cast
+from ..tracer.native import native
 
 
 def global_norm(tree: Any) -> Any:

@@ -1,1 +1,0 @@
-../../clipping.py

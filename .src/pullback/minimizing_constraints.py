@@ -1,1 +1,0 @@
-../../minimizing_constraints.py

@@ -1,1 +1,0 @@
-../../minimizing_progress.py

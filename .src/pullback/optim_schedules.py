@@ -1,1 +1,0 @@
-../../optim_schedules.py
