@@ -131,6 +131,13 @@ def test_tangents_share_no_memory() -> None:
     np.testing.assert_array_equal(out[1], X)
 
 
+def test_tangents_of_views_share_no_memory() -> None:
+    for view in (lambda x: x.T, lambda x: x[::-1], lambda x: np.reshape(x, -1)):
+        _, moved = pb.jvp(view, (X,), (V,))
+        np.testing.assert_array_equal(moved, view(V))
+        assert not np.shares_memory(moved, V)
+
+
 def test_arguments_are_left_as_they_are() -> None:
     def f(x: Any, v: Any) -> Any:
         x[1:] *= v

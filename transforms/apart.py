@@ -16,7 +16,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..arguments import Argnums, Arguments, Wanted
 from ..compiled import Compiled, Options, check_callable
-from ..ir.core import Atom, Function
+from ..ir.core import Atom, Function, Value
+from ..ir.types import Kind
+from ..tracer.array import TracedArray
+from ..tracer.functions.shape import copy
 from ..tracer.nested import inline_function, trace_apart
 from ..tracer.state import current
 from ..tracer.trace import Traced
@@ -77,6 +80,20 @@ def traced_apart(
         has_aux=has_aux,
     )
     return Apart(traced, operands, wanted)
+
+
+def owned(value: TracedArray) -> Any:
+    """Return an array in memory of its own: a copy of what is the caller's, or a view of that."""
+    return copy(value) if value._kind is Kind.ARRAY and _is_given(value) else value
+
+
+def _is_given(value: TracedArray) -> bool:
+    atom, producers = value._atom, value._trace.builder.producers
+    if not value.shape:  # what passes make of it may be the caller's
+        return isinstance(atom, Value)
+    while isinstance(atom, Value) and atom in producers and producers[atom].op.is_view:
+        atom = producers[atom].operands[0]
+    return isinstance(atom, Value) and atom not in producers
 
 
 def name_of(function: Any) -> str:
@@ -144,4 +161,12 @@ def transformed(
     return Compiled(wrapped, Options("compile", exact=exact), static_argnums, static_argnames)
 
 
-__all__ = ["Apart", "Transformation", "by_code", "name_of", "traced_apart", "transformed"]
+__all__ = [
+    "Apart",
+    "Transformation",
+    "by_code",
+    "name_of",
+    "owned",
+    "traced_apart",
+    "transformed",
+]

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arguments import Argnums, Arguments, Wanted
 from ..compiled import Compiled, check_callable, check_scalar, gradient_structure
-from ..ir.core import Function, Value
+from ..ir.core import Function
 from ..ir.errors import ArgumentError, DifferentiationError
 from ..ir.ops.custom import Custom
 from ..ir.types import Kind
@@ -23,11 +23,10 @@ from ..passes.pipeline import EXACT, run
 from ..passes.reverse import reverse
 from ..tracer.array import TracedArray, wrap
 from ..tracer.functions.create import zeros
-from ..tracer.functions.shape import copy
 from ..tracer.state import require
 from ..tracer.trace import Traced
 from ..tracer.tree import unflatten
-from .apart import Apart, name_of, traced_apart, transformed
+from .apart import Apart, name_of, owned, traced_apart, transformed
 from .linear import (
     Leaves,
     Linear,
@@ -94,19 +93,11 @@ def _across(rows: Any, first: int, second: int) -> Any:
     return np.transpose(rows, (*range(first, first + second), *range(first)))
 
 
-def finished(value: TracedArray, kind: Kind) -> TracedArray:
+def finished(value: TracedArray, kind: Kind) -> Any:
     """Return a derivative in memory of its own; without axes it is the number its argument is."""
     if not value.shape:
         return wrap(value._atom, kind, require("a derivative"))
-    return copy(value) if _is_given(value) else wrap(value._atom, Kind.ARRAY, value._trace)
-
-
-def _is_given(value: TracedArray) -> bool:
-    """Whether it is an array of the caller's, or a view of one: the matrix of a linear function."""
-    atom, producers = value._atom, value._trace.builder.producers
-    while isinstance(atom, Value) and atom in producers and producers[atom].op.is_view:
-        atom = producers[atom].operands[0]
-    return isinstance(atom, Value) and atom not in producers
+    return owned(wrap(value._atom, Kind.ARRAY, value._trace))
 
 
 def jacobian(

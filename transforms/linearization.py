@@ -25,8 +25,7 @@ from ..tracer.nested import inline_call
 from ..tracer.state import Trace, current
 from ..tracer.trace import Traced
 from ..tracer.tree import unflatten
-from .apart import by_code
-from .pushforwards import own
+from .apart import by_code, owned
 from .tangents import check, given, in_structure, still
 
 
@@ -95,7 +94,9 @@ class _Linear(VjpFunction):
                     np.asarray(tangent, type.dtype) if is_plain else cast(tangent, type.dtype)
                 )
             found = run_backward(values)
-            return in_structure(traced.structure, found if current() is None else own(found))
+            if current() is not None:
+                found = [owned(v) for v in found]
+            return in_structure(traced.structure, found)
 
         if traced.aux is None:
             return out, moved

@@ -6,18 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..compiled import check_scalar, gradient_structure
-from ..ir.core import Value
 from ..ir.errors import StructureError
-from ..ir.types import Kind
 from ..passes.forward import forward
 from ..passes.pipeline import EXACT, run
 from ..passes.reverse import reverse
-from ..tracer.array import TracedArray
 from ..tracer.functions.create import zeros
-from ..tracer.functions.shape import cast, copy
+from ..tracer.functions.shape import cast
 from ..tracer.functions.shape import traced as traced_array
 from ..tracer.tree import unflatten
-from .apart import Apart, Transformation, traced_apart
+from .apart import Apart, Transformation, owned, traced_apart
 from .tangents import check, given, in_structure, shown, still
 
 
@@ -53,19 +50,6 @@ def _moving(function: Callable[..., Any], primals: Any, tangents: Any, has_aux: 
     return _Moving(apart, positions, values)
 
 
-def own(values: Sequence[TracedArray]) -> list[Any]:
-    """Return derivatives that share no memory with what the caller has given."""
-    return [
-        copy(v) if v._kind is Kind.ARRAY and isinstance(v._atom, Value) and _is_given(v) else v
-        for v in values
-    ]
-
-
-def _is_given(value: TracedArray) -> bool:
-    # What passes make of an array without axes may be the caller's.
-    return not value.shape or value._atom not in value._trace.builder.producers
-
-
 def _jvp(
     function: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = False
 ) -> tuple[Any, ...]:
@@ -75,7 +59,7 @@ def _jvp(
     count = traced.results
     flat = apart.inline(forward(whole, positions, of=range(count)), values)
     out = unflatten(traced.structure, iter(flat[:count]))
-    moved = in_structure(traced.structure, own(flat[len(whole.results) :]))
+    moved = in_structure(traced.structure, [owned(v) for v in flat[len(whole.results) :]])
     if traced.aux is None:
         return out, moved
     return out, moved, unflatten(traced.aux, iter(flat[count : len(whole.results)]))
@@ -93,7 +77,7 @@ def _hvp(function: Callable[..., Any], primals: Any, tangents: Any, has_aux: boo
         gradient, positions, keep=range(len(aux)), of=range(len(aux), len(gradient.results))
     )
     flat = apart.inline(product, values)
-    moved = iter(own(flat[len(aux) :]))
+    moved = map(owned, flat[len(aux) :])
     leaves = [
         next(moved) if k in wrt else zeros(whole.params[k].type.shape, whole.params[k].type.dtype)
         for k in apart.wanted.positions
@@ -183,4 +167,4 @@ def hvp(
     return _HVP(function, primals, tangents, has_aux)
 
 
-__all__ = ["hvp", "jvp", "own"]
+__all__ = ["hvp", "jvp"]
