@@ -610,6 +610,18 @@ def test_with_other_transformations() -> None:
     assert (value.shape, gradient.shape, aux.shape) == ((5, 2), (5, 3), (5,))
 
 
+def test_results_share_no_memory_with_arguments() -> None:
+    x = X.copy()
+    x.flags.writeable = False
+    for function in (lambda r: r, lambda r: r[::-1], lambda r: (r, r[1:])[1]):
+        for out_axes in (0, -1):
+            found = pb.vmap(function, out_axes=out_axes)(x)
+            expected = np.moveaxis(np.stack([function(r) for r in x]), 0, out_axes)
+            np.testing.assert_array_equal(found, expected)
+            assert not np.shares_memory(found, x)
+            found[0] = 0.0
+
+
 def test_numpys_bits_where_they_are_asked_for() -> None:
     def f(x):
         return np.exp(np.sin(x) * x)

@@ -22,7 +22,7 @@ from ..tracer.functions.shape import broadcast_to, copy, moveaxis, traced
 from ..tracer.nested import inline_function, trace_apart
 from ..tracer.trace import LeafSpec
 from ..tracer.tree import LEAF, Leaf, Node, Static, Structure, children_of, flatten, unflatten
-from .apart import name_of, transformed
+from .apart import name_of, owned, transformed
 
 Axes = Any
 """An int, None, or containers of these: a prefix of the structure that it belongs to."""
@@ -256,7 +256,7 @@ class _Mapping(NamedTuple):
                     f"vmap: out_axes={axis} for {path} of {name}, which has {ndim} axes, that of "
                     "the examples included."
                 )
-            placed.append(moveaxis(value, 0, axis) if axis % ndim else value)
+            placed.append(owned(moveaxis(value, 0, axis) if axis % ndim else value))
         return unflatten(whole, iter(placed))
 
 
@@ -311,14 +311,16 @@ def prefix(what: str, axes: Axes, structure: Structure, path: str) -> list[tuple
                 f"{what} holds {axes!r} for `{path}`: an axis is an int, or None for no axis."
             )
         static, children = found
-        same = isinstance(structure, Node) and structure.type is type(axes)
-        if not same or structure.static != static:  # type: ignore[union-attr]
+        if not (
+            isinstance(structure, Node)
+            and structure.type is type(axes)
+            and structure.static == static
+        ):
             shown = "an array" if structure is LEAF else f"{structure}"
             raise StructureError(
                 f"{what}={axes!r} does not fit `{path}`, which is {shown}.\n"
                 "  It is an int, None, or the same containers cut off anywhere."
             )
-        assert isinstance(structure, Node)
         parts = list(zip(children, structure.children, strict=True))
     assert isinstance(structure, Node)
     names = structure.static if isinstance(structure.static, tuple) else range(len(parts))
