@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -33,8 +33,39 @@ def substitute_type(type: ArrayType, binding: dict[Symbol, Size]) -> ArrayType:
     return type.with_shape([substitute(d, binding) for d in type.shape])
 
 
+class Enclosing(Op):
+    """An op that runs one region on its operands and returns its results.
+
+    `dims` are passed to the region's own dims.
+    """
+
+    body: Function
+    dims: tuple[Size, ...]
+
+    @property
+    def effect(self) -> Effect:  # type: ignore[override]
+        return function_effect(self.body)
+
+    @property
+    def regions(self) -> tuple[Function, ...]:  # type: ignore[override]
+        return (self.body,)
+
+    def with_regions(self, regions: Sequence[Function]) -> Op:
+        (body,) = regions
+        op: Any = self
+        return cast("Op", replace(op, body=body))
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        check_parameters(self.name, self.body, types, self.dims)
+        binding = dict(zip(self.body.dims, self.dims, strict=True))
+        return tuple(substitute_type(r.type, binding) for r in self.body.results)
+
+    def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
+        return function_flops(self.body)
+
+
 @dataclass(frozen=True)
-class Fused(Op):
+class Fused(Enclosing):
     """A region that runs as one pass over memory: `body` is elementwise work and its reductions.
 
     With a `tile` it runs part by part: each operand is cut along its axis in `cuts` (negative;
@@ -47,26 +78,6 @@ class Fused(Op):
     tile: int = 0
     cuts: tuple[int | None, ...] = ()
     threads: bool = False
-
-    @property
-    def effect(self) -> Effect:  # type: ignore[override]
-        return function_effect(self.body)
-
-    @property
-    def regions(self) -> tuple[Function, ...]:  # type: ignore[override]
-        return (self.body,)
-
-    def with_regions(self, regions: Sequence[Function]) -> Op:
-        (body,) = regions
-        return replace(self, body=body)
-
-    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        check_parameters(self.name, self.body, types, self.dims)
-        binding = dict(zip(self.body.dims, self.dims, strict=True))
-        return tuple(substitute_type(r.type, binding) for r in self.body.results)
-
-    def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
-        return function_flops(self.body)
 
 
 def function_flops(function: Function) -> int:

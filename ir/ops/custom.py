@@ -8,19 +8,20 @@ as their gradient (`passes.custom_rules`).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..binding import instantiated
 from ..core import Function
 from ..dims import Size
 from ..errors import DifferentiationError
-from ..op import Array, Effect, Op, Zero
+from ..op import Array, Op, Zero
 from ..samples import numbers
 from ..types import ArrayType
 from ..zeros import without_zeros
-from .control import check_parameters, function_effect, function_flops, substitute_type
+from .control import Enclosing
 
 
 class Pair(NamedTuple):
@@ -38,7 +39,7 @@ class Pair(NamedTuple):
     closed: frozenset[int] = frozenset()
 
 
-class Rule:
+class Rule(ABC):
     """A derivative rule; it is compared by identity, and may be asked for its functions late.
 
     A rule may use the very function that it belongs to: the functions then hold an equation with
@@ -47,9 +48,9 @@ class Rule:
 
     is_busy = False
 
+    @abstractmethod
     def pair(self) -> Pair:
         """Return the rule as two functions."""
-        raise NotImplementedError
 
     def tangents(self) -> Pair | None:
         """Return the rule for tangents, None where it is what follows from `pair`.
@@ -61,7 +62,7 @@ class Rule:
 
     def refuse(self, operand: int) -> DifferentiationError:
         """Return the error for a derivative that flows to an operand in `Pair.closed`."""
-        raise NotImplementedError
+        raise NotImplementedError  # nobody asks a rule whose pair closes nothing
 
 
 class Known(Rule):
@@ -75,7 +76,7 @@ class Known(Rule):
 
 
 @dataclass(frozen=True)
-class Custom(Op):
+class Custom(Enclosing):
     """`body` with a derivative rule; None where the rule is not known, as in text."""
 
     name = "custom"
@@ -83,26 +84,6 @@ class Custom(Op):
     label: str
     rule: Rule | None = None
     dims: tuple[Size, ...] = ()
-
-    @property
-    def effect(self) -> Effect:  # type: ignore[override]
-        return function_effect(self.body)
-
-    @property
-    def regions(self) -> tuple[Function, ...]:  # type: ignore[override]
-        return (self.body,)
-
-    def with_regions(self, regions: Sequence[Function]) -> Op:
-        (body,) = regions
-        return replace(self, body=body)
-
-    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        check_parameters(self.name, self.body, types, self.dims)
-        binding = dict(zip(self.body.dims, self.dims, strict=True))
-        return tuple(substitute_type(r.type, binding) for r in self.body.results)
-
-    def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
-        return function_flops(self.body)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ activations that the recorded one has called.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..dims import Size
 from ..errors import DTypeError, VerificationError
 from ..op import Array, Effect, Emitter, Op, Zero
 from ..types import RECORD, ArrayType, is_tape
-from .control import check_parameters, function_effect, function_flops, substitute_type
+from .control import Enclosing, function_effect
 from .index import apply
 from .tape import TapeNew
 
@@ -25,7 +25,7 @@ _RECORD = ArrayType(RECORD, ())
 
 
 @dataclass(frozen=True)
-class Recursion(Op):
+class Recursion(Enclosing):
     """Run `body`, in which a `recur` of the same label runs it again.
 
     Operands are what the body takes, results what it returns. Of the first `carries` operands the
@@ -42,25 +42,8 @@ class Recursion(Op):
     @property
     def effect(self) -> Effect:  # type: ignore[override]
         """It may recurse without end, so it is never speculated."""
-        effect = function_effect(self.body)
+        effect = super().effect
         return Effect.MAY_RAISE if effect is Effect.PURE else effect
-
-    @property
-    def regions(self) -> tuple[Function, ...]:  # type: ignore[override]
-        return (self.body,)
-
-    def with_regions(self, regions: Sequence[Function]) -> Op:
-        (body,) = regions
-        return replace(self, body=body)
-
-    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        check_parameters(self.name, self.body, types, self.dims)
-        binding = dict(zip(self.body.dims, self.dims, strict=True))
-        return tuple(substitute_type(r.type, binding) for r in self.body.results)
-
-    def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
-        """Return the operations of one activation."""
-        return function_flops(self.body)
 
 
 @dataclass(frozen=True)
