@@ -31,7 +31,9 @@ from collections.abc import Mapping, Sequence
 
 from ..ir.binding import instantiated
 from ..ir.builder import Builder, inherit
+from ..ir.closing import Open
 from ..ir.core import Atom, Eqn, Function, Provenance, Value
+from ..ir.dims import Symbol
 from ..ir.op import Op
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Call, Fused, Loop
@@ -41,7 +43,7 @@ from ..tracer.state import Trace
 from .custom_rules import exposed, without_rules
 from .keeping import nothing
 from .reverse import no_rule
-from .tangent_flow import Flow, Ports
+from .tangent_flow import Flow, Places, Ports
 from .transposed import pushforward
 
 _STARTING = Provenance((), "jvp")
@@ -86,9 +88,9 @@ class Forward:
             found = nothing(atom.type, self.trace)
         return found
 
-    def start(self, value: Value, new: Value) -> Value:
-        """Return the tangent of a parameter `value`, which is `new` in the builder."""
-        self.tangents[value] = made = Value(value.type, _named(new), layout=value.layout)
+    def start(self, value: Value) -> Value:
+        """Return the tangent of a parameter."""
+        self.tangents[value] = made = Value(value.type, _named(value), layout=value.layout)
         return made
 
     def emit_tangent(self, eqn: Eqn, op: Op, operands: Sequence[Atom]) -> tuple[Atom, ...]:
@@ -100,22 +102,50 @@ class Forward:
         self,
         eqn: Eqn,
         op: Op,
-        operands: Sequence[Atom],
-        places: Sequence[int],
-        flows: Mapping[int, int],
+        operands: Places,
+        results: Places,
+        count: int,
         scope: dict[Atom, Atom],
     ) -> None:
-        """Emit what makes results and tangents at once.
-
-        `places` holds where each result of `eqn` stands among those of `op`, `flows` where the
-        tangent of a result stands.
-        """
+        """Emit what takes and makes tangents beside values, `count` results and their tangents."""
+        given = operands.joined(
+            [scope.get(a, a) for a in eqn.operands], lambda k: [self.tangent(eqn.operands[k])]
+        )
         self.builder.provenance = eqn.provenance
-        made = self.builder.emit(op, operands)
-        for old, k in zip(eqn.results, places, strict=True):
-            scope[old] = made[k]
-            inherit(old, made[k])
-        self._follow(eqn, [made[flows[k]] if k in flows else None for k in range(len(eqn.results))])
+        made = results.separated(self.builder.emit(op, given), count)
+        for old, (new, *_) in zip(eqn.results, made, strict=True):
+            scope[old] = new
+            inherit(old, new)
+        self._follow(eqn, [part[1] if len(part) > 1 else None for part in made])
+
+    def region(
+        self,
+        function: Function,
+        params: Places,
+        results: Places,
+        bound: tuple[Symbol, ...] = (),
+        labels: Mapping[str, Ports] | None = None,
+    ) -> Open:
+        """Return a region that takes and returns tangents too.
+
+        `bound` are the dims that it binds itself, `labels` those of the recursions around it.
+        """
+        builder = Builder()
+        labels = dict(self.labels if labels is None else labels)
+        wrt = [function.params[k] for k in params.moving]
+        with Trace(builder, self.trace) as trace:
+            sweep = Forward(trace, Flow(labels).active(function, wrt), labels)
+            own = [Value(p.type, p.hint, p.cotangent_of, p.layout) for p in function.params]
+            scope: dict[Atom, Atom] = {}
+            scope.update(zip(function.params, own, strict=True))
+            for p in params.joined(own, lambda k: [sweep.start(function.params[k])]):
+                builder.param(p)
+            sweep.sweep(function.eqns, scope)
+            made = results.joined(
+                [scope.get(r, r) for r in function.results],
+                lambda k: [sweep.tangent(function.results[k])],
+            )
+        return Open(function.name, builder.params, builder.eqns, made, None, bound)
 
     def _emit(self, eqn: Eqn, scope: dict[Atom, Atom]) -> None:
         self.builder.provenance = eqn.provenance
@@ -247,7 +277,7 @@ def forward(
             scope[p] = builder.param(Value(p.type, p.hint, p.cotangent_of, p.layout))
         sweep = Forward(trace, Flow().active(function, wanted))
         for p in wanted:
-            builder.param(sweep.start(p, scope[p]))  # type: ignore[arg-type]
+            builder.param(sweep.start(p))
         sweep.sweep(function.eqns, scope)
         kept = range(len(function.results)) if keep is None else keep
         moving = range(len(function.results)) if of is None else of

@@ -31,13 +31,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..ir.builder import Builder
 from ..ir.closing import Open, close_together
 from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.ops.control import Loop
-from ..tracer.state import Trace
 from .keeping import with_outer_dims
-from .tangent_flow import Flow, Ports
+from .tangent_flow import Places, Ports
 
 if TYPE_CHECKING:
     from .forward import Forward
@@ -46,77 +44,29 @@ if TYPE_CHECKING:
 def loop_jvp(outer: Forward, eqn: Eqn, op: Loop, ports: Ports, scope: dict[Atom, Atom]) -> None:
     """Emit a loop that carries tangents too, of the operands and results in `ports`."""
     op = with_outer_dims(op)
-    inside = sorted(k - op.head for k in ports.operands)
-    carries = [k for k in inside if k < op.carries]
-    captured = [k for k in inside if k >= op.carries]
-    outputs = sorted(k for k in ports.results if k >= op.carries)
-    regions = [_body(outer, op, carries, captured, outputs)]
+    index = 1 if op.ranged else 0
+    bound = op.body.dims[:index]
+    params = Places([k - op.head + index for k in ports.operands], index + op.carries)
+    results = Places(ports.results, op.carries)
+    regions = [outer.region(op.body, params, results, bound)]
     if op.test is not None:
-        regions.append(_test(op.test, op, carries, captured))
+        regions.append(_test(op.test, params, index))
     closed, _, dims = close_together(regions)
     made = replace(
         op,
         body=closed[0],
         test=closed[1] if op.test is not None else None,
-        carries=op.carries + len(carries),
+        carries=results.early,
         dims=dims,
     )
-    own, head = eqn.operands, op.head
-    cut = head + op.carries
-    operands = [scope.get(a, a) for a in own]
-    tangents = [outer.tangent(own[head + k]) for k in (*carries, *captured)]
-    first, rest = tangents[: len(carries)], tangents[len(carries) :]
-    shift = len(carries)
-    total = len(op.body.results)
-    places = [k if k < op.carries else k + shift for k in range(total)]
-    if op.counts:
-        places.append(total + shift + len(outputs))
-    flows = {k: op.carries + n for n, k in enumerate(carries)}
-    flows |= {k: total + shift + n for n, k in enumerate(outputs)}
-    outer.emit_both(
-        eqn, made, [*operands[:cut], *first, *operands[cut:], *rest], places, flows, scope
-    )
+    operands = Places(ports.operands, op.head + op.carries)
+    outer.emit_both(eqn, made, operands, results, len(op.body.results), scope)
 
 
-def _body(
-    outer: Forward, op: Loop, carries: list[int], captured: list[int], outputs: list[int]
-) -> Open:
-    from .forward import Forward
-
-    body, builder = op.body, Builder()
-    head = 1 if op.ranged else 0
-    inner = body.params[head:]
-    wrt = [inner[k] for k in (*carries, *captured)]
-    scope: dict[Atom, Atom] = {}
-    with Trace(builder, outer.trace) as trace:
-        sweep = Forward(trace, Flow(outer.labels).active(body, wrt), outer.labels)
-
-        def begin(values: tuple[Value, ...], moving: list[Value]) -> None:
-            for v in values:
-                new = builder.param(Value(v.type, v.hint, v.cotangent_of, v.layout))
-                scope[v] = new
-            for v in moving:
-                builder.param(sweep.start(v, scope[v]))  # type: ignore[arg-type]
-
-        begin(body.params[:head], [])
-        begin(inner[: op.carries], [inner[k] for k in carries])
-        begin(inner[op.carries :], [inner[k] for k in captured])
-        sweep.sweep(body.eqns, scope)
-        results = [scope.get(r, r) for r in body.results]
-        tangents = [sweep.tangent(body.results[k]) for k in (*carries, *outputs)]
-    count = len(carries)
-    ordered = [*results[: op.carries], *tangents[:count], *results[op.carries :], *tangents[count:]]
-    return Open(body.name, builder.params, builder.eqns, ordered, None, body.dims[:head])
-
-
-def _test(test: Function, op: Loop, carries: list[int], captured: list[int]) -> Open:
+def _test(test: Function, params: Places, index: int) -> Open:
     """Return the test of a loop that carries tangents, of which it reads none."""
-    head = 1 if op.ranged else 0
-    cut = head + op.carries
-    first = [Value(test.params[head + k].type) for k in carries]
-    rest = [Value(test.params[head + k].type) for k in captured]
-    params = [*test.params[:cut], *first, *test.params[cut:], *rest]
-    return Open(test.name, params, test.eqns, test.results, None, test.dims[:head])
+    own = params.joined(test.params, lambda k: [Value(test.params[k].type)])
+    return Open(test.name, own, test.eqns, test.results, None, test.dims[:index])
 
 
 __all__ = ["loop_jvp"]

@@ -9,8 +9,8 @@ too.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.op import Op
@@ -19,12 +19,52 @@ from ..ir.ops.control import Fused, Loop
 from ..ir.ops.recursion import Recur, Recursion
 from ..ir.types import is_tape
 
+T = TypeVar("T")
+
 
 class Ports(NamedTuple):
     """The numbers of the operands and results of something that have tangents."""
 
     operands: frozenset[int] = frozenset()
     results: frozenset[int] = frozenset()
+
+
+class Places:
+    """Where tangents stand: those of the first `cut` values right after these, the others last.
+
+    Each of the values `moving` has `each` of them.
+    """
+
+    def __init__(self, moving: Iterable[int], cut: int, each: int = 1) -> None:
+        self.moving = tuple(sorted(moving))
+        self.cut = cut
+        self.each = each
+
+    @property
+    def early(self) -> int:
+        """The number of the first values and of their tangents."""
+        return self.cut + self.each * sum(k < self.cut for k in self.moving)
+
+    def joined(self, values: Sequence[T], tangents: Callable[[int], Sequence[T]]) -> list[T]:
+        """Return values with their tangents, which `tangents` gives by the number of the value."""
+        found = [(k, list(tangents(k))) for k in self.moving]
+        return [
+            *values[: self.cut],
+            *[x for k, part in found if k < self.cut for x in part],
+            *values[self.cut :],
+            *[x for k, part in found if k >= self.cut for x in part],
+        ]
+
+    def separated(self, flat: Sequence[T], count: int) -> list[list[T]]:
+        """Return `count` values, each with its tangents, and after them what else there is.
+
+        It is the inverse of `joined`.
+        """
+        numbers = self.joined(range(count), lambda k: [k] * self.each)
+        groups: list[list[T]] = [[] for _ in range(count)]
+        for number, atom in zip(numbers, flat, strict=False):
+            groups[number].append(atom)
+        return [*groups, *[[atom] for atom in flat[len(numbers) :]]]
 
 
 class Flow:
@@ -174,4 +214,4 @@ def _chosen(atoms: Sequence[Atom], numbers: Iterable[int]) -> list[Value]:
     return [a for k in numbers if isinstance(a := atoms[k], Value)]
 
 
-__all__ = ["Flow", "Ports"]
+__all__ = ["Flow", "Places", "Ports"]

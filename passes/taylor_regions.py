@@ -28,9 +28,9 @@ After, to order 1, where both move::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Function, Value
@@ -41,12 +41,10 @@ from ..ir.types import is_tape
 from .expansion import Expander
 from .reverse import no_rule
 from .series import Given, Series
-from .tangent_flow import Flow, Ports
+from .tangent_flow import Flow, Places, Ports
 
 if TYPE_CHECKING:
     from .taylor import Propagation
-
-T = TypeVar("T")
 
 
 def like(value: Value) -> Value:
@@ -97,44 +95,20 @@ def region_series(
     raise no_rule(op, eqn.provenance)
 
 
-class _Order:
-    """Where coefficients stand: after the first `cut` values those of these, the others last."""
-
-    def __init__(self, order: int, moving: Iterable[int], cut: int) -> None:
-        self.order = order
-        self.moving = frozenset(moving)
-        self.cut = cut
-
-    @property
-    def early(self) -> int:
-        """The number of the first values and of their coefficients."""
-        return self.cut + self.order * sum(k < self.cut for k in self.moving)
-
-    def joined(self, values: Sequence[T], more: Callable[[int], Sequence[T]]) -> list[T]:
-        """Return values with their coefficients, which `more` gives by the number of the value."""
-        rest = [(k, list(more(k))) for k in sorted(self.moving)]
-        return [
-            *values[: self.cut],
-            *[x for k, part in rest if k < self.cut for x in part],
-            *values[self.cut :],
-            *[x for k, part in rest if k >= self.cut for x in part],
-        ]
-
-    def series(self, flat: Sequence[Atom], count: int) -> list[Series]:
-        """Return `count` values with their coefficients: the inverse of `joined`."""
-        numbers = self.joined(range(count), lambda k: [k] * self.order)
-        groups: list[list[Atom | None]] = [[] for _ in range(count)]
-        for number, atom in zip(numbers, flat, strict=True):
-            groups[number].append(atom)
-        return [Given(g) for g in groups]
-
-    def passed(self, to: Propagation, operands: Sequence[Series], builder: Builder) -> list[Atom]:
-        """Return series as values."""
-        firsts = [s.first(builder) for s in operands]
-        return self.joined(firsts, lambda k: to.filled(builder, operands[k]))
+def _series(places: Places, flat: Sequence[Atom], count: int) -> list[Series]:
+    """Return `count` values with their coefficients, and what stands after them."""
+    return [Given(part) for part in places.separated(flat, count)]
 
 
-def _body(to: Propagation, function: Function, params: _Order, results: _Order) -> Function:
+def _passed(
+    to: Propagation, places: Places, operands: Sequence[Series], builder: Builder
+) -> list[Atom]:
+    """Return series as values."""
+    firsts = [s.first(builder) for s in operands]
+    return places.joined(firsts, lambda k: to.filled(builder, operands[k]))
+
+
+def _body(to: Propagation, function: Function, params: Places, results: Places) -> Function:
     """Return a region that takes and returns coefficients."""
     builder = Builder()
     heads = [like(p) for p in function.params]
@@ -148,12 +122,12 @@ def _body(to: Propagation, function: Function, params: _Order, results: _Order) 
         function.name,
         params.joined(heads, lambda k: more[k]),
         builder.eqns,
-        results.passed(to, found, builder),
+        _passed(to, results, found, builder),
         dims=function.dims,
     )
 
 
-def _moved(function: Function, params: _Order, results: _Order) -> list[Value]:
+def _moved(function: Function, params: Places, results: Places) -> list[Value]:
     """Return the parameters that have coefficients, and the tapes among the results."""
     tapes = [r for k in results.moving if is_tape((r := function.results[k]).type)]
     return [
@@ -167,8 +141,8 @@ def _loop(
 ) -> list[Series]:
     shift = 1 if op.ranged else 0
     inside = [k - op.head + shift for k in ports.operands]
-    params = _Order(to.order, inside, op.carries + shift)
-    results = _Order(to.order, ports.results, op.carries)
+    params = Places(inside, op.carries + shift, to.order)
+    results = Places(ports.results, op.carries, to.order)
     test = op.test
     if test is not None:
         unread = test.params
@@ -181,45 +155,45 @@ def _loop(
         )
     body = _body(to, op.body, params, results)
     made = replace(op, body=body, test=test, carries=results.early)
-    given = _Order(to.order, ports.operands, op.head + op.carries).passed(to, operands, builder)
-    flat = builder.emit(made, given)
-    found = results.series(flat[: len(body.results)], len(op.body.results))
-    return [*found, *[Given([count]) for count in flat[len(body.results) :]]]
+    given = Places(ports.operands, op.head + op.carries, to.order)
+    flat = builder.emit(made, _passed(to, given, operands, builder))
+    return _series(results, flat, len(op.body.results))
 
 
 def _cond(
     to: Propagation, op: Cond, ports: Ports, operands: Sequence[Series], builder: Builder
 ) -> list[Series]:
     count = len(op.branches[0].results)
-    params = _Order(to.order, [k - 1 for k in ports.operands], len(operands) - 1)
-    results = _Order(to.order, ports.results, count)
+    params = Places([k - 1 for k in ports.operands], len(operands) - 1, to.order)
+    results = Places(ports.results, count, to.order)
     branches = tuple([_body(to, branch, params, results) for branch in op.branches])
-    given = _Order(to.order, ports.operands, len(operands)).passed(to, operands, builder)
-    return results.series(builder.emit(replace(op, branches=branches), given), count)
+    given = Places(ports.operands, len(operands), to.order)
+    made = replace(op, branches=branches)
+    return _series(results, builder.emit(made, _passed(to, given, operands, builder)), count)
 
 
 def _recursion(
     to: Propagation, op: Recursion, ports: Ports, operands: Sequence[Series], builder: Builder
 ) -> list[Series]:
-    params = _Order(to.order, ports.operands, op.carries)
-    results = _Order(to.order, ports.results, op.carries)
+    params = Places(ports.operands, op.carries, to.order)
+    results = Places(ports.results, op.carries, to.order)
     outside, to.labels = to.labels, {**to.labels, op.label: ports}
     body = _body(to, op.body, params, results)
     to.labels = outside
     made = replace(op, body=body, carries=params.early)
-    flat = builder.emit(made, params.passed(to, operands, builder))
-    return results.series(flat, len(op.body.results))
+    flat = builder.emit(made, _passed(to, params, operands, builder))
+    return _series(results, flat, len(op.body.results))
 
 
 def _recur(
     to: Propagation, op: Recur, ports: Ports, operands: Sequence[Series], builder: Builder
 ) -> list[Series]:
-    params = _Order(to.order, ports.operands, op.carries)
-    results = _Order(to.order, ports.results, op.carries)
+    params = Places(ports.operands, op.carries, to.order)
+    results = Places(ports.results, op.carries, to.order)
     types = tuple(results.joined(op.types, lambda k: [op.types[k]] * to.order))
     made = replace(op, types=types, carries=params.early)
-    flat = builder.emit(made, params.passed(to, operands, builder))
-    return results.series(flat, len(op.types))
+    flat = builder.emit(made, _passed(to, params, operands, builder))
+    return _series(results, flat, len(op.types))
 
 
 __all__ = ["kept_apart", "like", "region_series"]
