@@ -33,7 +33,7 @@ import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Value
-from ..ir.ops.contract import BATCH_LABELS, MOST_OPERANDS, adjoint
+from ..ir.ops.contract import BATCH_LABELS, MOST_OPERANDS, adjoint, batch_labels
 from ..ir.ops.einsum import Einsum
 from ..ir.ops.elementwise import divide, multiply, negative
 from ..ir.ops.reduce import Sum, reduced_shape
@@ -110,24 +110,21 @@ def _sum_of_outer(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None
     """
     if x.type.dtype.char not in "fdFD" or not x.type.is_static:
         return None
-    factors = _factors(builder, x, x.type.size)
-    if factors is None or not 2 <= len(factors) <= MOST_OPERANDS:
+    if x.type.ndim > len(BATCH_LABELS):
+        return None
+    factors = _factors(builder, x, x.type.size, MOST_OPERANDS)
+    if factors is None or len(factors) < 2:
         return None
     if not any(sum(_extends(f, a) for f in factors) > 1 for a in op.axes):
         return None
-    names = BATCH_LABELS[: x.type.ndim]
+    names = batch_labels(x.type.ndim)
     kept = "".join(c for k, c in enumerate(names, -len(names)) if k not in op.axes)
     (type,) = op.infer(x.type)
     apart = Builder()
     with Trace(apart, None) as trace:
         trace.fixed = builder.provenance
-        terms = [
-            (
-                computed(apart.param(Value(f.type, layout=f.layout)), trace),
-                names[len(names) - f.type.ndim :],
-            )
-            for f in factors
-        ]
+        params = [apart.param(Value(f.type, layout=f.layout)) for f in factors]
+        terms = [(computed(p, trace), batch_labels(p.type.ndim)) for p in params]
         sizes = [x.type.shape[names.index(c)] for c in kept]
         found: Any = np.reshape(adjoint(terms[0], terms[1:], sizes, kept), type.shape)
     if any(isinstance(e.op, Einsum) for e in apart.eqns):
@@ -135,20 +132,20 @@ def _sum_of_outer(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None
     return builder.inline(apart.finish("products", [found._atom]), factors)
 
 
-def _factors(builder: Builder, x: Atom, size: int) -> list[Atom] | None:
-    """Return the factors of a product of so many elements, None where one is as large."""
+def _factors(builder: Builder, x: Atom, size: int, most: int) -> list[Atom] | None:
+    """Return the factors of a product of `size` elements.
+
+    None where one has as many, or there are more than `most`.
+    """
     if 0 < x.type.size < size:
         return [x]
     producer = made(builder, x)
-    if producer is None or producer.op is not multiply:
+    if most < 2 or producer is None or producer.op is not multiply:
         return None
-    found: list[Atom] = []
-    for operand in producer.operands:
-        inner = _factors(builder, operand, size)
-        if inner is None:
-            return None
-        found += inner
-    return found
+    left, right = producer.operands
+    found = _factors(builder, left, size, most - 1)
+    others = None if found is None else _factors(builder, right, size, most - len(found))
+    return None if found is None or others is None else found + others
 
 
 def _extends(factor: Atom, axis: int) -> bool:

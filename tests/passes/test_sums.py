@@ -83,6 +83,26 @@ def test_other_sums_stay(program: Callable[..., Any], dtype: str) -> None:
     assert "matmul" not in ops_of(compiled, a, b)
 
 
+def test_a_product_of_many_factors_stays() -> None:
+    def program(a: Any, b: Any) -> Any:
+        product = a[:, None] * b[None]
+        for k in range(1, 1000):
+            product = product * (np.cos(a[:, None] / k) if k % 2 else np.cos(b[None] / k))
+        return np.sum(product)
+
+    np.testing.assert_allclose(pb.compile(program)(A[0], B[0]), program(A[0], B[0]))
+
+
+def test_a_product_of_more_axes_than_there_are_labels_stays() -> None:
+    def program(a: Any, b: Any) -> Any:
+        ones = (1,) * 25
+        return np.sum(a.reshape(6, 1, *ones, 4) * b.reshape(5, *ones, 4), axis=-1)
+
+    compiled = pb.compile(program)
+    np.testing.assert_allclose(compiled(A, B), program(A, B))
+    assert "matmul" not in ops_of(compiled, A, B)
+
+
 def test_the_mean_of_gradients_is_one_product_for_each_weight() -> None:
     def loss(w, x, y):
         return np.sum((np.tanh(x @ w[0]) @ w[1] - y) ** 2)
