@@ -65,16 +65,6 @@ class Rule(ABC):
         raise NotImplementedError  # nobody asks a rule whose pair closes nothing
 
 
-class Known(Rule):
-    """A rule whose two functions are at hand."""
-
-    def __init__(self, pair: Pair) -> None:
-        self._pair = pair
-
-    def pair(self) -> Pair:
-        return self._pair
-
-
 @dataclass(frozen=True)
 class Custom(Enclosing):
     """`body` with a derivative rule; None where the rule is not known, as in text."""
@@ -176,4 +166,4 @@ def inlined(function: Function, traced: Any, operands: Sequence[Any]) -> Sequenc
     return made
 
 
-__all__ = ["Custom", "Known", "Pair", "Rule", "WithRule", "bound", "inlined"]
+__all__ = ["Custom", "Pair", "Rule", "WithRule", "bound", "inlined"]

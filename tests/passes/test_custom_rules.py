@@ -8,7 +8,7 @@ import pytest
 import pullback as pb
 from pullback.ir.core import Function, walk
 from pullback.ir.evaluate import evaluate
-from pullback.ir.ops.custom import Custom, Known, Pair, WithRule
+from pullback.ir.ops.custom import Custom, Pair, Rule, WithRule
 from pullback.ir.parser import parse_function
 from pullback.ir.verify import verify
 from pullback.passes.custom_rules import Inline, exposed
@@ -40,6 +40,16 @@ def f(x: f64[3], y: f64[3]) -> (f64[3], f64[3]):
     a, b = loop(body, range(5), carry=(x, y))
     return a, b
 """
+
+
+class Known(Rule):
+    """A rule whose two functions are at hand."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+
+    def pair(self) -> Pair:
+        return self._pair
 
 
 def tripled() -> Known:
