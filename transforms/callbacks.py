@@ -67,17 +67,14 @@ def pure_callback(
     specs: list[Any] = []
     structure = flatten(result_spec, specs)
     types = tuple([_type(spec) for spec in specs])
-    location = current_location()
     arguments: list[Any] = []
     given = flatten(args, arguments)
     trace = current()
+    kinds = [_kind(a) if trace is None else lift(a, trace)[1] for a in arguments]
+    called = _Called(callback, vjp, given, kinds, structure, current_location())
     if trace is None:
-        kinds = tuple([_kind(a) for a in arguments])
-        called = _Called(callback, vjp, given, kinds, structure, location)
         return unflatten(structure, iter(called(types, *arguments)))
     _check_closure(callback)
-    lifted = [lift(a, trace) for a in arguments]
-    called = _Called(callback, vjp, given, tuple([k for _, k in lifted]), structure, location)
     made = emit(Callback(called, types), arguments)
     parts = made if isinstance(made, tuple) else (made,)
     return unflatten(structure, iter(parts))
@@ -135,6 +132,8 @@ class _Called(Callee):
             f"{shown(function)} has no vjp; give pure_callback one, or let it be called in a "
             "function with a rule, pb.custom_vjp"
         )
+        where = "" if location is None else f", called at {place(location)},"
+        self.expected = Expected(f"the callback {shown(function)}{where}", "a value", False)
         if vjp is not None:
             self.backward = _Backward(vjp, self)
 
@@ -153,11 +152,9 @@ class _Called(Callee):
     def __call__(self, types: Sequence[ArrayType], *operands: Any) -> tuple[Any, ...]:
         args = unflatten(self.given, iter(map(handed, self.kinds, operands)))
         returned = self.noted(self.function, *args)
-        where = "" if self.location is None else f", called at {place(self.location)},"
-        expected = Expected(f"the callback {shown(self.function)}{where}", "a value", False)
-        leaves = expected.values(self.structure, returned, "result")
+        leaves = self.expected.values(self.structure, returned, "result")
         found = zip(types, leaves, strict=True)
-        return tuple([expected.array(t, value, path) for t, (path, value) in found])
+        return tuple([self.expected.array(t, value, path) for t, (path, value) in found])
 
     def noted(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function of the user's; what it raises says where it was called."""
@@ -178,7 +175,9 @@ class _Backward(Callee):
         self.forward = forward
         parameters = Arguments(forward.function, (), ())
         assert isinstance(forward.given, Node)
-        self.names = [parameters.name(k) for k in range(len(forward.given.children))]
+        self.arguments = [(parameters.name(k), c) for k, c in enumerate(forward.given.children)]
+        who = f"{shown(function)}, the vjp of the callback {shown(forward.function)},"
+        self.expected = Expected(who, "a cotangent")
         self.name = f"{forward.name}_vjp"
         self.refusal = (
             f"{shown(function)}, the vjp of a callback, is a callback itself and has none; where "
@@ -201,16 +200,11 @@ class _Backward(Callee):
         result = unflatten(forward.structure, iter(rest[:outs]))
         ct = unflatten(forward.structure, iter(rest[outs:]))
         returned = forward.noted(self.function, args, result, ct)
-        who = f"{shown(self.function)}, the vjp of the callback {shown(forward.function)},"
-        expected = Expected(who, "a cotangent")
-        assert isinstance(forward.given, Node)
-        arguments = list(zip(self.names, forward.given.children, strict=True))
-        leaves = expected.arguments(arguments, returned)
+        leaves = self.expected.arguments(self.arguments, returned)
         inexact = [np.asarray(o).dtype.kind in "fc" for o in operands[:count]]
         found = [leaf for leaf, is_inexact in zip(leaves, inexact, strict=True) if is_inexact]
-        return tuple(
-            [expected.array(t, value, path) for t, (path, value) in zip(types, found, strict=True)]
-        )
+        parts = zip(types, found, strict=True)
+        return tuple([self.expected.array(t, value, path) for t, (path, value) in parts])
 
 
 def handed(kind: Kind, value: Any) -> Any:
