@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .ir.core import Provenance
+from .ir.location import place_of
 from .ir.printer import equation_rows
 from .runtime.profiled import ProfiledProgram, Recording, Timed
 from .tables import Table, amount, duration, percent, rate
@@ -39,7 +40,7 @@ class EquationTime(NamedTuple):
     @property
     def place(self) -> str:
         """The user's line, as `model.py:12`."""
-        return _short(self.file, self.line)
+        return place_of(self.file, self.line)
 
 
 class LineTime(NamedTuple):
@@ -61,11 +62,7 @@ class LineTime(NamedTuple):
     @property
     def place(self) -> str:
         """The line, as `model.py:12`."""
-        return _short(self.file, self.line) or "elsewhere"
-
-
-def _short(file: str, line: int) -> str:
-    return f"{os.path.basename(file)}:{line}" if file else ""
+        return place_of(self.file, self.line) or "elsewhere"
 
 
 class StageTime(NamedTuple):

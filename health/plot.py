@@ -43,7 +43,7 @@ def _draw(report: Health, axes: Any) -> None:
 
 def _draw_chain(chain: Chain, axes: Any) -> None:
     location = chain.provenance.location
-    place = "" if location is None else f" at {os.path.basename(location.file)}:{location.line}"
+    place = "" if location is None else f" at {location.place}"
     shown = [
         (k.number, k.cotangent.norm)
         for k in chain.links

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import textwrap
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..ir.core import UNKNOWN, Function, Provenance, walk
+from ..ir.location import place_of
 from ..passes.observe import Site
 from ..tables import Table
 from .chains import LINKS, Chain, Chains, Link, spread
@@ -42,11 +42,6 @@ class Row(NamedTuple):
     def place(self) -> str:
         """The user's line, as `model.py:12`."""
         return place_of(self.file, self.line)
-
-
-def place_of(file: str, line: int) -> str:
-    """Return a line as tables show it, such as `model.py:12`."""
-    return f"{os.path.basename(file)}:{line}" if file else ""
 
 
 @dataclass(frozen=True)
@@ -134,7 +129,8 @@ class Health:
 
     def chain_table(self, chain: Chain) -> Table:
         """Return the table of the layers or steps of a chain."""
-        place = _place(chain.provenance)[3]
+        location = chain.provenance.location
+        place = "" if location is None else location.place
         run = f", run {chain.run + 1} of {chain.runs}" if chain.runs > 1 else ""
         note = f"`{chain.name}` at {place}{run}: {_counted(chain)}"
         if math.isfinite(chain.factor):
@@ -205,8 +201,10 @@ def _rows(found: Found) -> list[Row]:
         if site.is_use or not values:
             continue
         cts = recording.cotangents(site)
-        made = _made(site)
-        file, line, source, _ = _place(made)
+        location = _made(site).location
+        file, line, source = "", 0, ""
+        if location is not None:
+            file, line, source = location.file, location.line, location.text.strip()
         row = Row(
             name_of(site),
             "" if site.eqn is None else site.eqn.op.name,
@@ -232,14 +230,6 @@ def _made(site: Site) -> Provenance:
 def name_of(site: Site) -> str:
     """Return what a value is called: the user's name, or the expression that makes it."""
     return site.value.hint or expression_of(_made(site)) or "a value"
-
-
-def _place(provenance: Provenance) -> tuple[str, int, str, str]:
-    location = provenance.location
-    if location is None:
-        return "", 0, "", ""
-    file, line = location.file, location.line
-    return file, line, location.text.strip(), place_of(file, line)
 
 
 def _grouped(rows: Sequence[Row]) -> list[list[Row]]:

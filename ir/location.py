@@ -129,6 +129,11 @@ class Location:
         return linecache.getline(self.file, self.line).rstrip("\n")
 
     @property
+    def place(self) -> str:
+        """The file's name and the line, as `model.py:12`."""
+        return place_of(self.file, self.line)
+
+    @property
     def expression(self) -> str:
         """The exact source text of the range, or its stripped line where columns are unknown."""
         _, line, _, column, end_line, end_column = self._resolved()
@@ -153,6 +158,11 @@ class Location:
 
     def __reduce__(self) -> tuple[type[Location], _Data]:
         return Location, self._resolved()
+
+
+def place_of(file: str, line: int) -> str:
+    """Return a line as sentences and tables show it, such as `model.py:12`; empty without file."""
+    return f"{os.path.basename(file)}:{line}" if file else ""
 
 
 def _shown_path(file: str, relative_to: str | None) -> str:

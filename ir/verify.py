@@ -6,7 +6,6 @@ reads its parameters only; the dims of types and attributes are bound; kinds fit
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -55,7 +54,7 @@ class _Verifier:
         location = self.eqn.provenance.location
         where = f"`{self.outer.name}`"
         if location is not None:
-            where += f", {os.path.basename(location.file)}:{location.line}"
+            where += f", {location.place}"
         return VerificationError(f"{text}\n  in {where}")
 
     def function(self, function: Function) -> None:
