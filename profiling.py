@@ -60,9 +60,8 @@ class Profiler:
         self.built: ProfiledProgram | None = None
         if isinstance(function, Compiled):
             self.name = function.name
-            # A twin, whose programs have the clock.
-            self.programs = Compiled(function.function, function.options).programs
-            self.programs.make = functools.partial(self._made, function)
+            made = functools.partial(self._made, function)
+            self.programs = Programs(function.name, function.arguments, made)
         else:
             self.name = function.function.name
         self._lock = threading.RLock()

@@ -94,6 +94,13 @@ def test_a_method_is_profiled_with_its_object() -> None:
     check_same(pb.profile(Model().predict)(X, shift=2.0).result, 3.0 * X + 2.0)
 
 
+def test_static_arguments_stay_static() -> None:
+    scaled = pb.compile(lambda x, scale: x * scale, static_argnums=1)
+    profiled = pb.profile(scaled)
+    for scale in (2.0, 3.0):
+        check_same(profiled(X, scale).result, X * scale)
+
+
 def test_a_built_function_is_profiled() -> None:
     function = pb.compile(lambda x: np.exp(x) * 2.0).inspect(X).optimized
     found = pb.profile(pb.build(function))(X)
