@@ -87,24 +87,34 @@ def pushforward(eqn: Eqn, needs: tuple[bool, ...]) -> Pushforward:
             for a in eqn.operands
         ]
     )
-    return _pushforward(eqn.op, needs, operands, tuple([(r.type, r.layout) for r in eqn.results]))
+    results = tuple([(r.type, r.layout) for r in eqn.results])
+    return _pushforward(_Case(eqn.op, needs, operands, results))
+
+
+class _Case(NamedTuple):
+    """What is known of equations that have the same pushforward."""
+
+    op: Op
+    needs: tuple[bool, ...]
+    operands: tuple[Operand, ...]
+    results: tuple[tuple[ArrayType, Layout], ...]
+
+    @property
+    def is_real(self) -> bool:
+        """Whether no complex numbers are in it."""
+        types = [o.type if isinstance(o, Literal) else o[0] for o in self.operands]
+        types += [t for t, _ in self.results]
+        return all(t.dtype.kind == "f" for t in types if t.is_inexact)
 
 
 @functools.lru_cache(maxsize=1024)
-def _pushforward(
-    op: Op,
-    needs: tuple[bool, ...],
-    operands: tuple[Operand, ...],
-    results: tuple[tuple[ArrayType, Layout], ...],
-) -> Pushforward:
-    found = [_transposed(op, needs, operands, results)]
+def _pushforward(case: _Case) -> Pushforward:
+    op, found = case.op, [_transposed(case)]
     if len(found[0].function.eqns) > 1:
         if op.is_linear:
-            found.append(_itself(op, needs, operands, results))
-        types = [*[_type(o) for o in operands], *[t for t, _ in results]]
-        is_real = all(t.dtype.kind == "f" for t in types if t.is_inexact)
-        if op.is_elementwise and is_real and len(results) == 1:
-            found.append(_diagonal(op, needs, operands, results))
+            found.append(_itself(case))
+        if op.is_elementwise and case.is_real and len(case.results) == 1:
+            found.append(_diagonal(case))
     return min(found, key=_cost)
 
 
@@ -120,46 +130,84 @@ def _cost(found: Pushforward) -> tuple[int, int]:
     return work, len(eqns)
 
 
-class _Signature:
-    """The parameters of a pushforward under construction."""
+class _Making:
+    """A pushforward under construction, with its parameters."""
 
-    def __init__(
-        self,
-        builder: Builder,
-        needs: tuple[bool, ...],
-        operands: Sequence[Operand],
-        results: Sequence[tuple[ArrayType, Layout]],
-    ) -> None:
+    def __init__(self, case: _Case) -> None:
+        self.case = case
+        self.builder = Builder()
         self.params = [
-            Value(o.type) if isinstance(o, Literal) else Value(o[0], layout=o[1]) for o in operands
+            Value(o.type) if isinstance(o, Literal) else Value(o[0], layout=o[1])
+            for o in case.operands
         ]
-        self.operands: list[Atom] = [
-            o if isinstance(o, Literal) else p for o, p in zip(operands, self.params, strict=True)
-        ]
-        self.results = [Value(t, layout=layout) for t, layout in results]
-        self.tangents = {k: Value(self.params[k].type) for k, need in enumerate(needs) if need}
+        pairs = zip(case.operands, self.params, strict=True)
+        self.operands: list[Atom] = [o if isinstance(o, Literal) else p for o, p in pairs]
+        self.results = [Value(t, layout=layout) for t, layout in case.results]
+        self.tangents = {k: Value(self.params[k].type) for k, need in enumerate(case.needs) if need}
         for p in (*self.params, *self.results, *self.tangents.values()):
-            builder.param(p)
+            self.builder.param(p)
+
+    def rule(
+        self,
+        needs: tuple[bool, ...],
+        seeds: dict[int, Value],
+        trace: Trace,
+        fitted: ArrayType | None = None,
+    ) -> dict[int, Atom]:
+        """Trace the gradient rule; return the cotangents of the operands, or all as `fitted`."""
+        cts: list[Any] = []
+        for k, r in enumerate(self.results):
+            if k in seeds:
+                cts.append(computed(seeds[k], trace))
+            else:
+                cts.append(Zero(r.type) if r.type.is_static else zeros(r.type.shape, r.type.dtype))
+        made = self.case.op.vjp(
+            needs,
+            tuple(cts),
+            tuple([computed(r, trace) for r in self.results]),
+            *[computed(a, trace) for a in self.operands],
+        )
+        ways: dict[int, Atom] = {}
+        for k, way in enumerate(made):
+            if way is None or not needs[k]:
+                continue
+            type = fitted or self.params[k].type
+            if isinstance(way, Scatter):
+                way = way.add(zeros(type.shape, type.dtype))
+            ways[k] = fit(way, type)._atom
+        return ways
+
+    def finished(self, made: Sequence[Atom], flows: tuple[bool, ...]) -> Pushforward:
+        """Return the pushforward that returns `made`."""
+        builder = self.builder
+        function = Function(f"{self.case.op.name}_jvp", builder.params, builder.eqns, made)
+        function = Dce()(Simplify(Class.REASSOCIATE)(Dce()(function)))
+        known = set(function.params)
+        read: set[Atom] = set(function.results)
+        for eqn in function.eqns:
+            known.update(eqn.results)
+            read.update(eqn.operands)
+        if any(isinstance(a, Value) and a not in known for a in read):
+            raise NotImplementedError(
+                "its gradient rule is not seen to be linear in the cotangents, so that it serves "
+                "reverse mode alone"
+            )
+        return Pushforward(function, flows, not read.isdisjoint(self.results))
 
 
-def _transposed(
-    op: Op,
-    needs: tuple[bool, ...],
-    operands: Sequence[Operand],
-    results: Sequence[tuple[ArrayType, Layout]],
-) -> Pushforward:
+def _transposed(case: _Case) -> Pushforward:
     """Return the transpose of the gradient rule."""
-    builder = Builder()
-    signature = _Signature(builder, needs, operands, results)
-    seeds = {k: Value(t) for k, (t, _) in enumerate(results) if t.is_inexact}
+    making = _Making(case)
+    builder = making.builder
+    seeds = {k: Value(t) for k, (t, _) in enumerate(case.results) if t.is_inexact}
     with Trace(builder, None) as trace:
-        ways = _rule(op, needs, signature, seeds, trace)
+        ways = making.rule(case.needs, seeds, trace)
         eqns = list(builder.eqns)
         rule = Function("rule", [*builder.params, *seeds.values()], eqns, [])
         adjoint = Adjoint(trace, active_values(rule, list(seeds.values())))
         for k, way in ways.items():
             if isinstance(way, Value) and way in adjoint.active:
-                adjoint.accumulate(way, wrap(signature.tangents[k], Kind.ARRAY, trace))
+                adjoint.accumulate(way, wrap(making.tangents[k], Kind.ARRAY, trace))
         adjoint.sweep(eqns, {})
         found = {k: adjoint.cotangents.get(seed) for k, seed in seeds.items()}
     # The rule itself is not run, whatever it would do with cotangents.
@@ -171,106 +219,39 @@ def _transposed(
         else:
             late.update(eqn.results)
     builder.eqns[:] = left
-    flows = tuple([found.get(k) is not None for k in range(len(results))])
+    flows = tuple([found.get(k) is not None for k in range(len(case.results))])
     made = [ct._atom for ct in found.values() if ct is not None]
-    return _finished(op, builder, signature, made, flows)
+    return making.finished(made, flows)
 
 
-def _rule(
-    op: Op,
-    needs: tuple[bool, ...],
-    signature: _Signature,
-    seeds: dict[int, Value],
-    trace: Trace,
-    fitted: ArrayType | None = None,
-) -> dict[int, Atom]:
-    """Trace the gradient rule; return the cotangents of the operands, or all as `fitted`."""
-    cts: list[Any] = []
-    for k, r in enumerate(signature.results):
-        if k in seeds:
-            cts.append(computed(seeds[k], trace))
-        else:
-            cts.append(Zero(r.type) if r.type.is_static else zeros(r.type.shape, r.type.dtype))
-    made = op.vjp(
-        needs,
-        tuple(cts),
-        tuple([computed(r, trace) for r in signature.results]),
-        *[computed(a, trace) for a in signature.operands],
-    )
-    ways: dict[int, Atom] = {}
-    for k, way in enumerate(made):
-        if way is None or not needs[k]:
-            continue
-        type = fitted or signature.params[k].type
-        if isinstance(way, Scatter):
-            way = way.add(zeros(type.shape, type.dtype))
-        ways[k] = fit(way, type)._atom
-    return ways
-
-
-def _itself(
-    op: Op,
-    needs: tuple[bool, ...],
-    operands: Sequence[Operand],
-    results: Sequence[tuple[ArrayType, Layout]],
-) -> Pushforward:
+def _itself(case: _Case) -> Pushforward:
     """Return a linear op itself, applied to tangents."""
-    builder = Builder()
-    signature = _Signature(builder, needs, operands, results)
-    with Trace(builder, None) as trace:
+    making = _Making(case)
+    with Trace(making.builder, None) as trace:
         given = [
-            signature.tangents.get(k) or (nothing(a.type, trace) if a.type.is_inexact else a)
-            for k, a in enumerate(signature.operands)
+            making.tangents.get(k) or (nothing(a.type, trace) if a.type.is_inexact else a)
+            for k, a in enumerate(making.operands)
         ]
-        made = builder.emit(op, given)
-    return _finished(op, builder, signature, made, (True,) * len(results))
+        made = making.builder.emit(case.op, given)
+    return making.finished(made, (True,) * len(made))
 
 
-def _diagonal(
-    op: Op,
-    needs: tuple[bool, ...],
-    operands: Sequence[Operand],
-    results: Sequence[tuple[ArrayType, Layout]],
-) -> Pushforward:
+def _diagonal(case: _Case) -> Pushforward:
     """Return the gradient rule of an elementwise op, applied to tangents.
 
     Over the reals it multiplies each entry, and so it is its own transpose.
     """
-    builder = Builder()
-    signature = _Signature(builder, needs, operands, results)
-    ((type, _),) = results
+    making = _Making(case)
+    ((type, _),) = case.results
     total: Any = None
-    with Trace(builder, None) as trace:
-        for k, tangent in signature.tangents.items():
-            alone = tuple([j == k for j in range(len(needs))])
-            seeds: dict[int, Value] = {0: tangent}
-            way = _rule(op, alone, signature, seeds, trace, type).get(k)
+    with Trace(making.builder, None) as trace:
+        for k, tangent in making.tangents.items():
+            alone = tuple([j == k for j in range(len(case.needs))])
+            way = making.rule(alone, {0: tangent}, trace, type).get(k)
             if way is not None:
-                total = way if total is None else builder.one(add, total, way)
+                total = way if total is None else making.builder.one(add, total, way)
     made = [] if total is None else [total]
-    return _finished(op, builder, signature, made, (total is not None,))
-
-
-def _type(operand: Operand) -> ArrayType:
-    return operand.type if isinstance(operand, Literal) else operand[0]
-
-
-def _finished(
-    op: Op, builder: Builder, signature: _Signature, made: Sequence[Atom], flows: tuple[bool, ...]
-) -> Pushforward:
-    function = Function(f"{op.name}_jvp", builder.params, builder.eqns, made)
-    function = Dce()(Simplify(Class.REASSOCIATE)(Dce()(function)))
-    known = set(function.params)
-    read: set[Atom] = set(function.results)
-    for eqn in function.eqns:
-        known.update(eqn.results)
-        read.update(eqn.operands)
-    if any(isinstance(a, Value) and a not in known for a in read):
-        raise NotImplementedError(
-            "its gradient rule is not seen to be linear in the cotangents, so that it serves "
-            "reverse mode alone"
-        )
-    return Pushforward(function, flows, not read.isdisjoint(signature.results))
+    return making.finished(made, (total is not None,))
 
 
 __all__ = ["Pushforward", "pushforward"]
