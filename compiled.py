@@ -90,9 +90,7 @@ class Entry(GuardedEntry):
         started = time.perf_counter()
         self.program = Program(self.plan, owned, fresh, owner.options.exact or call.exact)
         self._stage("emit", function, started)
-        self.build = _builder(self.traced, wanted, options)
-        if self.traced.commit is not None:
-            self.build = committing(self.build, self.traced, len(kept))
+        self.build = builder(self.traced, wanted, options.mode)
 
     def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         return self.program(*inputs)
@@ -167,31 +165,17 @@ class Entry(GuardedEntry):
         record(Stage(name, function, milliseconds), before, self.stages)
 
 
-def _builder(
-    traced: Traced, wanted: Wanted | None, options: Options
-) -> Callable[[Sequence[Any]], Any]:
-    """Return the function that builds the caller's result from the program's flat results."""
-    output = traced.structure
-    aux = traced.aux
-    if wanted is None:
-        return unflattener(output if aux is None else _pair(output, aux))
-    gradients = gradient_structure(wanted)
-    if options.mode == "grad":
-        # The program returns the leaves of aux first.
-        return unflattener(gradients) if aux is None else _swapped(aux, gradients)
-    value = output if aux is None else _pair(output, aux)
-    return unflattener(_pair(value, gradients))
+def builder(traced: Traced, wanted: Wanted | None, mode: str) -> Callable[[Sequence[Any]], Any]:
+    """Return the function that builds the caller's result from the program's flat results.
 
-
-def committing(
-    build: Callable[[Sequence[Any]], Any], traced: Traced, end: int
-) -> Callable[[Sequence[Any]], Any]:
-    """Return the builder that also stores outside what the function does, once all is computed.
-
-    The values to store end at the position `end` of the program's results.
+    It also stores outside what the function does, once all is computed.
     """
-    start, commit = end - traced.stored, traced.commit
-    assert commit is not None
+    build = _unflattener(traced, wanted, mode)
+    if traced.commit is None:
+        return build
+    commit = traced.commit
+    end = len(traced.function.results) - (traced.results if mode == "grad" else 0)
+    start = end - traced.stored
 
     def built(flat: Sequence[Any]) -> Any:
         result = build((*flat[:start], *flat[end:]))
@@ -199,6 +183,21 @@ def committing(
         return result
 
     return built
+
+
+def _unflattener(
+    traced: Traced, wanted: Wanted | None, mode: str
+) -> Callable[[Sequence[Any]], Any]:
+    output = traced.structure
+    aux = traced.aux
+    if wanted is None:
+        return unflattener(output if aux is None else _pair(output, aux))
+    gradients = gradient_structure(wanted)
+    if mode == "grad":
+        # The program returns the leaves of aux first.
+        return unflattener(gradients) if aux is None else _swapped(aux, gradients)
+    value = output if aux is None else _pair(output, aux)
+    return unflattener(_pair(value, gradients))
 
 
 def _pair(first: Structure, second: Structure) -> Structure:
@@ -315,7 +314,7 @@ class Compiled:
             has_aux=self.options.has_aux,
         )
         flat = inline_function(self._nested_joint(traced, wanted), operands)
-        return _builder(traced, wanted, self.options)(flat)
+        return builder(traced, wanted, self.options.mode)(flat)
 
     def _nested_joint(self, traced: Traced, wanted: Wanted) -> Function:
         check_scalar(self.name, traced, wanted.positions if self.options.holomorphic else None)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Argnums, Arguments
-from ..compiled import Compiled, check_callable, check_scalar, committing, gradient_structure
+from ..compiled import Compiled, builder, check_callable, check_scalar
 from ..entries import Call, GuardedEntry, Programs
 from ..ir.core import Function
 from ..ir.errors import UnsupportedError
@@ -18,7 +18,6 @@ from ..ir.evaluate import evaluate
 from ..passes.observe import observe
 from ..passes.reverse import reverse
 from ..tracer.state import current
-from ..tracer.tree import Node, unflattener
 from .problems import Thresholds
 from .recording import Recording
 from .report import Found, Health
@@ -45,16 +44,11 @@ class _Entry(GuardedEntry):
         observed, self.sites = observe(self.traced.function)
         self.joint = reverse(observed, wanted.positions)
         self.last: Recording | None = None
-        output = self.traced.structure
-        if self.traced.aux is not None:
-            output = Node(tuple, 2, (output, self.traced.aux))
-        self.build = unflattener(Node(tuple, 2, (output, gradient_structure(wanted))))
-        if self.traced.commit is not None:
-            self.build = committing(self.build, self.traced, len(self.traced.function.results))
+        self.build = builder(self.traced, wanted, "value_and_grad")
 
     def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         recording = Recording(self.sites)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # the report says what is not finite
             flat = evaluate(self.joint, *inputs, observer=recording)
         self.last = recording
         return tuple(flat)
