@@ -291,4 +291,4 @@ def _with_examples(layout: Layout, type: ArrayType) -> Layout:
     return None if layout is None else (type.nbytes, *layout)
 
 
-__all__ = ["Examples", "Unbatchable", "acts_for_each", "batched", "batched_region"]
+__all__ = ["Examples", "Unbatchable", "batched", "batched_region"]

@@ -177,37 +177,24 @@ def _branch(
 
     What the branch computes once for all examples is not computed where none takes it.
     """
-    if not computes_once(branch, mapped):
-        return run_on_rows(builder, branch, mapped, captured, mask, bases)
+
+    def on_rows(builder: Builder) -> list[Atom]:
+        rows = Rows(builder, mask)
+        results = rows.run(branch, mapped, rows.all_of(captured, mapped))
+        return [rows.put(base, r) for base, r in zip(bases, results, strict=True)]
+
+    if not _computes_once(branch, mapped):
+        return on_rows(builder)
     inner = Builder()
     inner.provenance = builder.provenance
-    results = run_on_rows(inner, branch, mapped, captured, mask, bases)
+    results = on_rows(inner)
     regions = [Open("some", [], inner.eqns, results), Open("none", [], [], bases)]
     closed, outer, dims = close_together(regions)
     any_takes_it = builder.one(Any_((-1,)), mask)
     return list(builder.emit(Cond(tuple(closed), dims), (any_takes_it, *outer)))
 
 
-def run_on_rows(
-    builder: Builder,
-    branch: Function,
-    mapped: tuple[bool, ...],
-    captured: list[Atom],
-    mask: Atom,
-    bases: list[Atom],
-) -> list[Atom]:
-    """Run a region on the examples that a mask chooses, and write its results into bases."""
-    from .batching import batched_region
-
-    rows = Rows(builder, mask)
-    operands = rows.all_of(captured, mapped)
-    layouts = [a.layout for a in operands]
-    made, _ = batched_region(branch, mapped, rows.size, None, layouts)
-    results = builder.inline(made, operands)
-    return [rows.put(base, r) for base, r in zip(bases, results, strict=True)]
-
-
-def computes_once(function: Function, mapped: tuple[bool, ...]) -> bool:
+def _computes_once(function: Function, mapped: tuple[bool, ...]) -> bool:
     """Whether a region computes something that is the same for all examples."""
     marked: set[Atom] = {p for p, m in zip(function.params, mapped, strict=True) if m}
     for eqn in function.eqns:
@@ -220,4 +207,4 @@ def computes_once(function: Function, mapped: tuple[bool, ...]) -> bool:
     return False
 
 
-__all__ = ["batch_cond", "computes_once", "run_on_rows"]
+__all__ = ["batch_cond"]

@@ -61,7 +61,7 @@ from ..ir.ops.elementwise import (
     subtract,
 )
 from ..ir.ops.reduce import Any_, Max
-from ..ir.ops.shape import Full, Transpose
+from ..ir.ops.shape import Concatenate, Full, Transpose
 from ..ir.types import ArrayType, Kind
 from .batching_reach import LoopReach, reached_loop
 from .batching_rows import Rows
@@ -181,33 +181,20 @@ class _Ends:
         self.mask = examples.type(ArrayType(np.dtype(bool), ()))
         self.count = examples.type(ArrayType(INDEX, ()))
 
-    def params(self, atoms: Sequence[Atom]) -> list[Value]:
-        """Return parameters of a region for carries."""
-        return [Value(a.type, getattr(a, "hint", None)) for a in atoms]
-
     def region(
         self,
-        builder: Builder,
         region: Function,
         index: tuple[Atom, bool] | None,
         rows: Rows,
         carries: Sequence[Atom],
     ) -> list[Atom]:
-        """Write a region for some of the examples; return its results, which are mapped."""
-        from .batching import batched_region
-
+        """Write a region, with the rows of the carries; return its results, which are mapped."""
         head = [] if index is None else [index[0]]
-        flags = [] if index is None else [index[1]]
-        flags = [*flags, *self.reach.carries, *self.captured_mapped]
-        operands = [
-            *head,
-            *rows.all_of(carries, self.reach.carries),
-            *rows.all_of(self.captured, self.captured_mapped),
-        ]
-        layouts = [a.layout for a in operands]
+        own = [] if index is None else [index[1]]
+        flags = [*own, *self.reach.carries, *self.captured_mapped]
+        operands = [*head, *carries, *rows.all_of(self.captured, self.captured_mapped)]
         wanted = self.reach.carries if region is self.op.body else [True]
-        made, _ = batched_region(region, flags, rows.size, wanted, layouts)
-        return list(builder.inline(made, operands))
+        return rows.run(region, flags, operands, wanted)
 
     def written(self, rows: Rows, carries: Sequence[Atom], new: Sequence[Atom]) -> list[Atom]:
         """Return the carries with new rows."""
@@ -216,22 +203,17 @@ class _Ends:
             for c, n, m in zip(carries, new, self.reach.carries, strict=True)
         ]
 
-    def marked(self, builder: Builder, rows: Rows, goes_on: Atom) -> Atom:
+    def marked(self, rows: Rows, goes_on: Atom) -> Atom:
         """Return the mask of the examples that go on, which are among these rows.
 
         It is made anew: a reversed loop could not find the rows of a mask that it has to restore.
         """
-        none = builder.one(Full(self.mask.shape), Literal(np.bool_(False)))
-        return rows.put(none, goes_on)
+        return rows.put(_filled(rows.builder, self.mask, False), goes_on)
 
-    def filled(self, type: ArrayType, value: int | bool) -> Atom:
-        """Return an array of one value."""
-        return self.builder.one(Full(type.shape), Literal(type.dtype.type(value)))
-
-    def counted(self, builder: Builder, rows: Rows, counts: Atom) -> Atom:
+    def counted(self, rows: Rows, counts: Atom) -> Atom:
         """Return the trip counts with one more for some examples."""
         one = Literal(np.int64(1))
-        return rows.put(counts, builder.one(add, rows.of(counts), one))
+        return rows.put(counts, rows.builder.one(add, rows.of(counts), one))
 
     def loop(
         self,
@@ -239,7 +221,7 @@ class _Ends:
         test: Open | None,
         operands: Sequence[Atom],
         carries: Sequence[Atom],
-        **fields: object,
+        backward: bool = False,
     ) -> list[Atom]:
         """Write the loop; return its carries."""
         closed, captured, dims = close_together([body] if test is None else [body, test])
@@ -249,14 +231,14 @@ class _Ends:
             fresh(self.op.trips) if isinstance(self.op.trips, Symbol) else Symbol("k"),
             ranged=self.op.ranged,
             test=closed[1] if test is not None else None,
-            backward=bool(fields.get("backward")),
+            backward=backward,
             dims=dims,
         )
         return list(self.builder.emit(loop, (*operands, *carries, *captured)))
 
     def any_goes_on(self, head: Sequence[Value], carries: Sequence[Atom], mask: int) -> Open:
         """Return the condition that some example goes on, the mask being one of the carries."""
-        params = self.params(carries)
+        params = _params(carries)
         builder = Builder()
         found = builder.one(Any_((-1,)), params[mask])
         params = [*[Value(v.type, v.hint) for v in head], *params]
@@ -283,32 +265,21 @@ class _While(_Ends):
         (mask,) = self.builder.inline(made, first)
         inits = [*self.wholes, mask]
         if op.counts:
-            inits.append(self.filled(self.count, 0))
-        params = self.params(inits)
+            inits.append(_filled(self.builder, self.count, 0))
+        params = _params(inits)
         state, going = params[: op.carries], params[op.carries]
         builder = Builder()
         builder.provenance = self.builder.provenance
         rows = Rows(builder, going)
-        new = self.region(builder, op.body, None, rows, state)
+        new = self.region(op.body, None, rows, rows.all_of(state, self.reach.carries))
         after = [n if m else s for n, s, m in zip(new, state, self.reach.carries, strict=True)]
-        (goes_on,) = self._test_again(builder, rows, after)
-        results = [*self.written(rows, state, new), self.marked(builder, rows, goes_on)]
+        (goes_on,) = self.region(test, None, rows, after)
+        results = [*self.written(rows, state, new), self.marked(rows, goes_on)]
         if op.counts:
-            results.append(self.counted(builder, rows, params[-1]))
+            results.append(self.counted(rows, params[-1]))
         body = Open("body", params, builder.eqns, results)
         found = self.loop(body, self.any_goes_on([], inits, op.carries), [], inits)
         return [*found[: op.carries], *found[op.carries + 1 :]]
-
-    def _test_again(self, builder: Builder, rows: Rows, new: Sequence[Atom]) -> list[Atom]:
-        """Write the condition for the rows that an iteration has made."""
-        from .batching import batched_region
-
-        assert self.op.test is not None
-        flags = [*self.reach.carries, *self.captured_mapped]
-        operands = [*new, *rows.all_of(self.captured, self.captured_mapped)]
-        layouts = [a.layout for a in operands]
-        made, _ = batched_region(self.op.test, flags, rows.size, [True], layouts)
-        return list(builder.inline(made, operands))
 
 
 class _Ranged(_Ends):
@@ -328,11 +299,11 @@ class _Ranged(_Ends):
             operands = [Literal(np.int64(0)), longest, Literal(np.int64(1))]
         inits = [*self.wholes]
         if op.test is not None:
-            inits.append(self.filled(self.mask, True))
+            inits.append(_filled(self.builder, self.mask, True))
         if op.counts:
-            inits.append(self.filled(self.count, 0))
+            inits.append(_filled(self.builder, self.count, 0))
         index = Value(ArrayType(INDEX, ()), op.body.params[0].hint)
-        params = self.params(inits)
+        params = _params(inits)
         state = params[: op.carries]
         builder = Builder()
         builder.provenance = self.builder.provenance
@@ -346,16 +317,17 @@ class _Ranged(_Ends):
         results: list[Atom] = []
         if op.test is not None and mask is not None:
             test = self._with_index(op.test)
-            at = self._index(builder, index, lengths, rows)
-            (goes_on,) = self.region(builder, test, at, rows, state)
+            at = self._index(index, lengths, rows)
+            before = rows.all_of(state, self.reach.carries)
+            (goes_on,) = self.region(test, at, rows, before)
             # Those out of range are done: that nobody asks for them again is as good.
-            results.append(self.marked(builder, rows, goes_on))
+            results.append(self.marked(rows, goes_on))
             rows = Rows(builder, results[0])
-        at = self._index(builder, index, lengths, rows)
-        new = self.region(builder, op.body, at, rows, state)
+        at = self._index(index, lengths, rows)
+        new = self.region(op.body, at, rows, rows.all_of(state, self.reach.carries))
         results = [*self.written(rows, state, new), *results]
         if op.counts:
-            results.append(self.counted(builder, rows, params[-1]))
+            results.append(self.counted(rows, params[-1]))
         body = Open(
             "body",
             [index, *params],
@@ -382,8 +354,6 @@ class _Ranged(_Ends):
 
     def _with_zero(self, lengths: Atom) -> Atom:
         """Return lengths of which the greatest is at least 0, also if there are none."""
-        from ..ir.ops.shape import Concatenate
-
         zero = Literal(np.zeros(1, INDEX))
         return self.builder.one(Concatenate(-1), lengths, zero)
 
@@ -396,19 +366,26 @@ class _Ranged(_Ends):
         whole = one(negative, one(floor_divide, span, step))
         return one(maximum, whole, Literal(np.int64(0)))
 
-    def _index(
-        self, builder: Builder, index: Atom, lengths: Atom | None, rows: Rows
-    ) -> tuple[Atom, bool]:
+    def _index(self, index: Atom, lengths: Atom | None, rows: Rows) -> tuple[Atom, bool]:
         """Return the index in an iteration, and whether each example has its own."""
         if lengths is None:
             return index, False
         lo, _, step = self.range
+        one = rows.builder.one
         number: Atom = index
         if self.op.backward:
-            last = builder.one(subtract, rows.of(lengths), Literal(np.int64(1)))
-            number = builder.one(subtract, last, index)
-        moved = builder.one(multiply, number, rows.of(step))
-        return builder.one(add, rows.of(lo), moved), True
+            number = one(subtract, one(subtract, rows.of(lengths), Literal(np.int64(1))), index)
+        return one(add, rows.of(lo), one(multiply, number, rows.of(step))), True
+
+
+def _params(atoms: Sequence[Atom]) -> list[Value]:
+    """Return parameters of a region for carries."""
+    return [Value(a.type, getattr(a, "hint", None)) for a in atoms]
+
+
+def _filled(builder: Builder, type: ArrayType, value: int | bool) -> Atom:
+    """Return an array of one value."""
+    return builder.one(Full(type.shape), Literal(type.dtype.type(value)))
 
 
 __all__ = ["batch_loop"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..ir.builder import Builder
-from ..ir.core import Atom
+from ..ir.core import Atom, Function
 from ..ir.dims import Dim, Size, Symbol
 from ..ir.ops.dynamic import Nonzero
 from ..ir.ops.index import Index, IndexUpdate
@@ -38,6 +38,23 @@ class Rows:
     def all_of(self, atoms: Sequence[Atom], mapped: Sequence[bool]) -> list[Atom]:
         """Return the rows of the values that are mapped, and the others as they are."""
         return [self.of(a) if m else a for a, m in zip(atoms, mapped, strict=True)]
+
+    def run(
+        self,
+        region: Function,
+        mapped: Sequence[bool],
+        operands: Sequence[Atom],
+        results: Sequence[bool] | None = None,
+    ) -> list[Atom]:
+        """Write a region for them, with their rows as operands; return its results.
+
+        The `results` that must be mapped will be.
+        """
+        from .batching import batched_region
+
+        layouts = [a.layout for a in operands]
+        made, _ = batched_region(region, mapped, self.size, results, layouts)
+        return list(self.builder.inline(made, operands))
 
 
 __all__ = ["Rows"]
