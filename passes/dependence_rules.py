@@ -58,7 +58,8 @@ def aligned(shape: Shape, axes: Sequence[int | None], result: Shape) -> list[Cha
     `axes` says for each axis of the operand with which of the result (from the left) it goes; along
     the others every entry depends on every one.
     """
-    pairs = [(k, a) for k, a in enumerate(axes) if a is not None and shape[k] == result[a]]
+    sizes = enumerate(zip(axes, shape, strict=True))
+    pairs = [(k, a) for k, (a, size) in sizes if a is not None and size == result[a]]
     count = prod(shape[k] for k, _ in pairs)
     labels, index = np.zeros(shape, np.intp), np.zeros(result, np.intp)
     stride = count
@@ -281,29 +282,12 @@ def _along_axis(
 
 
 @_rule.register
-def _matmul(
-    op: MatMul, shapes: Sequence[Shape], known: Sequence[Known], result: Shape
+def _product(
+    op: MatMul | Dot | VecDot, shapes: Sequence[Shape], known: Sequence[Known], result: Shape
 ) -> Chains | None:
     a, b = shapes
-    lead = "abcdefgh"[: len(result) - (op.left == 2) - (op.right == 2)]
-    of_a = lead[len(lead) - len(a) + op.left :] + "xk"[2 - op.left :]
-    of_b = lead[len(lead) - len(b) + op.right :] + "ky"[: op.right]
-    into = lead + "x" * (op.left == 2) + "y" * (op.right == 2)
+    of_a, of_b, into = op.labels(len(a), len(b))
     return [labelled(of_a, a, into, result), labelled(of_b, b, into, result)]
-
-
-@_rule.register
-def _dot(op: Dot, shapes: Sequence[Shape], known: Sequence[Known], result: Shape) -> Chains | None:
-    of_a, of_b, into = op._labels(len(shapes[0]), len(shapes[1]))
-    return [labelled(of_a, shapes[0], into, result), labelled(of_b, shapes[1], into, result)]
-
-
-@_rule.register
-def _vecdot(
-    op: VecDot, shapes: Sequence[Shape], known: Sequence[Known], result: Shape
-) -> Chains | None:
-    start = len(result) + 1
-    return [aligned(s, [*range(start - len(s), start - 1), None], result) for s in shapes]
 
 
 @_rule.register

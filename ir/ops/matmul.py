@@ -50,6 +50,14 @@ class MatMul(Op):
     left: int = 2
     right: int = 2
 
+    def labels(self, a: int, b: int) -> tuple[str, str, str]:
+        """Return the labels of operands of `a` and `b` axes, and of the result."""
+        of_a, of_b = "mk"[2 - self.left :], "kn"[: self.right]
+        extra_a, extra_b = a - self.left, b - self.right
+        lead = batch_labels(max(extra_a, extra_b))
+        core = "mn"[2 - self.left : self.right]
+        return batch_labels(extra_a) + of_a, batch_labels(extra_b) + of_b, lead + core
+
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         a, b = types
         _check("matmul", a, b, a.shape[-1], b.shape[-self.right])
@@ -74,8 +82,7 @@ class MatMul(Op):
         return result
 
     def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
-        a, b = "mk"[2 - self.left :], "kn"[: self.right]
-        return batched_product(self, mapped, operands, a, b, "mn"[2 - self.left : self.right])
+        return batched_product(self, mapped, operands, *self.labels(self.left, self.right))
 
     def vjp(
         self,
@@ -86,10 +93,7 @@ class MatMul(Op):
     ) -> Sequence[Array | Scatter | None]:
         """Each cotangent is one product: sums over broadcast axes are part of it."""
         a, b = operands
-        of_a = batch_labels(a.ndim - self.left) + "mk"[2 - self.left :]
-        of_b = batch_labels(b.ndim - self.right) + "kn"[: self.right]
-        lead = batch_labels(max(a.ndim - self.left, b.ndim - self.right))
-        into = lead + "m" * (self.left - 1) + "n" * (self.right - 1)
+        of_a, of_b, into = self.labels(a.ndim, b.ndim)
         return bilinear_vjp(needs, (cts[0], into), (a, of_a), (b, of_b))
 
     def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
@@ -174,7 +178,7 @@ class Dot(Op):
     left: int
     right: int
 
-    def _labels(self, a: int, b: int) -> tuple[str, str, str]:
+    def labels(self, a: int, b: int) -> tuple[str, str, str]:
         """Return the labels of operands of `a` and `b` axes, and of the result."""
         extra_a, extra_b = a - self.left, b - self.right
         rows = "abcdefghij"[: self.left - 1]
@@ -189,7 +193,7 @@ class Dot(Op):
         a, b = types
         _check("dot", a, b, a.shape[-1], b.shape[-min(self.right, 2)])
         lead = broadcast([a.shape[: a.ndim - self.left], b.shape[: b.ndim - self.right]])
-        of_a, of_b, into = self._labels(a.ndim, b.ndim)
+        of_a, of_b, into = self.labels(a.ndim, b.ndim)
         sizes = {**dict(zip(of_a, a.shape, strict=True)), **dict(zip(of_b, b.shape, strict=True))}
         return (a.with_shape((*lead, *[sizes[c] for c in into[len(lead) :]])),)
 
@@ -200,11 +204,11 @@ class Dot(Op):
         lead = np.broadcast_shapes(a.shape[: a.ndim - self.left], b.shape[: b.ndim - self.right])
         a = np.broadcast_to(a, (*lead, *a.shape[a.ndim - self.left :]))
         b = np.broadcast_to(b, (*lead, *b.shape[b.ndim - self.right :]))
-        of_a, of_b, into = self._labels(a.ndim, b.ndim)
+        of_a, of_b, into = self.labels(a.ndim, b.ndim)
         return contract((a, of_a), (b, of_b), into)
 
     def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
-        return batched_product(self, mapped, operands, *self._labels(self.left, self.right))
+        return batched_product(self, mapped, operands, *self.labels(self.left, self.right))
 
     def vjp(
         self,
@@ -214,7 +218,7 @@ class Dot(Op):
         *operands: Array,
     ) -> Sequence[Array | Scatter | None]:
         a, b = operands
-        of_a, of_b, into = self._labels(a.ndim, b.ndim)
+        of_a, of_b, into = self.labels(a.ndim, b.ndim)
         return bilinear_vjp(needs, (cts[0], into), (a, of_a), (b, of_b))
 
     def flops(self, operands: Sequence[ArrayType], results: Sequence[ArrayType]) -> int:
@@ -261,6 +265,10 @@ class VecDot(Op):
 
     name = "vecdot"
 
+    def labels(self, a: int, b: int) -> tuple[str, str, str]:
+        """Return the labels of operands of `a` and `b` axes, and of the result."""
+        return batch_labels(a - 1) + "k", batch_labels(b - 1) + "k", batch_labels(max(a, b) - 1)
+
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         a, b = types
         _check("vecdot", a, b, a.shape[-1], b.shape[-1])
@@ -272,7 +280,7 @@ class VecDot(Op):
     def batched(self, mapped: tuple[bool, ...], *operands: Array) -> Any:
         if operands[0].dtype.kind == "c":
             return by_leading_axes(self, mapped, operands)
-        return batched_product(self, mapped, operands, "k", "k", "")
+        return batched_product(self, mapped, operands, *self.labels(1, 1))
 
     def vjp(
         self,
@@ -282,8 +290,7 @@ class VecDot(Op):
         *operands: Array,
     ) -> Sequence[Array | Scatter | None]:
         a, b = operands
-        of_a, of_b = (batch_labels(x.ndim - 1) + "k" for x in operands)
-        into = batch_labels(max(a.ndim, b.ndim) - 1)
+        of_a, of_b, into = self.labels(a.ndim, b.ndim)
         into_a, into_b = bilinear_vjp(needs, (cts[0], into), (np.conjugate(a), of_a), (b, of_b))
         return [None if into_a is None else np.conjugate(into_a), into_b]
 

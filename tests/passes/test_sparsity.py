@@ -96,6 +96,7 @@ TIGHT = {
     "shared_sum": shared_sum,
     "matmul": lambda x: x.reshape(2, 3) @ np.ones((3, 2)),
     "product": lambda x: x[:4].reshape(2, 2) @ x[2:].reshape(2, 2),
+    "stacked product": lambda x: x.reshape(3, *(1,) * 9, 2) @ np.ones((2, 1)),
     "matvec": lambda x: np.arange(1.0, 13).reshape(2, 6) @ x,
     "einsum": lambda x: np.einsum("ij,kj->ki", x.reshape(2, 3), np.ones((4, 3))),
     "diagonal": lambda x: np.einsum("ii->i", x[:4].reshape(2, 2)),
