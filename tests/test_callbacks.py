@@ -191,6 +191,16 @@ def test_what_it_raises_says_where_it_was_called() -> None:
         )
 
 
+@pytest.mark.parametrize("spec", ["f8", 3, None, [], (pb.Spec(3), 3), {"a": "f8"}])
+def test_a_description_without_arrays_is_refused(spec: Any) -> None:
+    def function(x: Any) -> Any:
+        return pb.pure_callback(cube, spec, x)
+
+    for called in (function, pb.compile(function)):
+        with pytest.raises(pb.StructureError, match=r"result_spec of `cube` .* it must be a cont"):
+            called(X)
+
+
 def message(function: Callable[..., Any]) -> str:
     with pytest.raises(pb.PullbackError) as caught:
         function(X)

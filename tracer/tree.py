@@ -118,7 +118,8 @@ def same_static(a: Any, b: Any) -> bool:
     return type(a) is type(b) and isinstance(a, _STATIC) and bool(a == b)
 
 
-def _dataclass_fields(cls: type) -> tuple[str, ...] | None:
+def dataclass_fields(cls: type) -> tuple[str, ...] | None:
+    """Return the names of the fields of a dataclass, None for any other class."""
     found = _fields.get(cls, ())
     if found == ():
         found = (
@@ -143,7 +144,7 @@ def children_of(value: Any) -> tuple[Any, Sequence[Any]] | None:
     if isinstance(value, tuple) and hasattr(cls, "_fields"):
         return len(value), value
     if not isinstance(value, type):
-        names = _dataclass_fields(cls)
+        names = dataclass_fields(cls)
         if names:
             _check_attributes(value, cls, names)
             return names, [getattr(value, n) for n in names]
@@ -206,6 +207,15 @@ def unflatten(structure: Structure, leaves: Iterator[Any]) -> Any:
     for name, child in zip(structure.static, children, strict=True):
         object.__setattr__(made, name, child)
     return made
+
+
+def statics(structure: Structure) -> Iterator[Any]:
+    """Yield the static values in a structure."""
+    if isinstance(structure, Static):
+        yield structure.value
+    elif isinstance(structure, Node):
+        for child in structure.children:
+            yield from statics(child)
 
 
 def unflattener(structure: Structure) -> Callable[[Sequence[Any]], Any]:

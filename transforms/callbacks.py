@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arguments import Arguments, Spec
 from ..compiled import check_callable
-from ..ir.errors import UnsupportedError
+from ..ir.errors import StructureError, UnsupportedError
 from ..ir.location import Location
 from ..ir.ops.callback import Callback, Callee
 from ..ir.types import ArrayType, Kind
@@ -19,7 +19,7 @@ from ..tracer.nested import inline_call
 from ..tracer.report import expression_here
 from ..tracer.source import current_location
 from ..tracer.state import current
-from ..tracer.tree import Node, Structure, flatten, unflatten
+from ..tracer.tree import Node, Structure, flatten, statics, unflatten
 from .rule_results import Expected, place, shown
 
 
@@ -48,6 +48,7 @@ def pure_callback(
     ------
     StructureError, ShapeError
         At the call of the program, where the function returns something else than `result_spec`.
+        At once, where that describes no arrays: where it is a string or an int, for example.
     DifferentiationError
         Where a derivative is taken and there is no `vjp`.
 
@@ -66,6 +67,12 @@ def pure_callback(
     check_callable("pure_callback", callback)
     specs: list[Any] = []
     structure = flatten(result_spec, specs)
+    if not specs or any(value is not None for value in statics(structure)):
+        raise StructureError(
+            f"{expression_here()}: the result_spec of {shown(callback)} is {structure}; it must be "
+            "a container of pb.Spec and arrays.\n"
+            "  Write pb.Spec(shape, dtype) for each array, pb.Spec(()) for a number."
+        )
     types = tuple([_type(spec) for spec in specs])
     arguments: list[Any] = []
     given = flatten(args, arguments)

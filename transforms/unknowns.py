@@ -14,7 +14,7 @@ from ..tracer.array import TracedArray, lift
 from ..tracer.nested import inline_call, inline_function
 from ..tracer.report import expression_here
 from ..tracer.state import Trace, require
-from ..tracer.tree import Node, Static, Structure, flatten, paths, unflatten
+from ..tracer.tree import Node, Structure, flatten, paths, statics, unflatten
 from .rule_regions import Given, Returned, Scope, opened
 from .rule_results import taken
 
@@ -36,7 +36,7 @@ def given_for(label: str, what: str, value: Any, trace: Trace) -> Given:
                 "complex floating-point numbers are solved for.\n"
                 "  Convert it, for example x.astype(float)."
             )
-    if not leaves or _has_static(structure):
+    if not leaves or any(True for _ in statics(structure)):
         raise StructureError(
             f"{expression_here()}: `{what}` of {label} is {structure}; it must be a container of "
             "arrays and floats."
@@ -51,11 +51,6 @@ def given_for(label: str, what: str, value: Any, trace: Trace) -> Given:
         tuple([None for _ in atoms]),
         tuple([getattr(a, "hint", None) for a in atoms]),
     )
-
-
-def _has_static(structure: Structure) -> bool:
-    children = getattr(structure, "children", ())
-    return isinstance(structure, Static) or any(map(_has_static, children))
 
 
 def like(given: Given, value: Any, who: str, trace: Trace) -> list[tuple[Atom, Kind]]:
