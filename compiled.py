@@ -243,6 +243,11 @@ def check_callable(what: str, function: Any) -> None:
     )
 
 
+def name_of(function: Any) -> str:
+    """Return what errors and programs call a function."""
+    return str(getattr(function, "__name__", type(function).__name__)).strip("<>")
+
+
 class Compiled:
     """A transformed function; see `pullback.compile` and `pullback.grad`."""
 
@@ -258,7 +263,7 @@ class Compiled:
         functools.update_wrapper(self, function)
         self.function = function
         self.options = options
-        self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
+        self.name = name_of(function)
         self.arguments = Arguments(function, static_argnums, static_argnames)
         self.donated = self._donated(*options.donated)
         self.programs = Programs(self.name, self.arguments, self._entry)
@@ -369,4 +374,4 @@ class Compiled:
         return f"<pullback.{self.options.mode} of {self.name}>"
 
 
-__all__ = ["Compiled", "Entry", "Options", "check_scalar"]
+__all__ = ["Compiled", "Entry", "Options"]

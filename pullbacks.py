@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import Arguments, Wanted
-from .compiled import check_callable, gradient_structure
+from .compiled import check_callable, gradient_structure, name_of
 from .entries import Call, GuardedEntry, Programs
 from .ir.binding import lone_symbol, mentioned, renewed, symbols_of
 from .ir.core import Atom, Eqn, Function, Provenance, Value
@@ -239,7 +239,7 @@ class VjpFunction:
         check_callable("vjp", function)
         self.function = function
         self.has_aux = has_aux
-        self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
+        self.name = name_of(function)
         self.arguments = Arguments(function, (), ())
         self.programs = Programs(self.name, self.arguments, lambda call: _Entry(self, call))
 

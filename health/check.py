@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Argnums, Arguments
-from ..compiled import Compiled, builder, check_callable, check_scalar
+from ..compiled import Compiled, builder, check_callable, name_of
 from ..entries import Call, GuardedEntry, Programs
 from ..ir.core import Function
 from ..ir.errors import UnsupportedError
 from ..ir.evaluate import evaluate
+from ..losses import check_scalar
 from ..passes.observe import observe
 from ..passes.reverse import reverse
 from ..tracer.state import current
@@ -85,7 +86,7 @@ class HealthCheck:
             function = function.function
         check_callable("health", function)
         self.function = function
-        self.name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
+        self.name = name_of(function)
         self.arguments = Arguments(function, *static)
         self.argnums = argnums
         self.has_aux = has_aux

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from .. import tree as trees
-from ..compiled import Compiled, Options, check_callable
+from ..compiled import Compiled, Options, check_callable, name_of
 from ..ir.errors import ArgumentError, DifferentiationError
 from ..tracer.native import native
 from ..tracer.tree import LEAF
-from ..transforms.apart import Transformation, name_of
+from ..transforms.apart import Transformation
 from ..transforms.jacobians import hessian
 from ..transforms.pushforwards import hvp
 from .constraints import bounds_of, constraints_of

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from ..arguments import Argnums, Arguments, Wanted
-from ..compiled import Compiled, Options, check_callable
+from ..compiled import Compiled, Options, check_callable, name_of
 from ..ir.core import Atom, Function, Value
 from ..ir.types import Kind
 from ..tracer.array import TracedArray
@@ -96,11 +96,6 @@ def _is_given(value: TracedArray) -> bool:
     return isinstance(atom, Value) and atom not in producers
 
 
-def name_of(function: Any) -> str:
-    """Return what errors and programs call a function."""
-    return str(getattr(function, "__name__", type(function).__name__)).strip("<>")
-
-
 class Transformation:
     """A transformation that is called with a function and its arguments: `jvp(f, primals, ...)`.
 
@@ -161,12 +156,4 @@ def transformed(
     return Compiled(wrapped, Options("compile", exact=exact), static_argnums, static_argnames)
 
 
-__all__ = [
-    "Apart",
-    "Transformation",
-    "by_code",
-    "name_of",
-    "owned",
-    "traced_apart",
-    "transformed",
-]
+__all__ = ["Apart", "Transformation", "by_code", "owned", "traced_apart", "transformed"]

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..compiled import check_callable
+from ..compiled import check_callable, name_of
 from ..ir.errors import DifferentiationError
 from ..ir.ops.custom import Rule
 from ..passes.implicit_rules import LinearSolve, Root, Solver
@@ -15,7 +15,6 @@ from ..tracer.array import TracedArray
 from ..tracer.nested import inline_call, is_differentiated
 from ..tracer.state import current, require
 from ..tracer.tree import unflatten
-from .apart import name_of
 from .rule_regions import Given, Open, Returned, Scope, call_with_rule, opened
 from .rule_results import taken
 from .unknowns import TracedMap, given_for, like, pair, split_aux

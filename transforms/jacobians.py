@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Argnums, Arguments, Wanted
-from ..compiled import Compiled, check_callable, check_scalar, gradient_structure
+from ..compiled import Compiled, check_callable, gradient_structure, name_of
 from ..ir.core import Function
 from ..ir.errors import ArgumentError, DifferentiationError
 from ..ir.ops.custom import Custom
 from ..ir.types import Kind
+from ..losses import check_scalar
 from ..passes.custom_rules import holds
 from ..passes.pipeline import EXACT, run
 from ..passes.reverse import reverse
@@ -26,7 +27,7 @@ from ..tracer.functions.create import zeros
 from ..tracer.state import require
 from ..tracer.trace import Traced
 from ..tracer.tree import unflatten
-from .apart import Apart, name_of, owned, traced_apart, transformed
+from .apart import Apart, owned, traced_apart, transformed
 from .linear import (
     Leaves,
     Linear,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ..compiled import check_scalar, gradient_structure
+from ..compiled import gradient_structure
 from ..ir.errors import StructureError
+from ..losses import check_scalar
 from ..passes.forward import forward
 from ..passes.pipeline import EXACT, run
 from ..passes.reverse import reverse

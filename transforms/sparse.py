@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Argnums, Arguments
-from ..compiled import check_callable
+from ..compiled import check_callable, name_of
 from ..entries import Call, GuardedEntry, Programs, scanned, uncollected
 from ..ir.errors import ArgumentError, UnsupportedError
 from ..tracer.state import current
 from ..tracer.tree import unflatten
-from .apart import name_of
 from .compression import Compression, Csr
 from .jacobians import MODES
 from .sparse_plan import Options, Plan, Subject

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arguments import Arguments
-from ..compiled import check_callable
+from ..compiled import check_callable, name_of
 from ..ir.dims import Size
 from ..ir.errors import ArgumentError, ShapeError, StructureError
 from ..ir.types import ArrayType, Kind, Layout, c_strides
@@ -22,7 +22,7 @@ from ..tracer.functions.shape import broadcast_to, copy, moveaxis, traced
 from ..tracer.nested import inline_function, trace_apart
 from ..tracer.trace import LeafSpec
 from ..tracer.tree import LEAF, Leaf, Node, Static, Structure, children_of, flatten, unflatten
-from .apart import name_of, owned, transformed
+from .apart import owned, transformed
 
 Axes = Any
 """An int, None, or containers of these: a prefix of the structure that it belongs to."""
@@ -148,20 +148,20 @@ class _Mapping(NamedTuple):
             arguments.describe(args, kwargs),
             iter([i.value if s else None for i, s in zip(inputs, shared, strict=True)]),
         )
-        parts = [
-            (spec if i.axis is None else _example(spec, i.whole()), i.whole(), i.axis is not None)
-            for i, spec, s in zip(inputs, specs, shared, strict=True)
-            if not s
-        ]
+        own = [(i, spec) for i, spec, s in zip(inputs, specs, shared, strict=True) if not s]
+        wholes = [i.whole() for i, _ in own]
         function, operands = trace_apart(
             self.function,
             structure,
-            [spec for spec, _, _ in parts],
-            [whole for _, whole, _ in parts],
+            [
+                spec if i.axis is None else _example(spec, whole)
+                for (i, spec), whole in zip(own, wholes, strict=True)
+            ],
+            wholes,
             name=name,
             has_aux=False,
         )
-        mapped = [m for _, _, m in parts]
+        mapped = [i.axis is not None for i, _ in own]
         mapped += [False] * (len(operands) - len(mapped))
         layouts = [o.layout for o in operands]
         many, found = batched(function.function, mapped, size, layouts)
@@ -190,7 +190,7 @@ class _Mapping(NamedTuple):
                 wanted = self.in_axes[k] if isinstance(self.in_axes, tuple) else self.in_axes
             leaves: list[Any] = []
             structure = flatten(value, leaves)
-            axes = prefix("in_axes", wanted, structure, name)
+            axes = _prefix("in_axes", wanted, structure, name)
             for (path, axis), leaf in zip(axes, leaves, strict=True):
                 found.append(_input(path, traced(leaf), axis))
         return found
@@ -234,11 +234,10 @@ class _Mapping(NamedTuple):
         """Build the result, with the axis of the examples where it belongs."""
         leaves = iter(zip(flat, mapped, strict=True))
         placed: list[Any] = []
-        whole = _with_numbers(structure)
-        numbers = _numbers(structure)
-        for (path, axis), number in zip(
-            prefix("out_axes", self.out_axes, whole, "the result"), numbers, strict=True
-        ):
+        numbers: list[int | None] = []
+        whole = _with_numbers(structure, numbers)
+        axes = _prefix("out_axes", self.out_axes, whole, "the result")
+        for (path, axis), number in zip(axes, numbers, strict=True):
             value, is_mapped = next(leaves) if number is None else (traced(number), False)
             if not is_mapped and axis is not None:
                 value = copy(broadcast_to(value, (size, *value._atom.type.shape)))
@@ -288,7 +287,7 @@ def _example(spec: LeafSpec, whole: Any) -> LeafSpec:
     return LeafSpec(type, kind, layout, spec.hint, spec.path)
 
 
-def prefix(what: str, axes: Axes, structure: Structure, path: str) -> list[tuple[str, int | None]]:
+def _prefix(what: str, axes: Axes, structure: Structure, path: str) -> list[tuple[str, int | None]]:
     """Return for each leaf of a structure its path and the axis that a prefix of it says.
 
     Raises
@@ -327,7 +326,7 @@ def prefix(what: str, axes: Axes, structure: Structure, path: str) -> list[tuple
     return [
         leaf
         for name, (part, child) in zip(names, parts, strict=True)
-        for leaf in prefix(what, part, child, f"{path}[{name!r}]")
+        for leaf in _prefix(what, part, child, f"{path}[{name!r}]")
     ]
 
 
@@ -364,23 +363,21 @@ def _with_shared(structure: Structure, values: Iterator[Any]) -> Structure:
     return structure
 
 
-def _with_numbers(structure: Structure) -> Structure:
-    """Return the structure of a result with numbers that the function returns as leaves."""
+def _with_numbers(structure: Structure, numbers: list[int | None]) -> Structure:
+    """Return the structure of a result with numbers that the function returns as leaves.
+
+    `numbers` gains for each leaf the number that it is, None for a traced one.
+    """
+    if isinstance(structure, Leaf):
+        numbers.append(None)
+        return LEAF
     if isinstance(structure, Static) and isinstance(structure.value, int):
+        numbers.append(structure.value)
         return LEAF
     if isinstance(structure, Node):
-        children = tuple([_with_numbers(c) for c in structure.children])
+        children = tuple([_with_numbers(c, numbers) for c in structure.children])
         return Node(structure.type, structure.static, children)
     return structure
 
 
-def _numbers(structure: Structure) -> list[Any]:
-    """Return for each leaf of that structure the number that it is, None for a traced one."""
-    if isinstance(structure, Node):
-        return [n for c in structure.children for n in _numbers(c)]
-    if isinstance(structure, Static):
-        return [structure.value] if isinstance(structure.value, int) else []
-    return [None]
-
-
-__all__ = ["prefix", "vmap"]
+__all__ = ["vmap"]
