@@ -184,10 +184,10 @@ def _index(
     return [[chain], *[NONE] * len(positions)]
 
 
-def _written(
-    op: IndexUpdate | IndexAdd, shapes: Sequence[Shape], known: Sequence[Known]
-) -> list[Chain] | None:
-    """Return how what is written reaches the entries of the array."""
+@_rule.register(IndexAdd)
+def _added(
+    op: IndexAdd | IndexUpdate, shapes: Sequence[Shape], known: Sequence[Known], result: Shape
+) -> Chains | None:
     x, value, *others = shapes
     read = Index(op.index, any(others))
     size = prod(x)
@@ -203,25 +203,17 @@ def _written(
         count = int(labels.max(initial=-1)) + 1
         target = (Group(at.ravel(), count), Gather(labels.ravel()))
     sources = np.broadcast_to(np.arange(prod(value)).reshape(value), at.shape)
-    return [(Gather(sources.ravel()), *target)]
+    return [OWN, [(Gather(sources.ravel()), *target)], *[NONE] * len(others)]
 
 
 @_rule.register
-def _update(
+def _updated(
     op: IndexUpdate, shapes: Sequence[Shape], known: Sequence[Known], result: Shape
 ) -> Chains | None:
+    """Return what is written in place of the array's own, beside it where that is not known."""
     if not any(k is None for k in known[2:]):
         return _moved(op, shapes, known, result, 2)
-    written = _written(op, shapes, known)
-    return None if written is None else [OWN, written, *[NONE] * (len(shapes) - 2)]
-
-
-@_rule.register
-def _add(
-    op: IndexAdd, shapes: Sequence[Shape], known: Sequence[Known], result: Shape
-) -> Chains | None:
-    written = _written(op, shapes, known)
-    return None if written is None else [OWN, written, *[NONE] * (len(shapes) - 2)]
+    return _added(op, shapes, known, result)
 
 
 @_rule.register
