@@ -221,7 +221,7 @@ class Examples:
         self.trace.fixed = self.builder.provenance = eqn.provenance
         is_once = eqn.op.effect is not Effect.ORDERED or eqn.op.in_turn(1) is eqn.op
         if not any(mapped) and is_once:
-            self.define(eqn, self.builder.emit(eqn.op, operands))
+            self.define(eqn.results, self.builder.emit(eqn.op, operands))
             return True
         if eqn.op.regions:
             return self._with_regions(eqn, mapped)
@@ -237,7 +237,7 @@ class Examples:
                     f"internal error: {eqn.op.name} for all examples gives {new.type}, "
                     f"not {self.type(old.type)}"
                 )
-        self.define(eqn, atoms)
+        self.define(eqn.results, atoms)
         return True
 
     def _in_turn(self, eqn: Eqn) -> bool:
@@ -246,7 +246,7 @@ class Examples:
         if op is None or any(a in self.mapped for a in eqn.operands):
             return False
         self.builder.provenance = eqn.provenance
-        self.define(eqn, self.builder.emit(op, [self.atom(a) for a in eqn.operands]))
+        self.define(eqn.results, self.builder.emit(op, [self.atom(a) for a in eqn.operands]))
         self.mapped.update(eqn.results)
         return True
 
@@ -262,12 +262,12 @@ class Examples:
             self.builder.take_back(start)
             self.mapped = known
             return False
-        self.define(eqn, results)
+        self.define(eqn.results, results)
         return True
 
-    def define(self, eqn: Eqn, results: Sequence[Atom]) -> None:
-        """Say what the results of an equation have become."""
-        for old, new in zip(eqn.results, results, strict=True):
+    def define(self, values: Sequence[Value], made: Sequence[Atom]) -> None:
+        """Say what values of the function have become."""
+        for old, new in zip(values, made, strict=True):
             self.scope[old] = new
             if isinstance(new, Value) and new.hint is None:
                 new.hint = old.hint
@@ -280,10 +280,7 @@ class Examples:
         self.trace.fixed = self.builder.provenance = group.eqns[0].provenance
         left = group.write(self.builder, self.size, self.scope, self.mapped, results)
         self.mapped.update(r for e in group.eqns for r in e.results)
-        for old, new in left.items():
-            self.scope[old] = new
-            if isinstance(new, Value) and isinstance(old, Value):
-                new.hint = old.hint
+        self.define(list(left), list(left.values()))
 
 
 def _with_examples(layout: Layout, type: ArrayType) -> Layout:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..ir.binding import mentioned, symbols_of
-from ..ir.builder import Builder
+from ..ir.builder import Builder, inherit
 from ..ir.closing import close, region_dims
 from ..ir.core import Atom, Eqn, Literal, Value
 from ..ir.dims import Dim, Size, Symbol
@@ -48,7 +48,7 @@ class Serial:
         scope: dict[Atom, Atom],
         mapped: set[Atom],
         results: Sequence[Atom],
-    ) -> dict[Atom, Atom]:
+    ) -> dict[Value, Atom]:
         """Write the loop; return, for what is read after it, all examples of it."""
         symbol = Symbol.between("i", 0, size - 1)
         index = Value(ArrayType(INDEX, ()), "i")
@@ -70,8 +70,7 @@ class Serial:
             made = inner.emit(eqn.op, [read(a) for a in eqn.operands])
             for old, new in zip(eqn.results, made, strict=True):
                 inside[old] = new
-                if isinstance(new, Value) and new.hint is None:
-                    new.hint = old.hint
+                inherit(old, new)
         wanted = {a for e in self.after for a in e.operands} | set(results)
         left = [r for e in self.eqns for r in e.results if r in wanted]
         own = {s for e in self.eqns for s in e.op.binds}
@@ -110,12 +109,13 @@ def serial_group(
         seeds = group
     last = max(k for k, e in enumerate(rest) if e in seeds)
     depending = {r for e in seeds for r in e.results}
+    sizes = {s for e in seeds for s in e.op.binds}
     before: list[Eqn] = []
     after: list[Eqn] = []
     for k, eqn in enumerate(rest):
         if eqn in seeds:
             continue
-        if k > last or not depending.isdisjoint(eqn.operands) or _mentions(eqn, seeds):
+        if k > last or not depending.isdisjoint(eqn.operands) or sizes & mentioned(eqn):
             depending.update(eqn.results)
             after.append(eqn)
         else:
@@ -148,7 +148,7 @@ def _around_unstacked(eqns: Sequence[Eqn], group: set[Eqn]) -> set[Eqn]:
         a
         for e in group
         for a in (*e.results, *e.operands)
-        if isinstance(a, Value) and (is_tape(a.type) or not can_be_stacked(a.type, sizes))
+        if isinstance(a, Value) and not can_be_stacked(a.type, sizes)
     }
     values -= {a for a in values if a.type.dtype.kind == "O" and not _is_made(a, eqns)}
     around = {
@@ -163,11 +163,6 @@ def _around_unstacked(eqns: Sequence[Eqn], group: set[Eqn]) -> set[Eqn]:
 
 def _is_made(value: Atom, eqns: Sequence[Eqn]) -> bool:
     return any(value in e.results for e in eqns)
-
-
-def _mentions(eqn: Eqn, group: set[Eqn]) -> bool:
-    sizes = {s for e in group for s in e.op.binds}
-    return bool(sizes & mentioned(eqn))
 
 
 def _literal(number: int) -> Literal:
