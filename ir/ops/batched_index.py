@@ -67,11 +67,8 @@ def batched_index(
 
 def _position(at: Array, varies: bool, shape: Sequence[Any], rank: int, end: int) -> Array:
     """Return positions whose own axes end at an axis of the result for one example."""
-    lead = (at.shape[0],) if varies else ()
-    core = (*[1] * (end - len(shape)), *shape, *[1] * (rank - end))
-    if not varies:
-        core = core[end - len(shape) :]
-    target: Any = (*lead, *core)
+    lead = (at.shape[0], *[1] * (end - len(shape))) if varies else ()
+    target: Any = (*lead, *shape, *[1] * (rank - end))
     return at if target == at.shape else np.reshape(at, target)
 
 

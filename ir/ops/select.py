@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..batching import with_lead
 from ..errors import DTypeError
 from ..op import Array, Cost, Emitter, Op, Scatter, Zero, broadcast
 from ..samples import numbers
@@ -291,8 +292,8 @@ class StopGradientIf(Op):
         x, stops = operands
         if not mapped[1]:
             return apply(self, x, stops)
-        axes: Any = (stops.shape[0], *[1] * (x.ndim - mapped[0]))
-        return np.where(np.reshape(stops, axes), apply(StopGradient(), x), x)
+        stops = with_lead(stops, x.ndim - mapped[0])
+        return np.where(stops, apply(StopGradient(), x), x)
 
     def vjp(
         self,
