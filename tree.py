@@ -22,7 +22,16 @@ from .tracer.loads import attribute
 from .tracer.native import native
 from .tracer.nested import inline_call
 from .tracer.state import current
-from .tracer.tree import LEAF, Leaf, Node, Static, Structure, children_of
+from .tracer.tree import (
+    LEAF,
+    Leaf,
+    Node,
+    Static,
+    Structure,
+    children_of,
+    dataclass_fields,
+    flattener,
+)
 from .tracer.tree import is_leaf as is_traced_leaf
 from .tracer.tree import unflatten as build
 
@@ -220,20 +229,18 @@ def call(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def _children(value: Any) -> tuple[Any, Sequence[Any]] | None:
-    """As `children_of`, the fields of a dataclass read as the traced function would."""
-    if is_traced_leaf(value) or (found := children_of(value)) is None:
+    """As `children_of`; what an object holds is read as the traced function would."""
+    if is_traced_leaf(value):
         return None
-    static, children = found
-    if current() is not None and _has_fields(value, static):
-        children = [attribute(value, name) for name in static]
-    return static, children
-
-
-def _has_fields(value: Any, static: Any) -> bool:
-    """Whether the children are attributes that the static part names."""
-    return hasattr(type(value), "__dataclass_fields__") and tuple(
-        type(value).__dataclass_fields__
-    ) == (static if isinstance(static, tuple) else None)
+    if current() is None:
+        return children_of(value)
+    if (registered := flattener(type(value))) is not None:
+        children, static = inline_call(registered, (value,), {})
+        return static, children
+    found = children_of(value)
+    if found is not None and found[0] == dataclass_fields(type(value)):
+        return found[0], [attribute(value, name) for name in found[0]]
+    return found
 
 
 def _flatten(tree: Any, found: list[Any], is_leaf: IsLeaf | None) -> Structure:

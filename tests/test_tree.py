@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -21,6 +21,12 @@ Pair = namedtuple("Pair", "left right")
 class Layer:
     w: Any
     b: Any = None
+
+
+@dataclass
+class Named:
+    w: Any
+    name: ClassVar[str] = "named"
 
 
 class Bag:
@@ -212,6 +218,19 @@ def test_fields_of_an_object_outside_are_read_at_every_call():
     np.testing.assert_array_equal(f(0.0), [1, 1, 1])
     layer.w, layer.b = np.zeros(2), 5.0
     np.testing.assert_array_equal(f(0.0), [0, 0, 5])
+
+
+@pytest.mark.parametrize("make", [Bag, Named, Layer])
+def test_arrays_of_an_object_outside_are_inputs(make):
+    held = make(np.ones(2))
+    f = pb.compile(lambda x: x * sum(np.sum(a) for a in pb.tree.leaves(held)))
+    assert f(2.0) == 4
+    if isinstance(held, Bag):
+        held.items = (np.zeros(2),)
+    else:
+        held.w = np.zeros(2)
+    assert f(2.0) == 0
+    assert f.cache_info().misses == 1
 
 
 def test_map_in_a_loop():
