@@ -9,11 +9,10 @@ from typing import Any
 import differences
 import numpy as np
 import pytest
+from single_ops import STRUCTURAL, TAPES, function_of
 
-from pullback.ir import ops  # noqa: F401  (fills the registry)
 from pullback.ir.binding import lone_symbol, renamed_type
-from pullback.ir.builder import Builder
-from pullback.ir.core import Function, Literal, Value
+from pullback.ir.core import Literal
 from pullback.ir.dims import Size
 from pullback.ir.errors import DTypeError, ShapeError
 from pullback.ir.op import Effect, Elementwise, Op
@@ -29,10 +28,6 @@ inexact, largest = differences.inexact, differences.largest
 
 # As NumPy does, a conversion from complex to real warns.
 pytestmark = pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
-
-TAPES = {"tape_new", "tape_push", "tape_pop", "pack", "unpack"}
-STRUCTURAL = {"loop", "cond", "call", "custom", "fused", "recursion", "recur"}
-"""Ops that hold regions or name another function: they compute nothing by themselves."""
 
 DTYPES = tuple(map(np.dtype, ("f8", "c16", "f4", "f2", "i8", "i4", "u1", "?")))
 
@@ -64,7 +59,7 @@ def samples_of(name: str) -> list[Sample]:
     return list(entry.samples())
 
 
-NAMES = sorted(set(Op.REGISTRY) - STRUCTURAL - TAPES)  # tapes have tests of their own
+NAMES = sorted(set(Op.REGISTRY) - STRUCTURAL - TAPES)
 every_op = pytest.mark.parametrize("name", NAMES)
 
 
@@ -79,12 +74,6 @@ def same_bits(left: Any, right: Any) -> bool:
     if left.dtype.kind == "c":  # the loops for one and for many may fuse products differently
         return np.allclose(left, right, rtol=1e-14, atol=1e-14, equal_nan=True)
     return left.tobytes() == right.tobytes()
-
-
-def function_of(op: Op, operands: Sequence[Any]) -> Function:
-    builder = Builder()
-    params = [builder.param(Value(type_of(v), f"x{k}")) for k, v in enumerate(operands)]
-    return builder.finish("f", builder.emit(op, params))
 
 
 @every_op

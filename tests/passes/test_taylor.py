@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from single_ops import STRUCTURAL, TAPES, function_of
 
 import pullback as pb
-from pullback.ir import ops  # noqa: F401  (fills the registry)
 from pullback.ir.builder import Builder
 from pullback.ir.core import Eqn, Function, Literal, Value, walk
 from pullback.ir.errors import DifferentiationError
@@ -27,11 +27,11 @@ from pullback.passes.taylor import taylor
 from pullback.tracer.array import computed
 from pullback.tracer.state import Trace
 
+# As NumPy does, a conversion from complex to real warns.
 pytestmark = pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
 
-STRUCTURAL = {"loop", "cond", "call", "fused", "recursion", "recur", "custom", "with_rule"}
-TAPES = {"tape_new", "tape_push", "tape_pop", "pack", "unpack"}
-OTHERS = {"observe", "callback"}  # it tells of cotangents; it has no derivative
+OTHERS = {"observe", "callback", "with_rule"}
+"""Ops that tell of cotangents, have no derivative, or take that of a rule."""
 NAMES = sorted(set(Op.REGISTRY) - STRUCTURAL - TAPES - OTHERS)
 
 Sample = tuple[Op, tuple[Any, ...]]
@@ -64,12 +64,6 @@ def _is_wide(op: Op, operands: Sequence[Any]) -> bool:
     wide = all(t.dtype.kind in "biu" or t.dtype in ("f8", "c16") for t in (*types, *results))
     moving = any(t.is_inexact for t in types) and any(t.is_inexact for t in results)
     return wide and moving and op.has_gradient
-
-
-def function_of(op: Op, operands: Sequence[Any]) -> Function:
-    builder = Builder()
-    params = [builder.param(Value(type_of(v), f"x{k}")) for k, v in enumerate(operands)]
-    return builder.finish("f", builder.emit(op, params))
 
 
 def along(function: Function, operands: Sequence[Any], terms: dict[int, list[Any]]) -> Function:
@@ -118,7 +112,7 @@ def test_coefficients_of_every_op_are_those_of_nested_derivatives(name: str) -> 
         terms = random_terms(operands, order)
         made = taylor(function, list(terms), order)
         verify(made)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # samples may be at poles
             out = evaluate(made, *operands, *[c for part in terms.values() for c in part])
             expected = nested(along(function, operands, terms), order)
         inexact = [k for k, r in enumerate(function.results) if r.type.is_inexact]
