@@ -16,7 +16,7 @@ from .ir.core import Atom, Eqn, Function, Provenance, Value
 from .ir.dims import Dim, Symbol
 from .ir.errors import ShapeError, StructureError
 from .ir.ops.dynamic import AsSize, Extent, Match
-from .ir.types import ArrayType
+from .ir.types import ArrayType, may_equal
 from .passes.memory import plan_memory
 from .passes.pipeline import EXACT, STABLE, run
 from .passes.reverse import reverse
@@ -336,16 +336,23 @@ def _seeds(cotangent: Any, structure: Structure, types: Sequence[ArrayType]) -> 
         )
     seeds = []
     for leaf, type in zip(leaves, types, strict=True):
-        shape, dtype = np.shape(leaf), np.result_type(leaf)
-        if len(shape) != len(type.shape) or any(
-            isinstance(a, int) and isinstance(b, int) and a != b
-            for a, b in zip(shape, type.shape, strict=True)
-        ):
-            raise ShapeError(f"the cotangent has shape {list(shape)}, the output is {type}.")
-        if not np.can_cast(dtype, type.dtype, "same_kind"):
-            raise StructureError(f"the cotangent has dtype {dtype}, the output is {type}.")
+        check_like("the cotangent", leaf, type, "the output")
         seeds.append(np.asarray(leaf, type.dtype) if current() is None else leaf)
     return seeds
+
+
+def check_like(name: str, value: Any, type: ArrayType, owner: str) -> None:
+    """Raise unless a value has the shape of what it belongs to, and a dtype that casts to that's.
+
+    Raises
+    ------
+    ShapeError, StructureError
+    """
+    shape, dtype = np.shape(value), np.result_type(value)
+    if not may_equal(shape, type.shape):
+        raise ShapeError(f"{name} has shape {list(shape)}, {owner} is {type}.")
+    if not np.can_cast(dtype, type.dtype, "same_kind"):
+        raise StructureError(f"{name} has dtype {dtype}, {owner} is {type}.")
 
 
 _known: weakref.WeakKeyDictionary[Any, VjpFunction] = weakref.WeakKeyDictionary()

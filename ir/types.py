@@ -157,6 +157,14 @@ def type_of(value: object) -> ArrayType:
     return ArrayType(array.dtype, array.shape)
 
 
+def may_equal(shape: Sequence[Size], other: Sequence[Size]) -> bool:
+    """Whether two shapes may turn out to be the same: no sizes that are known differ."""
+    return len(shape) == len(other) and not any(
+        isinstance(a, int) and isinstance(b, int) and a != b
+        for a, b in zip(shape, other, strict=True)
+    )
+
+
 Layout = tuple[int, ...] | None
 """Strides in bytes, or None for C-contiguous: the memory order NumPy would give a value."""
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..ir.errors import PullbackError, ShapeError, StructureError
+from ..ir.errors import PullbackError, StructureError
 from ..ir.types import ArrayType
+from ..pullbacks import check_like
 from ..tracer.foreign import is_foreign, read
 from ..tracer.functions.known import known, require
 from ..tracer.tree import (
@@ -123,14 +124,7 @@ def check(path: str, tangent: Any, type: ArrayType) -> None:
     ------
     ShapeError, StructureError
     """
-    shape, dtype = np.shape(tangent), np.result_type(tangent)
-    if len(shape) != len(type.shape) or any(
-        isinstance(a, int) and isinstance(b, int) and a != b
-        for a, b in zip(shape, type.shape, strict=True)
-    ):
-        raise ShapeError(f"`{path}` has shape {list(shape)}, its primal is {type}.")
-    if not np.can_cast(dtype, type.dtype, "same_kind"):
-        raise StructureError(f"`{path}` has dtype {dtype}, its primal is {type}.")
+    check_like(f"`{path}`", tangent, type, "its primal")
 
 
 def still(path: str, tangent: Any, type: ArrayType, leaf: Any = None) -> Any:

@@ -16,7 +16,7 @@ from ..dims import Dim, Size, Symbol
 from ..errors import ShapeError, UnsupportedError
 from ..op import Array, Effect, Emitter, Op, Scatter
 from ..samples import numbers
-from ..types import ArrayType, Shape
+from ..types import ArrayType, Shape, may_equal
 from .index import apply
 
 INDEX = np.dtype(np.int64)
@@ -166,10 +166,7 @@ class Match(Op):
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         (x,) = types
-        if len(self.shape) != x.ndim or any(
-            isinstance(a, int) and isinstance(b, int) and a != b
-            for a, b in zip(x.shape, self.shape, strict=False)
-        ):
+        if not may_equal(x.shape, self.shape):
             raise ShapeError(f"{list(x.shape)} can never be {list(self.shape)}")
         return (x.with_shape(self.shape),)
 
