@@ -22,6 +22,7 @@ from .tracer.tree import (
     object_key,
     paths,
     scan,
+    step,
 )
 
 Argnums = int | str | Sequence[int | str]
@@ -160,7 +161,7 @@ class Arguments:
         """Return code that takes the leaves of calls with this signature, None if there is none."""
         return taker(args, kwargs, [static for _, _, static in self.items(args, kwargs)])
 
-    def describe(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Structure:
+    def describe(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Node:
         """Return the structure of `(args, kwargs)`."""
         children = []
         for _, value, static in self.items(args, kwargs):
@@ -336,8 +337,8 @@ def _static_number(structure: Structure, value: Any, path: str) -> tuple[str, st
             return path, type(structure.value).__name__
         return None
     for number, child in enumerate(structure.children):
-        key = structure.static[number] if isinstance(structure.static, tuple) else number
-        found = _static_number(child, None, f"{path}[{key!r}]")
+        way = step(structure.type, structure.static, number)
+        found = _static_number(child, None, f"{path}{way}")
         if found is not None:
             return found
     return None

@@ -364,6 +364,28 @@ def test_registered_containers_are_taken_apart() -> None:
     np.testing.assert_array_equal(gradient.items[0], np.full_like(A, 2))
 
 
+def test_names_in_the_static_part_of_a_registered_class_are_no_attributes() -> None:
+    class Sized:
+        def __init__(self, first: Any, second: Any, unit: str) -> None:
+            self.first, self.second, self.unit = first, second, unit
+
+    def parts(s: Sized) -> Any:
+        return (s.first, s.second), (s.unit,)
+
+    pb.register_container(Sized, parts, lambda static, found: Sized(*found, *static))
+    product = pb.custom_vjp(lambda s: s.first * s.second)
+    product.defvjp(
+        lambda s: (product(s), s), lambda s, ct: (Sized(ct * s.second, ct * s.first, "m"),)
+    )
+    for function in (product, lambda s: s.first * s.second):
+        found = pb.grad(lambda s, f=function: np.sum(f(s)))(Sized(A, 2 * A, "m"))
+        np.testing.assert_array_equal(found.first, 2 * A)
+        np.testing.assert_array_equal(found.second, A)
+        assert found.unit == "m"
+    with pytest.raises(pb.DifferentiationError, match=r"with respect to `s\[1\]`: it is int"):
+        pb.grad(lambda s: np.sum(s.first))(Sized(A, 3, "m"))
+
+
 def test_attributes_that_are_no_fields_are_refused() -> None:
     @dataclasses.dataclass
     class Model:

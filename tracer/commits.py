@@ -23,7 +23,7 @@ from .functions.generators import TracedGenerator
 from .report import expression_here
 from .state import Trace, current
 from .text import TracedText
-from .tree import LEAF, Node, Static, Structure, children_of, unflattener
+from .tree import LEAF, Node, Static, Structure, children_of, flattener, unflattener
 
 CONTAINERS = (list, dict, set, deque)
 CONSTANTS = (
@@ -65,16 +65,18 @@ class Commits:
             return
         self._kept[id(value)] = (value, path)
         static, children = found
+        # Nothing is known of how to reach the children of a registered class.
+        is_known = path is not None and flattener(type(value)) is None
         for number, child in enumerate(children):
             at = None
-            if path is not None:
+            if is_known:
                 if type(value) is dict:
                     at = f"{path}[{static[number]!r}]"
                     if not isinstance(static[number], str | int):
                         at = None
                 elif isinstance(value, list | tuple):
                     at = f"{path}[{number}]"
-                elif isinstance(static, tuple) and all(isinstance(n, str) for n in static):
+                else:
                     at = f"{path}.{static[number]}"
             self.register_arguments(child, at)
 

@@ -288,18 +288,21 @@ def paths(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     if found is None:
         return
     static, children = found
-    kind: Any = type(value)
     for number, child in enumerate(children):
-        if type(value) is dict:
-            name = f"{prefix}[{static[number]!r}]"
-        elif type(value) in (tuple, list) or type(value) in _registered:
-            name = f"{prefix}[{number}]"
-        else:
-            names: Any = static
-            if isinstance(names, int):
-                names = kind._fields
-            name = f"{prefix}.{names[number]}"
-        yield from paths(child, name)
+        yield from paths(child, f"{prefix}{step(type(value), static, number)}")
+
+
+def step(cls: Any, static: Any, number: int) -> str:
+    """Return the text that leads from a container to one of its children: `[0]`, `.weights`.
+
+    `static` is the static part of what is no leaf, as of a `Node`.
+    """
+    if cls is dict:
+        return f"[{static[number]!r}]"
+    if cls in (tuple, list) or cls in _registered:
+        return f"[{number}]"
+    names = cls._fields if isinstance(static, int) else static
+    return f".{names[number]}"
 
 
 def scan(value: Any, leaves: list[Any], objects: list[Any], key: list[Any]) -> None:

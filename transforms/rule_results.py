@@ -23,6 +23,7 @@ from ..tracer.tree import (
     children_of,
     flatten,
     is_leaf,
+    step,
     unflatten,
 )
 
@@ -81,8 +82,7 @@ class Expected:
         if value is None and not self.has_zeros and not isinstance(structure, Static):
             raise self._structure(path, structure, value)
         if isinstance(structure, Node):
-            names = _names(structure, path)
-            parts: Sequence[Any] = [None] * len(names)
+            parts: Sequence[Any] = [None] * len(structure.children)
             if value is not None:
                 found = None if is_leaf(value) else children_of(value)
                 if (
@@ -92,8 +92,9 @@ class Expected:
                 ):
                     raise self._structure(path, structure, value)
                 parts = found[1]
-            for child, part, name in zip(structure.children, parts, names, strict=True):
-                yield from self.values(child, part, name)
+            for k, (child, part) in enumerate(zip(structure.children, parts, strict=True)):
+                way = step(structure.type, structure.static, k)
+                yield from self.values(child, part, f"{path}{way}")
         elif structure is LEAF:
             if value is not None and not is_leaf(value) and builtin_number(value) is None:
                 raise self._structure(path, LEAF, value)
@@ -187,18 +188,6 @@ def builtin_number(value: Any) -> Any:
         return value if value._kind is Kind.PYTHON else None
     is_number = isinstance(value, int | float | complex) and not isinstance(value, np.generic)
     return value if is_number and not isinstance(value, bool) else None
-
-
-def _names(structure: Node, path: str) -> list[str]:
-    static: Any = structure.static
-    if structure.type is dict:
-        return [f"{path}[{key!r}]" for key in static]
-    if isinstance(static, int) and hasattr(structure.type, "_fields"):
-        fields: Any = structure.type
-        return [f"{path}.{name}" for name in fields._fields]
-    if isinstance(static, tuple) and all(isinstance(n, str) for n in static):
-        return [f"{path}.{name}" for name in static]
-    return [f"{path}[{k}]" for k in range(len(structure.children))]
 
 
 def _described(value: Any) -> str:
