@@ -68,8 +68,11 @@ class Chain:
     @property
     def reference(self) -> Link | None:
         """The first occurrence that the backward pass comes to with a cotangent other than zero."""
-        known = [k for k in self.links if k.cotangent is not None and k.cotangent.norm > 0]
-        return known[-1] if known and math.isfinite(known[-1].cotangent.norm) else None  # type: ignore[union-attr]
+        known = [(k, norm) for k, norm in zip(self.links, self.norms, strict=True) if norm > 0]
+        if not known:
+            return None
+        link, norm = known[-1]
+        return link if math.isfinite(norm) else None
 
     @property
     def flowing(self) -> tuple[Link, ...]:

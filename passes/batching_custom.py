@@ -55,7 +55,7 @@ class _ForExamples(Rule):
         self.own = own
 
     @property
-    def is_busy(self) -> bool:  # type: ignore[override]
+    def is_busy(self) -> bool:  # type: ignore[override]  # it is another rule that knows
         """Whether its functions are being made."""
         return self.rule.is_busy
 

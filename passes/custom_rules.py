@@ -36,11 +36,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import UnionType
 
 from ..ir.builder import Builder, inherit
 from ..ir.closing import duplicate
 from ..ir.core import Atom, Eqn, Function, Mark, Value, walk
 from ..ir.errors import DifferentiationError
+from ..ir.op import Op
 from ..ir.ops.cond import Cond
 from ..ir.ops.control import Call, Loop
 from ..ir.ops.custom import Custom, Rule, WithRule, bound
@@ -119,9 +121,9 @@ def _without_rule(builder: Builder, eqn: Eqn, operands: tuple[Atom, ...]) -> Seq
     return operands[: eqn.op.outs] if isinstance(eqn.op, WithRule) else None
 
 
-def holds(function: Function, ops: type[Custom | WithRule] | object) -> bool:
+def holds(function: Function, ops: type[Op] | UnionType) -> bool:
     """Whether an equation of a function, or of regions in it, has an op of a class."""
-    return any(isinstance(eqn.op, ops) for eqn in walk(function))  # type: ignore[arg-type]
+    return any(isinstance(eqn.op, ops) for eqn in walk(function))
 
 
 def exposed(function: Function, wrt: Sequence[Value], is_forward: bool = False) -> Function:

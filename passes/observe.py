@@ -129,10 +129,10 @@ class _Observing:
             return replace(op, ordered=True)
         if isinstance(op, Loop):
             head = 1 if op.ranged else 0
-            made = {r: e for e in op.body.eqns for r in e.results}
+            made: dict[Atom, Eqn] = {r: e for e in op.body.eqns for r in e.results}
             carries: list[int | None] = [None] * len(op.body.params)
             for k in range(op.carries):
-                maker = made.get(op.body.results[k])  # type: ignore[arg-type]
+                maker = made.get(op.body.results[k])
                 if maker is None or maker.op.updates is None:
                     carries[head + k] = k
             body = self.function(op.body, (*loops, eqn), carries)

@@ -52,7 +52,7 @@ class Given(NamedTuple):
         specs = arguments.leaf_specs(args, {})
         leaves = arguments.leaves(args, {})
         return cls(
-            arguments.describe(args, {}).children[0],  # type: ignore[union-attr]
+            arguments.describe(args, {}).children[0],
             tuple(leaves),
             tuple([lift(leaf, trace)[0] for leaf in leaves]),
             tuple([s.type for s in specs]),
@@ -185,7 +185,7 @@ class Deferred(Rule):
         self.error: Exception | None = None
 
     @property
-    def is_busy(self) -> bool:  # type: ignore[override]
+    def is_busy(self) -> bool:  # type: ignore[override]  # it is another rule that knows
         """Whether its functions are being made."""
         return self.rule is not None and self.rule.is_busy
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ OPERATIONS = 10**9
 """What a call is taken to cost: nobody computes it again to save memory."""
 
 
-class Callee:
+class Callee(ABC):
     """What is called: it takes arrays and returns as many as there are results.
 
     `backward` is called for the cotangents of the inexact operands, with the operands, the results
@@ -28,9 +29,9 @@ class Callee:
     backward: Callee | None = None
     refusal = "it has no vjp"
 
+    @abstractmethod
     def __call__(self, types: Sequence[ArrayType], *operands: Any) -> tuple[Any, ...]:
         """Return arrays of these types, which belong to the caller."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
