@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Argnums, Arguments
-from ..compiled import Compiled, builder, check_callable, name_of
+from ..compiled import Compiled, builder, check_callable, gradient_structure, name_of
 from ..entries import Call, GuardedEntry, Programs
 from ..ir.core import Function
 from ..ir.errors import UnsupportedError
@@ -45,7 +45,7 @@ class _Entry(GuardedEntry):
         observed, self.sites = observe(self.traced.function)
         self.joint = reverse(observed, wanted.positions)
         self.last: Recording | None = None
-        self.build = builder(self.traced, wanted, "value_and_grad")
+        self.build = builder(self.traced, gradient_structure(wanted), "value_and_grad")
 
     def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         recording = Recording(self.sites)

@@ -59,7 +59,7 @@ class Step:
         at = [np.asarray(arguments[k]) for k in self.wrt]
         v: Vector = [rng.standard_normal(x.shape).astype(x.dtype) for x in at]
         estimate = 0.0
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # a norm that is not finite is None
             for _ in range(ITERATIONS):
                 length = _length(v)
                 if length == 0:

@@ -46,7 +46,7 @@ def measure(value: Any) -> Measure:
     array = np.asarray(value)
     if array.size == 0:
         return Measure(0, 0.0, 0.0, 0, 0, math.nan, math.nan)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # figures of infinity and nan are figures
         magnitudes = np.abs(array).ravel()
         if magnitudes.dtype != np.float64:
             magnitudes = magnitudes.astype(np.float64)

@@ -300,7 +300,7 @@ def _computed(eqn: Eqn, operands: Sequence[Abstract], sizes: Sizes) -> Sequence[
     if op.effect is not Effect.PURE:
         return None
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # the run warns
             value = concrete_op(op, sizes).evaluate(*[o.value for o in operands])
     except (VerificationError, IndexError):
         return None  # a size is not known, or it would raise when it runs

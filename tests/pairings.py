@@ -44,7 +44,7 @@ def check_pairing(
     assert equal_up_to_renaming(parse_function(str(joint)), joint)
     ways = ways_from([arguments[k] for k in wrt])
     count = len(function.results)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # NaN is compared too
         results = evaluate(joint, *arguments, *ways)
         plain = evaluate(function, *arguments)
         moved = results[count:]

@@ -87,7 +87,7 @@ def test_verdicts_name_the_line(title: str) -> None:
 @pytest.mark.parametrize("title", FOUND)
 def test_the_gradient_is_that_of_grad(title: str) -> None:
     report, program = health_of(title), FOUND[title]
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # some of them overflow
         value, gradient = pb.value_and_grad(program.loss, exact=True)(*program.arguments)
     assert report.value == value
     for a, b in zip(pb.tree.leaves(report.gradient), pb.tree.leaves(gradient), strict=True):

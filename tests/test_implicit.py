@@ -293,7 +293,9 @@ def test_a_fixed_point_of_containers_that_reads_from_outside() -> None:
 
 def test_nothing_of_the_iterations_is_kept() -> None:
     def iterated(a: Any) -> Any:
-        step = lambda x: babylonian(x, a)  # noqa: E731
+        def step(x: Any) -> Any:
+            return babylonian(x, a)
+
         return pb.while_loop(lambda x: np.abs(step(x) - x) > 1e-12, step, 1.0)
 
     assert pb.grad(iterated)(2.0) == pytest.approx(pb.grad(square_root)(2.0))

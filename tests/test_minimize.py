@@ -332,7 +332,7 @@ def test_no_way_from_the_start():
     def loss(p: Any) -> Any:
         return np.sum(np.sqrt(p["w"])) + p["b"]
 
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # NumPy warns of the roots
         with pytest.raises(ArgumentError, match="loss is nan at x0"):
             pb.minimize(loss, {"b": 1.0, "w": -np.ones((2, 2))})
         with pytest.raises(ArgumentError, match="loss is nan at x0"):

@@ -130,7 +130,7 @@ class Part(NamedTuple):
         along = matrix if self.mode == "forward" else matrix.T
         found, size = along @ direction, abs(along) @ abs(direction)
         tolerance = np.sqrt(np.finfo(product.dtype).eps)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # inf - inf proves nothing
             wrong = np.abs(found - product) > tolerance * (size + np.abs(product))
         if wrong.any():
             what = "row" if self.mode == "forward" else "column"

@@ -37,6 +37,7 @@ def test_each_task_has_one_quick_size_and_known_contestants() -> None:
 @pytest.mark.parametrize(
     ("task", "size", "name"), TURNS, ids=[f"{t.name}: {s.label}: {n}" for t, s, n in TURNS]
 )
+# PyTorch warns of its own code.
 @pytest.mark.filterwarnings("ignore::FutureWarning:torch")
 def test_a_contestant_computes_what_is_written_by_hand(task: Task, size: Size, name: str) -> None:
     contestant = BY_NAME[name]

@@ -22,6 +22,7 @@ assert _spec.loader is not None
 op_samples: Any = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(op_samples)
 
+# As NumPy does, a conversion from complex to real warns.
 pytestmark = pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
 
 
@@ -63,7 +64,7 @@ def test_what_moves_a_result_is_in_the_pattern(name: str) -> None:
         function = op_samples.function_of(op, operands)
         wrt = [k for k, p in enumerate(function.params) if p.type.is_inexact]
         of = [k for k, r in enumerate(function.results) if r.type.is_inexact]
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # samples may be at poles
             derivative = np.abs(rows(function, wrt, of, operands)) > 1e-10
         for known in ({}, {k: v for k, v in enumerate(operands) if k not in wrt}):
             pattern = sparsity(function, wrt, of, known).toarray()

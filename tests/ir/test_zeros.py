@@ -57,7 +57,7 @@ def test_equations(line: str) -> None:
     verify(found)
     assert len(found.params) == 1
     assert gone == [LINES.get(line, False), False]
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore"):  # by zeros that are known, on one line
         wanted = evaluate(function, X, np.zeros(3))
         results = evaluate(found, X)
     assert not gone[0] or not np.any(wanted[0])

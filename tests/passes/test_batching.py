@@ -28,6 +28,7 @@ from pullback.passes.reverse import reverse
 sys.path.insert(0, str(Path(__file__).parents[1] / "ir"))
 from test_ops import NAMES, as_tuple, function_of, samples_of
 
+# As NumPy does, a conversion from complex to real warns.
 pytestmark = pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
 
 SIZE = 3

@@ -56,6 +56,6 @@ def test_a_chain_of_elementwise_functions_is_computed_on_the_diagonal():
 
 
 def test_an_infinite_slope_is_in_its_place_alone():
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # dividing by zero is meant
         found = pb.jacobian(np.sqrt)(np.array([0.0, 4.0]))
     np.testing.assert_array_equal(found, [[np.inf, 0], [0, 0.25]])

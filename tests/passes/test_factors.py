@@ -84,7 +84,7 @@ def test_what_is_not_finite_stays_where_it_was(factor):
     x[2, 4] = factor
     v[6] = factor  # scales the zeros that were selected
     function = made(*lines)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # zero times infinity is meant
         (expected,), (found,) = (evaluate(f, x, U, v, C, W) for f in (function, joined(function)))
     np.testing.assert_array_equal(np.isfinite(found), np.isfinite(expected))
     assert np.all(np.isfinite(found[:, 3]))

@@ -48,7 +48,7 @@ def check_orders(function: Function, arguments: list[Any], tolerance: float = 1e
     wrt = inexact([p.type for p in function.params])
     seeds = inexact([r.type for r in function.results])
     gradient = reverse(function, wrt, seeds=seeds)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # only the types are read
         cts = [np.ones_like(evaluate(function, *arguments)[k])[()] for k in seeds]
     check_pairing(gradient, [*arguments, *cts], tolerance)
     return joint
