@@ -33,6 +33,7 @@ from ..ir.ops.shape import Copy
 from ..ir.types import is_tape
 from .footprints import Access, Level, Tracker, is_untouched
 from .recompute import is_in_checkpoint
+from .residual_obstacles import place_overwritten, read_too_late
 from .restore import Chain, chain_of, runs_again
 
 AGAIN_COST = int(Cost.DIVISION)
@@ -131,7 +132,13 @@ class Residuals:
             self.need(value)
         for eqn in self.adjoint:
             self.sizes(eqn)
-        return self._is_in_time() and self._are_places_known()
+        obstacle = read_too_late(self) or place_overwritten(self)
+        if obstacle is None:
+            return True
+        if obstacle.chain is not None:
+            del self.chains[obstacle.chain]
+        self.forced.update(obstacle.values)
+        return False
 
     def _demands(self) -> Iterator[Value]:
         values = {*self.body.params, *self.producers}
@@ -167,7 +174,7 @@ class Residuals:
         elif atom in self.written and self._reads_back(atom):
             self.read_back[atom] = self.written[atom]
             self.needed_chains.add(self.written[atom][0])
-            link = self._link(*self.written[atom])
+            link = self.link(*self.written[atom])
             for position in link.operands[2:]:
                 self.need(position)
         elif self._work(atom, AGAIN_COST) is not None:
@@ -182,7 +189,8 @@ class Residuals:
             self.need(operand)
         self.sizes(eqn)
 
-    def _link(self, chain: int, number: int) -> Eqn:
+    def link(self, chain: int, number: int) -> Eqn:
+        """Return the write that makes a version of an array."""
         return self.chains[chain].links[number - 1]
 
     def _is_free_work(self, eqn: Eqn) -> bool:
@@ -320,113 +328,6 @@ class Residuals:
     def _add(self, place: int, eqn: Eqn) -> None:
         self.added.append((place, eqn))
         self.producers[eqn.results[0]] = eqn
-
-    # -- time --------------------------------------------------------------------------------------
-
-    def _is_in_time(self) -> bool:
-        """Check that versions can be had when they are read; note what is saved instead.
-
-        Where the adjoint of a loop stands, the version after it is there until then, and the one
-        before it from then on. A write is undone wherever that is wanted.
-        """
-        when = self._first_reads()
-        made = {r: t for t, e in enumerate(self.adjoint) for r in e.results}
-        for k, chain in list(self.chains.items()):
-            times = [
-                made[self.body.undone[after]] if link.op.regions else None
-                for link, after in zip(chain.links, chain.versions[1:], strict=True)
-            ]
-            for value, time in when.items():
-                for number, is_direct in self._versions_read(value, k):
-                    late = any(t is not None and t >= time for t in times[number:])
-                    if not late:
-                        continue
-                    if is_direct:
-                        del self.chains[k]
-                        return False
-                    self.forced.add(value)
-                    return False
-        return True
-
-    def _versions_read(self, value: Value, chain: int) -> list[tuple[int, bool]]:
-        """Return the versions of a chain that are read where a value is made or used."""
-        if value in self.saved:
-            return []
-        if value in self.read_back:
-            own, number = self.read_back[value]
-            return [(number, False)] if own == chain else []
-        if value in self.version:
-            own, number = self.version[value]
-            return [(number, True)] if own == chain else []
-        eqn = self.producers.get(value)
-        if eqn is None:
-            return []
-        found = [self.version[a] for a in eqn.operands if a in self.version]  # type: ignore[index]
-        return [(number, False) for own, number in found if own == chain]
-
-    def _first_reads(self) -> dict[Value, int]:
-        """Return when each value that is not saved is first wanted, as a place in the adjoint."""
-        first: dict[Value, int] = {}
-
-        def want(atom: Atom, time: int, is_inner: bool) -> None:
-            if not isinstance(atom, Value) or atom in first:
-                return
-            if is_inner and atom in self.version:
-                return  # its reader says when
-            first[atom] = time
-            if atom in self.read_back:
-                for position in self._link(*self.read_back[atom]).operands[2:]:
-                    want(position, time, True)
-                return
-            eqn = self.producers.get(atom)
-            if eqn is not None and eqn in self.again:
-                for operand in eqn.operands:
-                    want(operand, time, True)
-
-        for time, eqn in enumerate(self.adjoint):
-            for operand in eqn.operands:
-                want(operand, time, False)
-        for result in self.body.results:
-            want(result, len(self.adjoint), False)
-        return first
-
-    # -- places ------------------------------------------------------------------------------------
-
-    def _are_places_known(self) -> bool:
-        """Check that where a write is undone is not told by what it has overwritten.
-
-        `i = nonzero(x > 0); x[i] = ...`: the older `x` cannot say which rows of it to restore.
-        """
-        for k in sorted(self.needed_chains & set(self.chains)):
-            for number, link in enumerate(self.chains[k].links, 1):
-                if not isinstance(link.op, IndexUpdate | IndexAdd):
-                    continue
-                for position in link.operands[2:]:
-                    self.need(position)
-                    if self._reads_before(position, k, number):
-                        self.forced.update(self._sources(position))
-                        return False
-        return True
-
-    def _reads_before(self, atom: Atom, chain: int, number: int) -> bool:
-        """Whether a value is made of a version of an array that is older than one of its writes."""
-        if not isinstance(atom, Value) or atom in self.saved:
-            return False
-        key = self.read_back.get(atom) or self.version.get(atom)
-        if key is not None and key[0] == chain:
-            return key[1] < number
-        eqn = self.producers.get(atom)
-        if eqn is None or eqn not in self.again:
-            return False
-        binders = [self.binders.get(s) for s in mentioned(eqn) - set(eqn.op.binds)]
-        read = [*eqn.operands, *[b.results[0] for b in binders if b is not None]]
-        return any(self._reads_before(a, chain, number) for a in read)
-
-    def _sources(self, position: Atom) -> list[Value]:
-        """Return what to save for a position: what its size is told by, where that is unknown."""
-        eqn = self.producers.get(position)  # type: ignore[arg-type]
-        found = eqn.operands if eqn is not None and eqn.op.binds else (position,)
-        return [a for a in found if isinstance(a, Value)]
 
     # -- what is overwritten -----------------------------------------------------------------------
 
