@@ -90,7 +90,8 @@ class Entry(GuardedEntry):
         started = time.perf_counter()
         self.program = Program(self.plan, owned, fresh, owner.options.exact or call.exact)
         self._stage("emit", function, started)
-        self.build = builder(self.traced, wanted, options.mode)
+        gradients = None if wanted is None else gradient_structure(wanted)
+        self.build = builder(self.traced, gradients, options.mode)
 
     def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         return self.program(*inputs)
@@ -165,12 +166,14 @@ class Entry(GuardedEntry):
         record(Stage(name, function, milliseconds), before, self.stages)
 
 
-def builder(traced: Traced, wanted: Wanted | None, mode: str) -> Callable[[Sequence[Any]], Any]:
+def builder(
+    traced: Traced, gradients: Structure | None, mode: str
+) -> Callable[[Sequence[Any]], Any]:
     """Return the function that builds the caller's result from the program's flat results.
 
     It also stores outside what the function does, once all is computed.
     """
-    build = _unflattener(traced, wanted, mode)
+    build = _unflattener(traced, gradients, mode)
     if traced.commit is None:
         return build
     commit = traced.commit
@@ -186,13 +189,12 @@ def builder(traced: Traced, wanted: Wanted | None, mode: str) -> Callable[[Seque
 
 
 def _unflattener(
-    traced: Traced, wanted: Wanted | None, mode: str
+    traced: Traced, gradients: Structure | None, mode: str
 ) -> Callable[[Sequence[Any]], Any]:
     output = traced.structure
     aux = traced.aux
-    if wanted is None:
+    if gradients is None:
         return unflattener(output if aux is None else _pair(output, aux))
-    gradients = gradient_structure(wanted)
     if mode == "grad":
         # The program returns the leaves of aux first.
         return unflattener(gradients) if aux is None else _swapped(aux, gradients)
@@ -319,7 +321,7 @@ class Compiled:
             has_aux=self.options.has_aux,
         )
         flat = inline_function(self._nested_joint(traced, wanted), operands)
-        return builder(traced, wanted, self.options.mode)(flat)
+        return builder(traced, gradient_structure(wanted), self.options.mode)(flat)
 
     def _nested_joint(self, traced: Traced, wanted: Wanted) -> Function:
         check_scalar(self.name, traced, wanted.positions if self.options.holomorphic else None)

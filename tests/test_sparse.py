@@ -270,6 +270,21 @@ def test_aux_decorators_and_methods():
     assert f.__name__ == "f"
 
 
+def test_what_is_stored_outside_is_the_values_of_each_call():
+    seen = {}
+
+    @pb.sparse_jacobian(has_aux=True)
+    def f(x):
+        seen["last"] = x[-1]
+        return x**2, np.sum(x)
+
+    for x in (X, X, 2 * X):
+        matrix, total = f(x)
+        np.testing.assert_allclose(matrix.diagonal(), 2 * x)
+        assert total == np.sum(x)
+        assert seen == {"last": x[-1]}
+
+
 def test_single_precision_stays():
     assert pb.sparse_jacobian(banded)(X.astype(np.float32)).dtype == np.float32
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Argnums, Arguments
-from ..compiled import check_callable, name_of
+from ..compiled import builder, check_callable, name_of
 from ..entries import Call, GuardedEntry, Programs, scanned, uncollected
 from ..ir.errors import ArgumentError, UnsupportedError
 from ..tracer.state import current
-from ..tracer.tree import unflatten
+from ..tracer.tree import LEAF
 from .compression import Compression, Csr
 from .jacobians import MODES
 from .sparse_plan import Options, Plan, Subject
@@ -31,7 +31,7 @@ KEPT = 8
 class _Entry(GuardedEntry):
     """The programs of one signature, one for each pattern."""
 
-    __slots__ = ("exactly", "options", "plans", "subject")
+    __slots__ = ("build", "exactly", "options", "plans", "subject")
 
     def __init__(self, owner: SparseFunction, call: Call) -> None:
         options = owner.options
@@ -48,6 +48,7 @@ class _Entry(GuardedEntry):
         self.exactly = options.exact or call.exact
         self.subject = Subject.make(self.traced, wanted, options.of)
         self.plans: tuple[Plan, ...] = ()
+        self.build = builder(self.traced, LEAF, "grad")
 
     def plan(self, inputs: Sequence[Any]) -> Plan:
         """Return the plan for the arguments, made where there is none."""
@@ -62,17 +63,6 @@ class _Entry(GuardedEntry):
 
     def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         return self.plan(inputs)(inputs)
-
-    def build(self, flat: Sequence[Any]) -> Any:
-        """Return the result of the user's call; store what the function stores outside."""
-        traced = self.traced
-        matrix, *rest = flat
-        aux = len(rest) - traced.stored
-        if traced.commit is not None:
-            traced.commit(rest[aux:])
-        if traced.aux is None:
-            return matrix
-        return matrix, unflatten(traced.aux, iter(rest[:aux]))
 
 
 class SparseFunction:

@@ -127,7 +127,7 @@ class Plan:
         return all(np.array_equal(a, b) for a, b in zip(self.values, values, strict=True))
 
     def __call__(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
-        """Return the matrix, and then what else the function returns."""
+        """Return what else the function returns, and then the matrix."""
         flat = self.program(*inputs, *self.given)
         kept, rest = flat[: self.kept], iter(flat[self.kept :])
         made = [
@@ -137,7 +137,7 @@ class Plan:
         matrix = self.recovery(made)
         if self.is_given:
             self.compression.parts[0].check(matrix, self.sums[0], made[0][-1])
-        return (matrix, *kept)
+        return (*kept, matrix)
 
 
 def _side_by_side(values: Iterator[Any], mapped: Sequence[bool], count: int) -> np.ndarray:
