@@ -14,10 +14,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
+
 from .arguments import Arguments, Wanted
 from .ir.errors import DifferentiationError, UnsupportedError
 from .ir.ops.guard import Missed
-from .runtime.apart import apart, have_owners
+from .runtime.owners import have_owners
 from .tracer.foreign import MeetsForeign
 from .tracer.native import foreign_classes
 from .tracer.overlap import Group, buffer, overlaps
@@ -81,9 +83,9 @@ class GuardedEntry:
 
     Guards on what is read from outside are checked before a run (`inputs`), those on computed
     values during it (`run`). `donated` are the arguments in whose memory results are given.
-    `arguments` describes the arguments that it was traced for, `number`
-    says which program was made first. `key` is the signature, set when it first serves a call that
-    it was not made for; `take` the code that knows it again, None where there is none.
+    `arguments` describes the arguments that it was traced for, `number` says which program was made
+    first. `key` is the signature, set when it first serves a call that it was not made for; `take`
+    the code that knows it again, None where there is none.
     """
 
     __slots__ = (
@@ -148,21 +150,31 @@ class GuardedEntry:
         hidden = [] if self.collect is None else self.collect(objects)
         if hidden is None:
             return None
-        written = self.traced.written
-        if not written:
-            return apart([*leaves, *hidden], self.donated) if self.donated else [*leaves, *hidden]
         arrays = [*leaves, *hidden]
+        if self.traced.written and not self._may_write(arrays, objects):
+            return None
+        if self.shared:
+            return [*leaves, *[buffer(arrays, g) for g in self.shared], *hidden]
+        return _apart(arrays, self.donated) if self.donated else arrays
+
+    def _may_write(self, arrays: Sequence[Any], objects: Sequence[Any]) -> bool:
+        """Whether what is written overlaps with other arrays as it did when the program was traced.
+
+        Raises
+        ------
+        ValueError
+            Where an array that is written is read-only.
+        """
+        written = self.traced.written
         positions = [p for p, _ in written]
         is_clear = not self.shared and have_owners(arrays, positions)
         if not is_clear and overlaps(arrays, positions) != self.shared:
-            return None
+            return False
         for position, location in written:
             if not arrays[position].flags.writeable and not self.shared:
                 text = _read_only(objects)
                 raise ValueError(text if location is None else located(text, location))
-        if not self.shared:
-            return apart(arrays, self.donated) if self.donated else arrays
-        return [*leaves, *[buffer(arrays, g) for g in self.shared], *hidden]
+        return True
 
     def run(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
         """Return what the program computes from its inputs.
@@ -174,6 +186,19 @@ class GuardedEntry:
             nothing.
         """
         raise NotImplementedError
+
+
+def _apart(arrays: Sequence[Any], positions: Sequence[int]) -> Sequence[Any]:
+    """Return the arrays with those at some positions copied where the memory is not theirs alone.
+
+    These are read-only arrays, and arrays that overlap with any other.
+    """
+    groups = () if have_owners(arrays, positions) else overlaps(arrays, positions)
+    shared = {p for group in groups for p in group.positions}
+    wrong = {p for p in positions if p in shared or not arrays[p].flags.writeable}
+    if not wrong:
+        return arrays
+    return [np.array(a, order="C") if k in wrong else a for k, a in enumerate(arrays)]
 
 
 def _read_only(objects: Sequence[Any]) -> str:
