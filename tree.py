@@ -10,6 +10,7 @@ them fit where they have the same keys in any order.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from .ir.errors import StructureError
 from .ir.types import Kind
-from .tracer.array import TracedArray
+from .tracer.array import TracedArray, kind_of
 from .tracer.loads import attribute
 from .tracer.native import native
 from .tracer.nested import inline_call
@@ -120,7 +121,8 @@ def map(function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf | N
     """
     found, shape = flatten(tree, is_leaf=is_leaf)
     columns = [found, *[matching(shape, other, f"tree {k + 2}") for k, other in enumerate(rest)]]
-    return build(shape, iter([call(function, *row) for row in zip(*columns, strict=True)]))
+    rows = zip(*columns, strict=True)
+    return build(shape, iter([inline_call(function, row, {}) for row in rows]))
 
 
 def reduce(function: Callable[[Any, Any], Any], tree: Any, *initial: Any) -> Any:
@@ -133,7 +135,7 @@ def reduce(function: Callable[[Any, Any], Any], tree: Any, *initial: Any) -> Any
     >>> pb.tree.reduce(lambda total, x: total + np.size(x), {"w": np.ones((2, 3)), "b": 1.0}, 0)
     7
     """
-    return functools.reduce(functools.partial(call, function), leaves(tree), *initial)
+    return functools.reduce(lambda a, b: inline_call(function, (a, b), {}), leaves(tree), *initial)
 
 
 def all(tree: Any) -> Any:
@@ -223,11 +225,6 @@ def matching(shape: Structure, tree: Any, name: str = "tree") -> list[Any]:
     return found
 
 
-def call(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a user's function, in its traced form where a trace is under way."""
-    return function(*args) if current() is None else inline_call(function, args, {})
-
-
 def _children(value: Any) -> tuple[Any, Sequence[Any]] | None:
     """As `children_of`; what an object holds is read as the traced function would."""
     if is_traced_leaf(value):
@@ -277,12 +274,14 @@ def _match(shape: Structure, tree: Any, path: str, found: list[Any]) -> None:
         return
     if isinstance(shape, Static):
         if tree is not shape.value:
-            raise StructureError(f"`{path}` is {kind_of(tree)}, and the first tree has None there.")
+            raise StructureError(
+                f"`{path}` is {described(tree)}, and the first tree has None there."
+            )
         return
     parts = _children(tree)
     if parts is None or type(tree) is not shape.type:
         raise StructureError(
-            f"`{path}` is {kind_of(tree)}, and the first tree has {_named(shape.type)} there."
+            f"`{path}` is {described(tree)}, and the first tree has {_named(shape.type)} there."
         )
     static, children = parts
     if shape.type is dict:
@@ -322,7 +321,7 @@ def _named(cls: Any) -> str:
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
-def kind_of(value: Any) -> str:
+def described(value: Any) -> str:
     """Return what messages call a value."""
     if value is None:
         return "None"
@@ -338,25 +337,18 @@ def _part(leaf: Any, start: int, position: int) -> _Part:
     StructureError
         Where it is no number and no array of numbers.
     """
-    kind = Kind.PYTHON
-    if isinstance(leaf, TracedArray):
-        dtype, kind = leaf.dtype, leaf._kind
-    elif isinstance(leaf, np.ndarray | np.generic):
+    if isinstance(leaf, TracedArray | np.ndarray | np.generic):
         dtype = leaf.dtype
-        kind = Kind.ARRAY if isinstance(leaf, np.ndarray) else Kind.SCALAR
     else:
         is_number = isinstance(leaf, bool | int | float | complex)
         dtype = np.asarray(leaf).dtype if is_number else np.dtype(object)
     if dtype.kind not in "biufc":
+        of = "no numbers" if dtype.kind == "O" else dtype
         raise StructureError(
-            f"leaf {position} is {kind_of(leaf)} of {'no numbers' if dtype.kind == 'O' else dtype}"
-            ", and a vector holds numbers alone."
+            f"leaf {position} is {described(leaf)} of {of}, and a vector holds numbers alone."
         )
     shape: Any = np.shape(leaf)
-    size = 1
-    for length in shape:
-        size *= length
-    return _Part(start, size, shape, dtype, kind)
+    return _Part(start, math.prod(shape), shape, dtype, kind_of(leaf))
 
 
 def _leaf_of(vector: Any, part: _Part) -> Any:

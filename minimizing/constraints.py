@@ -10,6 +10,7 @@ import numpy as np
 from .. import tree as trees
 from ..compiled import Compiled, Options
 from ..ir.errors import ArgumentError, StructureError
+from ..tracer.nested import inline_call
 from ..tracer.tree import Structure
 from ..transforms.jacobians import hessian, jacobian
 from .flattening import flatten
@@ -169,7 +170,7 @@ def _flat(
     """Return a function of a container as one of vectors: as it is, compiled, and its Jacobian."""
 
     def flat(vector: Any) -> Any:
-        return trees.ravel(trees.call(function, build(vector), *args))[0]
+        return trees.ravel(inline_call(function, (build(vector), *args), {}))[0]
 
     value, slope = Compiled(flat, Options("compile")), jacobian(flat)
     return (

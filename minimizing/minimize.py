@@ -12,6 +12,7 @@ from .. import tree as trees
 from ..compiled import Compiled, Options, check_callable, name_of
 from ..ir.errors import ArgumentError, DifferentiationError
 from ..tracer.native import native
+from ..tracer.nested import inline_call
 from ..tracer.tree import LEAF
 from ..transforms.apart import Transformation
 from ..transforms.jacobians import hessian
@@ -160,7 +161,7 @@ def _value_and_grad(function: Callable[..., Any], x: Any, args: tuple[Any, ...])
 
 
 def _value(function: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> Any:
-    return trees.call(function, x, *args)
+    return inline_call(function, (x, *args), {})
 
 
 _VALUE_AND_GRAD = Transformation("minimize", _value_and_grad)
@@ -191,7 +192,7 @@ class _Problem:
         if method in PRODUCTS:
             found["hessp"] = self.product
         elif method in MATRICES:
-            matrix = hessian(lambda v: trees.call(self.f, self.build(v), *self.args))
+            matrix = hessian(lambda v: inline_call(self.f, (self.build(v), *self.args), {}))
             found["hess"] = lambda v: np.asarray(matrix(np.array(v)))
         return found
 
@@ -217,7 +218,7 @@ class _Problem:
             if trees.structure(value) != LEAF or np.ndim(value) or np.iscomplexobj(value):
                 raise DifferentiationError(
                     f"minimize needs a function that returns one real number, and {self.name} "
-                    f"returns {trees.kind_of(value)}."
+                    f"returns {trees.described(value)}."
                 )
             self.value = float(value)
         return self.value

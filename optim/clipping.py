@@ -9,8 +9,8 @@ import numpy as np
 from .. import tree as trees
 from ..ir.errors import ArgumentError, DTypeError
 from ..ir.types import Kind
-from ..tracer.array import TracedArray
-from ..tracer.functions.shape import as_array, cast
+from ..tracer.array import TracedArray, kind_of
+from ..tracer.functions.shape import as_array
 from ..tracer.native import native
 
 
@@ -95,9 +95,7 @@ def dtype_of(leaf: Any) -> np.dtype:
 
 def is_python(value: Any) -> bool:
     """Whether a value is a Python number, which takes on the dtype of what it meets."""
-    if isinstance(value, TracedArray):
-        return value._kind is Kind.PYTHON
-    return not isinstance(value, np.ndarray | np.generic)
+    return kind_of(value) is Kind.PYTHON
 
 
 def weak(scalar: Any, leaf: Any) -> Any:
@@ -109,7 +107,7 @@ def weak(scalar: Any, leaf: Any) -> Any:
         dtype = np.dtype(f"f{dtype.itemsize // 2}")
     if dtype.kind not in "fc" or scalar.dtype == dtype:
         return scalar
-    return cast(scalar, dtype) if isinstance(scalar, TracedArray) else scalar.astype(dtype)
+    return scalar.astype(dtype)
 
 
 def like(leaf: Any, value: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from .. import tree as trees
 from ..ir.errors import ArgumentError, DTypeError
 from ..tracer.native import native
+from ..tracer.nested import inline_call
 from . import clipping
 from .clipping import dtype_of, like, weak
 from .schedules import Schedule
@@ -295,7 +296,7 @@ def _start() -> np.int64:
 
 
 def _rate(learning_rate: float | Schedule, count: Any) -> Any:
-    return trees.call(learning_rate, count) if callable(learning_rate) else learning_rate
+    return inline_call(learning_rate, (count,), {}) if callable(learning_rate) else learning_rate
 
 
 def _zeros(params: Any) -> Any:
@@ -340,9 +341,7 @@ def _scaled(value: Any, factor: Any) -> Any:
 def _added(param: Any, update: Any) -> Any:
     dtype = _check_floating(param)
     total = param + update
-    if dtype_of(total) != dtype:
-        total = np.asarray(total).astype(dtype) if np.ndim(param) else total.astype(dtype)
-    return like(param, total)
+    return like(param, total if dtype_of(total) == dtype else total.astype(dtype))
 
 
 def _check_params(name: str, params: Any) -> None:

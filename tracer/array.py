@@ -108,6 +108,15 @@ def _scalar_literal(literal: Literal, dtype: np.dtype) -> Literal:
         return Literal(np.asarray(literal.value).astype(dtype)[()])
 
 
+def kind_of(value: Any) -> Kind:
+    """Return the kind of an array, traced or not, or of a number."""
+    if isinstance(value, TracedArray):
+        return value._kind
+    if isinstance(value, np.ndarray):
+        return Kind.ARRAY
+    return Kind.SCALAR if isinstance(value, np.generic) else Kind.PYTHON
+
+
 def wrap(atom: Atom, kind: Kind, trace: Trace) -> TracedArray:
     """Return an atom as a traced array of `trace`."""
     return TracedArray(atom, kind, trace)

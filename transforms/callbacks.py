@@ -13,7 +13,7 @@ from ..ir.errors import StructureError, UnsupportedError
 from ..ir.location import Location
 from ..ir.ops.callback import Callback, Callee
 from ..ir.types import ArrayType, Kind
-from ..tracer.array import TracedArray, emit, lift
+from ..tracer.array import TracedArray, emit, kind_of, lift
 from ..tracer.loads import is_traced
 from ..tracer.nested import inline_call
 from ..tracer.report import expression_here
@@ -77,7 +77,7 @@ def pure_callback(
     arguments: list[Any] = []
     given = flatten(args, arguments)
     trace = current()
-    kinds = [_kind(a) if trace is None else lift(a, trace)[1] for a in arguments]
+    kinds = [kind_of(a) if trace is None else lift(a, trace)[1] for a in arguments]
     called = _Called(callback, vjp, given, kinds, structure, current_location())
     if trace is None:
         return unflatten(structure, iter(called(types, *arguments)))
@@ -93,12 +93,6 @@ def _type(spec: Any) -> ArrayType:
     if isinstance(spec, Spec | np.ndarray | np.generic):
         return ArrayType(spec.dtype, spec.shape)
     return ArrayType(np.result_type(spec), ())
-
-
-def _kind(value: Any) -> Kind:
-    if isinstance(value, np.ndarray):
-        return Kind.ARRAY
-    return Kind.SCALAR if isinstance(value, np.generic) else Kind.PYTHON
 
 
 def _check_closure(callback: Any) -> None:
