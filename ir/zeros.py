@@ -30,7 +30,8 @@ from .op import Effect
 from .ops.elementwise import add, divide, multiply, negative, subtract
 from .ops.matmul import MatMul
 from .ops.shape import Full
-from .types import ArrayType
+from .ops.tape import TapeNew
+from .types import ArrayType, is_tape
 
 
 def without_zeros(function: Function, zeros: Collection[int]) -> tuple[Function, list[bool]]:
@@ -107,13 +108,16 @@ class _Work:
         """Return what a value has become, zeros where it is zero and an equation needs them."""
         if atom in self.zero and eqn is not None:
             self.builder.provenance = eqn.provenance
-            return _zeros(self.builder, atom.type)
+            return zeros_like(self.builder, atom.type)
         return self.scope.get(atom, atom)
 
 
-def _zeros(builder: Builder, type: ArrayType) -> Atom:
+def zeros_like(builder: Builder, type: ArrayType) -> Atom:
+    """Return zeros of a type, or a tape of zeros."""
+    if is_tape(type):
+        return builder.one(TapeNew(type.dtype, zeros=True))
     zero = Literal(np.zeros((), type.dtype)[()])
     return builder.one(Full(type.shape), zero) if type.shape else zero
 
 
-__all__ = ["without_zeros"]
+__all__ = ["without_zeros", "zeros_like"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-from ..ir.core import Atom, Eqn, Function, Value
+from ..ir.core import Atom, Eqn, Value, reads
 from .transposed import pushforward
 
 
@@ -44,11 +44,6 @@ class Tangents:
     def reads(self) -> set[Atom]:
         """What the equations read, and return."""
         return reads(self.function)
-
-
-def reads(function: Function) -> set[Atom]:
-    """Return what a function without regions reads and returns."""
-    return {*function.results, *[a for eqn in function.eqns for a in eqn.operands]}
 
 
 def form_of(eqn: Eqn, chosen: tuple[bool, ...]) -> Form:

@@ -6,19 +6,17 @@ a zero. It is computed when it is asked for (`expansion`).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-
-import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Literal
 from ..ir.ops.elementwise import add, multiply
-from ..ir.ops.shape import Full
-from ..ir.ops.tape import TapeNew
-from ..ir.types import ArrayType, is_tape
+from ..ir.types import ArrayType
+from ..ir.zeros import zeros_like
 
 
-class Series:
+class Series(ABC):
     """The coefficients of a value; see the module's text."""
 
     type: ArrayType
@@ -27,9 +25,9 @@ class Series:
     is_tail = False
     """Whether the first coefficient is zero."""
 
+    @abstractmethod
     def get(self, order: int) -> Atom | None:
         """Return a coefficient, None for zero."""
-        raise NotImplementedError
 
     def vanishes(self, order: int) -> bool:
         """Whether a coefficient is known to be zero before it is computed."""
@@ -38,7 +36,7 @@ class Series:
     def first(self, builder: Builder) -> Atom:
         """Return the coefficient of order 0, zeros too."""
         found = self.get(0)
-        return zeros(builder, self.type) if found is None else found
+        return zeros_like(builder, self.type) if found is None else found
 
 
 class Given(Series):
@@ -92,12 +90,4 @@ def scaled(builder: Builder, atom: Atom | None, factor: int | float) -> Atom | N
     return builder.one(multiply, atom, Literal(atom.type.dtype.type(factor)))
 
 
-def zeros(builder: Builder, type: ArrayType) -> Atom:
-    """Return zeros of a type."""
-    if is_tape(type):
-        return builder.one(TapeNew(type.dtype, zeros=True))
-    literal = Literal(np.zeros((), type.dtype)[()])
-    return builder.one(Full(type.shape), literal) if type.shape else literal
-
-
-__all__ = ["Given", "Series", "Slope", "Tail", "scaled", "summed", "zeros"]
+__all__ = ["Given", "Series", "Slope", "Tail", "scaled", "summed"]

@@ -35,8 +35,9 @@ from ..ir.ops.control import Call
 from ..ir.ops.custom import Custom, Rule, bound
 from ..ir.ops.recursion import Recur
 from ..ir.types import is_tape
+from ..ir.zeros import zeros_like
 from .expansion import Expander, Expansion, Ruled, stated
-from .series import Given, Series, zeros
+from .series import Given, Series
 from .tangent_flow import Flow, Ports
 from .taylor_regions import kept_apart, like, region_series
 
@@ -193,7 +194,7 @@ class Propagation:
     def filled(self, builder: Builder, series: Series) -> list[Atom]:
         """Return the coefficients from the first on, zeros too."""
         return [
-            found if (found := series.get(k)) is not None else zeros(builder, series.type)
+            found if (found := series.get(k)) is not None else zeros_like(builder, series.type)
             for k in range(1, self.order + 1)
         ]
 
