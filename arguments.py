@@ -207,12 +207,10 @@ class Arguments:
     def places(self, chosen: Chosen, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
         """Return the positions of the leaves of some arguments, of those that this call gives."""
         found: list[int] = []
-        total = 0
-        for k, (name, value, static) in enumerate(self.items(args, kwargs)):
-            count = 0 if static else len(list(paths(value, "")))
+        items = self.items(args, kwargs)
+        for k, ((name, _, _), places) in enumerate(zip(items, _places(items), strict=True)):
             if k in chosen.positions if k < len(args) else name in chosen.names:
-                found += range(total, total + count)
-            total += count
+                found += places
         return found
 
     def resolve(self, argnums: Argnums, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
@@ -259,19 +257,16 @@ class Arguments:
             For an integer leaf, unless `allow_int`, or an argument without a leaf.
         """
         items = self.items(args, kwargs)
-        starts, total = [], 0
-        for _, value, static in items:
-            starts.append(total)
-            total += 0 if static else len(list(paths(value, "")))
+        places = _places(items)
         positions: list[int] = []
         structures: list[Structure] = []
         for k in self.resolve(argnums, args, kwargs):
             name, value, static = items[k]
             leaves = [] if static else list(paths(value, name))
-            for offset, (path, leaf) in enumerate(leaves):
+            for path, leaf in leaves:
                 if _dtype(leaf).kind not in "fc" and not allow_int:
                     raise self._integer(path, _dtype_name(_dtype(leaf)), items)
-                positions.append(starts[k] + offset)
+            positions += places[k]
             structure = Static(value) if static else flatten(value, [])
             if not allow_int:
                 bad = _static_number(structure, value, name)
@@ -300,6 +295,17 @@ class Arguments:
             f"cannot differentiate with respect to `{path}`: it is {what}, and only real and "
             f"complex floating-point arguments have gradients.\n{advice}"
         )
+
+
+def _places(items: Sequence[tuple[str, Any, bool]]) -> list[range]:
+    """Return for each argument where its leaves stand among all."""
+    found: list[range] = []
+    total = 0
+    for _, value, static in items:
+        count = 0 if static else len(list(paths(value, "")))
+        found.append(range(total, total + count))
+        total += count
+    return found
 
 
 def _short(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .foreign import is_foreign, name_of, read
-from .tree import LEAF, Node, children_of, flattener, is_leaf, unflatten
+from .tree import LEAF, Node, children_of, flattener, is_leaf, step, unflatten
 
 
 def native(value: Any, path: str) -> Any:
@@ -24,11 +24,11 @@ def native(value: Any, path: str) -> Any:
     if found is None:
         return value
     static, children = found
-    names = static if type(value) is dict else range(len(children))
-    made = [native(c, f"{path}[{n!r}]") for n, c in zip(names, children, strict=True)]
+    cls = type(value)
+    made = [native(c, f"{path}{step(cls, static, k)}") for k, c in enumerate(children)]
     if all(a is b for a, b in zip(made, children, strict=True)):
         return value
-    return unflatten(Node(type(value), static, (LEAF,) * len(made)), iter(made))
+    return unflatten(Node(cls, static, (LEAF,) * len(made)), iter(made))
 
 
 def foreign_classes(value: Any) -> list[str]:
