@@ -62,7 +62,7 @@ from ..ir.ops.elementwise import (
 )
 from ..ir.ops.reduce import Any_, Max
 from ..ir.ops.shape import Concatenate, Full, Transpose
-from ..ir.types import ArrayType, Kind
+from ..ir.types import ArrayType
 from .batching_reach import LoopReach, reached_loop
 from .batching_rows import Rows
 from .keeping import with_outer_dims
@@ -241,8 +241,7 @@ class _Ends:
         params = _params(carries)
         builder = Builder()
         found = builder.one(Any_((-1,)), params[mask])
-        params = [*[Value(v.type, v.hint) for v in head], *params]
-        return Open("test", params, builder.eqns, [found], bound=self.bound())
+        return Open("test", [*_params(head), *params], builder.eqns, [found], bound=self.bound())
 
     def bound(self) -> tuple[Symbol, ...]:
         """Return the dims that a region binds itself."""
@@ -328,14 +327,7 @@ class _Ranged(_Ends):
         results = [*self.written(rows, state, new), *results]
         if op.counts:
             results.append(self.counted(rows, params[-1]))
-        body = Open(
-            "body",
-            [index, *params],
-            builder.eqns,
-            results,
-            [Kind.SCALAR, *[Kind.ARRAY if p.type.shape else Kind.SCALAR for p in params]],
-            self.bound(),
-        )
+        body = Open("body", [index, *params], builder.eqns, results, bound=self.bound())
         condition = None
         if op.test is not None:
             condition = self.any_goes_on([index], inits, op.carries)

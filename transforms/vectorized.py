@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arguments import Arguments
-from ..compiled import check_callable, name_of
+from ..compiled import Compiled, check_callable, name_of
 from ..ir.dims import Size
 from ..ir.errors import ArgumentError, ShapeError, StructureError
 from ..ir.types import ArrayType, Kind, Layout, c_strides
@@ -78,25 +78,19 @@ def vmap(
     >>> each(np.ones(3), np.zeros((5, 3))).shape
     (5, 3)
     """
-    if function is None:
-        return lambda f: vmap(
-            f,
-            in_axes,
-            out_axes,
-            axis_size=axis_size,
-            static_argnums=static_argnums,
-            static_argnames=static_argnames,
-            exact=exact,
-        )
-    check_callable("vmap", function)
-    mapping = _Mapping(
-        function,
-        tuple(in_axes) if isinstance(in_axes, list) else in_axes,
-        out_axes,
-        axis_size,
-        Arguments(function, static_argnums, static_argnames),
-    )
-    return transformed(function, mapping.applied(), "vmap", static_argnums, static_argnames, exact)
+
+    def transform(f: Callable[..., Any]) -> Compiled:
+        check_callable("vmap", f)
+        axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
+        arguments = Arguments(f, static_argnums, static_argnames)
+        mapping = _Mapping(f, axes, out_axes, axis_size, arguments)
+
+        def vmapped(*args: Any, **kwargs: Any) -> Any:
+            return mapping.run(args, kwargs)
+
+        return transformed(f, vmapped, "vmap", static_argnums, static_argnames, exact)
+
+    return transform if function is None else transform(function)
 
 
 class _Input(NamedTuple):
@@ -126,14 +120,6 @@ class _Mapping(NamedTuple):
     out_axes: Axes
     axis_size: int | None
     arguments: Arguments
-
-    def applied(self) -> Callable[..., Any]:
-        """Return the function of all examples, which runs inside a trace."""
-
-        def vmapped(*args: Any, **kwargs: Any) -> Any:
-            return self.run(args, kwargs)
-
-        return vmapped
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Write the function of all examples into the trace under way."""
