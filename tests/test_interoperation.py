@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import array
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -61,6 +61,10 @@ class Standard(Exchanged):
 class Unreadable:
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         return np
+
+
+class Layer(NamedTuple):
+    weights: Any
 
 
 def torch_tensor(x: np.ndarray) -> Any:
@@ -180,6 +184,8 @@ def test_what_numpy_cannot_read_is_refused_by_its_name() -> None:
         pb.grad(loss)(Unreadable())
     with pytest.raises(StructureError, match=r"`p\['w'\]\[1\]` is a .*Unreadable"):
         pb.grad(lambda p: np.sum(p["w"][0]))({"w": [X, Unreadable()]})
+    with pytest.raises(StructureError, match=r"`p\.weights` is a .*Unreadable"):
+        pb.grad(lambda p: np.sum(p.weights))(Layer(Unreadable()))
 
 
 def test_a_tensor_that_requires_grad_is_refused_as_by_numpy() -> None:
