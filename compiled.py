@@ -118,7 +118,7 @@ class Entry(GuardedEntry):
         function = run(self.traced.function, passes.before, self.stages)
         if wanted is None:
             return run(function, passes.after, self.stages, "again "), frozenset()
-        check_scalar(owner.name, self.traced, wanted.positions if options.holomorphic else None)
+        check_scalar(options.mode, self.traced, wanted.positions if options.holomorphic else None)
         rows: dict[Symbol, int] = {}
         if options.memory is not None:
             started = time.perf_counter()
@@ -324,7 +324,8 @@ class Compiled:
         return builder(traced, gradient_structure(wanted), self.options.mode)(flat)
 
     def _nested_joint(self, traced: Traced, wanted: Wanted) -> Function:
-        check_scalar(self.name, traced, wanted.positions if self.options.holomorphic else None)
+        options = self.options
+        check_scalar(options.mode, traced, wanted.positions if options.holomorphic else None)
         keep = list(range(len(traced.function.results)))
         if self.options.mode == "grad":
             keep = keep[traced.results :]

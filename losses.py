@@ -1,4 +1,4 @@
-"""What `grad` asks of its function: one real scalar, or a holomorphic function of complex ones."""
+"""What derivatives ask of a loss: one real scalar, or a holomorphic function of complex ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from .tracer.trace import Traced
 from .tracer.tree import LEAF
 
 
-def check_scalar(name: str, traced: Traced, holomorphic: Sequence[int] | None = None) -> None:
+def check_scalar(
+    transformation: str, traced: Traced, holomorphic: Sequence[int] | None = None
+) -> None:
     """Raise unless a traced function returns one real floating-point scalar.
 
     Parameters
     ----------
+    transformation
+        What asks for it, as the user calls it.
     holomorphic
         The parameters to differentiate of a function that is holomorphic: they and the scalar have
         to be complex. None: it is not.
@@ -23,33 +27,38 @@ def check_scalar(name: str, traced: Traced, holomorphic: Sequence[int] | None = 
     ------
     DifferentiationError
     """
+    name = traced.function.name
+    is_gradient = transformation in ("grad", "value_and_grad")
     results = traced.function.results[: traced.results]
     text = ""
     if traced.structure is not LEAF or len(results) != 1:
         text = (
-            f"grad needs a function that returns one scalar, and {name} returns "
+            f"{transformation} needs a function that returns one scalar, and {name} returns "
             f"{traced.structure}.\n  Return the loss alone, or (loss, aux) with has_aux=True."
         )
     elif results[0].type.shape:
         text = (
-            f"grad needs a function that returns a scalar, and {name} returns {results[0].type}.\n"
-            "  Reduce it, for example with np.sum or np.mean, or use pb.vjp for a cotangent of its "
-            "shape."
+            f"{transformation} needs a function that returns a scalar, and {name} returns "
+            f"{results[0].type}.\n  Reduce it, for example with np.sum or np.mean"
         )
+        if is_gradient:
+            text += ", or use pb.vjp for a cotangent of its shape"
+        text += "."
     elif holomorphic is not None:
         check_holomorphic(traced, holomorphic)
         if results[0].type.dtype.kind != "c":
             text = (
-                "grad with holomorphic=True needs a function that returns a complex scalar, and "
-                f"{name} returns {results[0].type}.\n  Leave holomorphic out: for complex "
-                "arguments the gradient of a real function is df/da - i df/db."
+                f"{transformation} with holomorphic=True needs a function that returns a complex "
+                f"scalar, and {name} returns {results[0].type}.\n  Leave holomorphic out: for "
+                "complex arguments the gradient of a real function is df/da - i df/db."
             )
     elif results[0].type.dtype.kind != "f":
         text = (
-            f"grad needs a function that returns a real floating-point scalar, and {name} returns "
-            f"{results[0].type}.\n  Return a real loss, for example np.abs(z) ** 2 or np.real(z)"
+            f"{transformation} needs a function that returns a real floating-point scalar, and "
+            f"{name} returns {results[0].type}.\n  Return a real loss, for example np.abs(z) ** 2 "
+            "or np.real(z)"
         )
-        if results[0].type.dtype.kind == "c":
+        if is_gradient and results[0].type.dtype.kind == "c":
             text += ";\n  for the derivative of a holomorphic function write holomorphic=True"
         text += "."
     if text:

@@ -40,7 +40,7 @@ class _Entry(GuardedEntry):
             has_aux=owner.has_aux,
             wanted=wanted,
         )
-        check_scalar(owner.name, self.traced)
+        check_scalar("health", self.traced)
         self.wanted = wanted.positions
         observed, self.sites = observe(self.traced.function)
         self.joint = reverse(observed, wanted.positions)

@@ -349,6 +349,33 @@ def test_an_output_without_entries():
     assert pb.hessian(lambda x: np.sum(x**2))(np.zeros((0, 3))).shape == (0, 3, 0, 3)
 
 
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("grad", lambda f: pb.grad(f)(X)),
+        ("value_and_grad", lambda f: pb.value_and_grad(f)(X)),
+        ("hvp", lambda f: pb.hvp(f, (X,), (X,))),
+        ("hessian", lambda f: pb.hessian(f)(X)),
+        ("sparse_hessian", lambda f: pb.sparse_hessian(f)(X)),
+        ("sparsity", lambda f: pb.sparsity(f, X, of="hessian")),
+        ("health", lambda f: pb.health(f)(X)),
+    ],
+)
+def test_what_needs_a_loss_is_called_by_its_name(name, call):
+    with pytest.raises(DifferentiationError) as found:
+        call(lambda x: (x[0], x[1]))
+    assert f"{name} needs a function that returns one scalar, and lambda" in str(found.value)
+    is_gradient = name in ("grad", "value_and_grad")
+    with pytest.raises(DifferentiationError) as found:
+        call(lambda x: x**2)
+    assert f"{name} needs a function that returns a scalar, and lambda" in str(found.value)
+    assert ("pb.vjp" in str(found.value)) == is_gradient
+    with pytest.raises(DifferentiationError) as found:
+        call(lambda x: 1j * x[0])
+    assert f"{name} needs a function that returns a real floating-point scalar" in str(found.value)
+    assert ("holomorphic=True" in str(found.value)) == is_gradient
+
+
 def test_errors():
     with pytest.raises(DifferentiationError, match=r"floating-point outputs.* i64"):
         pb.jacobian(lambda x: np.argsort(x))(X)

@@ -272,15 +272,20 @@ def hessian(
     return transform if function is None else transform(function)
 
 
-def gradient_of(traced: Traced, wanted: Wanted) -> Function:
+def gradient_of(transformation: str, traced: Traced, wanted: Wanted) -> Function:
     """Return the function that computes aux, then the gradient, of a scalar function.
+
+    Parameters
+    ----------
+    transformation
+        What asks for it, as the user calls it.
 
     Raises
     ------
     DifferentiationError
         Where it is not scalar, or an argument is complex.
     """
-    check_scalar(traced.function.name, traced)
+    check_scalar(transformation, traced)
     function = run(traced.function, EXACT.before, [])
     for position in wanted.positions:
         if function.params[position].type.dtype.kind == "c":
@@ -296,7 +301,7 @@ def gradient_of(traced: Traced, wanted: Wanted) -> Function:
 def _second_order(apart: Apart, exact: bool) -> Any:
     """Write the Hessian into the trace under way; return the result of the user's call."""
     traced, wanted = apart.traced, apart.wanted
-    gradient = gradient_of(traced, wanted)
+    gradient = gradient_of("hessian", traced, wanted)
     count = len(wanted.positions)
     side = Leaves.of([gradient.params[p].type for p in wanted.positions], gradient.name)
     extra = len(gradient.results) - count

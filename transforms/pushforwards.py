@@ -69,7 +69,7 @@ def _jvp(
 def _hvp(function: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     apart, positions, values = _moving(function, primals, tangents, has_aux)
     traced = apart.traced
-    check_scalar(traced.function.name, traced)
+    check_scalar("hvp", traced)
     whole = run(traced.function, EXACT.before, [])
     aux = range(traced.results, len(whole.results))
     wrt = [k for k in apart.wanted.positions if whole.params[k].type.is_inexact]

@@ -46,7 +46,7 @@ class _Entry(GuardedEntry):
         )
         self.options = options
         self.exactly = options.exact or call.exact
-        self.subject = Subject.make(self.traced, wanted, options.of)
+        self.subject = Subject.make(options.transformation, self.traced, wanted, options.of)
         self.plans: tuple[Plan, ...] = ()
         self.build = builder(self.traced, LEAF, "grad")
 
@@ -75,7 +75,7 @@ class SparseFunction:
         static_argnums: int | Sequence[int],
         static_argnames: str | Sequence[str],
     ) -> None:
-        check_callable(f"sparse_{options.of}", function)
+        check_callable(options.transformation, function)
         functools.update_wrapper(self, function)
         self.function = function
         self.options = options
@@ -89,8 +89,8 @@ class SparseFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if current() is not None:
             raise UnsupportedError(
-                f"sparse_{self.options.of} of {self.name}: its result is a matrix of scipy.sparse, "
-                "which traced code cannot hold.\n"
+                f"{self.options.transformation} of {self.name}: its result is a matrix of "
+                "scipy.sparse, which traced code cannot hold.\n"
                 f"  Write pb.{self.options.of} there, or products: pb.vjp, pb.jvp, pb.hvp."
             )
         entry, flat = self.programs.again(args, kwargs)
@@ -108,7 +108,7 @@ class SparseFunction:
         return entry.plan(inputs).compression
 
     def __repr__(self) -> str:
-        return f"<pullback.sparse_{self.options.of} of {self.name}>"
+        return f"<pullback.{self.options.transformation} of {self.name}>"
 
 
 def _checked_mode(mode: str) -> str:
@@ -169,7 +169,7 @@ def sparsity(
         entry = GuardedEntry(
             function, arguments, call, name=name_of(function), has_aux=False, wanted=wanted
         )
-        subject = Subject.make(entry.traced, wanted, of)
+        subject = Subject.make("sparsity", entry.traced, wanted, of)
         hidden = entry.collect(call.objects) if entry.collect is not None else []
         values = [*call.leaves, *(hidden or [])]
         known = {k: np.asarray(values[k]) for k in subject.integers if _is_known(values, k)}

@@ -38,6 +38,11 @@ class Options(NamedTuple):
     pattern: Any = None
     exact: bool = False
 
+    @property
+    def transformation(self) -> str:
+        """What the user calls."""
+        return f"sparse_{self.of}"
+
 
 class Subject(NamedTuple):
     """A traced function to differentiate, and the arrays on both sides of its derivative.
@@ -58,8 +63,8 @@ class Subject(NamedTuple):
     is_symmetric: bool
 
     @classmethod
-    def make(cls, traced: Traced, wanted: Wanted, of: str) -> Subject:
-        """Return what is to be differentiated.
+    def make(cls, transformation: str, traced: Traced, wanted: Wanted, of: str) -> Subject:
+        """Return what is to be differentiated; `transformation` is what asks for it.
 
         Raises
         ------
@@ -68,7 +73,7 @@ class Subject(NamedTuple):
         """
         wrt = wanted.positions
         if of == "hessian":
-            function = gradient_of(traced, wanted)
+            function = gradient_of(transformation, traced, wanted)
             extra = len(function.results) - len(wrt)
             outputs, keep = range(extra, len(function.results)), range(extra)
         else:
