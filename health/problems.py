@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,7 +54,7 @@ class Problem:
     @property
     def place(self) -> str:
         """The user's line, as `model.py:12`."""
-        return f"{os.path.basename(self.file)}:{self.line}" if self.file else ""
+        return self.location.place if self.location else ""
 
 
 def problems_of(
@@ -108,7 +107,8 @@ class _Finder:
         What starts at infinity and is replaced, as a least distance may, is no problem.
         """
         recording = self.recording
-        loss = recording.site_of(self.function.results[0])  # type: ignore[arg-type]
+        result = self.function.results[0]
+        loss = recording.site_of(result) if isinstance(result, Value) else None
         is_harmful = recording.bad_cotangent is not None or loss in recording.bad_values
         if not recording.bad_values or not is_harmful:
             return None
@@ -280,9 +280,7 @@ def expression_of(provenance: Provenance) -> str:
 
 
 def _place(location: Location | None) -> str:
-    if location is None:
-        return "a line that is not known"
-    return f"{os.path.basename(location.file)}:{location.line}"
+    return "a line that is not known" if location is None else location.place
 
 
 def _iteration(site: Site, time: int) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..ir.builder import Builder
@@ -10,7 +12,6 @@ from ..ir.closing import close
 from ..ir.core import Atom, Eqn, Function, Provenance, Value
 from ..ir.errors import DifferentiationError
 from ..ir.ops.custom import Pair, Rule, WithRule, bound
-from ..ir.types import Kind
 from ..ir.zeros import without_zeros
 from ..tracer.array import computed, lift
 from ..tracer.nested import inline_derived
@@ -54,48 +55,68 @@ def without_params(function: Function, positions: Sequence[int]) -> Function:
     )
 
 
-class TangentRule(Rule):
-    """A rule given for tangents: its transpose serves the other modes.
+class Derived(Rule):
+    """A rule whose functions follow from others: they are made when they are asked for, once."""
 
-    `function` takes the operands and tangents of those at the positions `inexact`, and returns the
-    results and tangents of those at the positions `flows`.
-    """
-
-    def __init__(
-        self,
-        function: Function,
-        inexact: Sequence[int],
-        flows: Sequence[int],
-        results: int,
-        failure: DifferentiationError,
-    ) -> None:
-        self.function = function
-        self.inexact = tuple(inexact)
-        self.flows = tuple(flows)
-        self.results = results
-        self.failure = failure
-        self._pair: Pair | None = None
+    _pair: Pair | None = None
+    _tangents: Pair | None = None
 
     def pair(self) -> Pair:
         if self._pair is None:
-            self.is_busy = True
-            try:
-                self._pair = self._derived()
-            except NotLinear:
-                raise self.failure from None
-            finally:
-                self.is_busy = False
+            self._pair = self.for_cotangents()
         return self._pair
 
     def tangents(self) -> Pair | None:
+        if self._tangents is None:
+            self._tangents = self.for_tangents()
+        return self._tangents
+
+    @abstractmethod
+    def for_cotangents(self) -> Pair:
+        """Make what `pair` returns."""
+
+    @abstractmethod
+    def for_tangents(self) -> Pair | None:
+        """Make what `tangents` returns."""
+
+
+@dataclass(eq=False)
+class TangentRule(Derived):
+    """A rule given for tangents: its transpose serves the other modes.
+
+    `function` takes the operands and tangents of those at the positions `inexact`, and returns
+    `results` results and tangents of those at the positions `flows`. It says nothing of the
+    operands in `closed`, for which `refusal` makes the error; `failure` is that of a function that
+    is not linear in the tangents.
+    """
+
+    function: Function
+    inexact: Sequence[int]
+    flows: Sequence[int]
+    results: int
+    failure: DifferentiationError
+    closed: frozenset[int]
+    refusal: Callable[[int], DifferentiationError]
+    is_busy: bool = field(default=False, init=False)
+
+    def for_cotangents(self) -> Pair:
+        self.is_busy = True
+        try:
+            return self._transposed()
+        except NotLinear:
+            raise self.failure from None
+        finally:
+            self.is_busy = False
+
+    def for_tangents(self) -> Pair | None:
         count = len(self.function.params) - len(self.inexact)
         late = self.function.params[count:]
         try:
-            return cut(self.function, count, self.results, late, self.inexact)
+            return cut(self.function, count, self.results, late, self.inexact, self.closed)
         except NotLinear:  # a loop may have primals and tangents in it: the transpose has not
             return None
 
-    def _derived(self) -> Pair:
+    def _transposed(self) -> Pair:
         function, count = self.function, self.results
         operands = len(function.params) - len(self.inexact)
         joint = transposed(
@@ -106,11 +127,19 @@ class TangentRule(Rule):
         )
         given = dict(zip(self.flows, joint.params[operands:], strict=True))
         cts = [given.get(k) or Value(r.type) for k, r in enumerate(joint.results[:count])]
-        return cut(joint, operands, count, cts, self.inexact)
+        return cut(joint, operands, count, cts, self.inexact, self.closed)
+
+    def refuse(self, operand: int) -> DifferentiationError:
+        return self.refusal(operand)
 
 
 def cut(
-    joint: Function, operands: int, results: int, late: Sequence[Value], targets: Sequence[int]
+    joint: Function,
+    operands: int,
+    results: int,
+    late: Sequence[Value],
+    targets: Sequence[int],
+    closed: frozenset[int] = frozenset(),
 ) -> Pair:
     """Cut a function where cotangents, or tangents, come in.
 
@@ -120,8 +149,8 @@ def cut(
         How many parameters come before them, and how many results depend on those alone.
     late
         The parameters of the second function besides residuals.
-    targets
-        The operands that it is about.
+    targets, closed
+        The operands that it is about, and those of which it says nothing.
 
     Raises
     ------
@@ -144,7 +173,6 @@ def cut(
         parts[1],
         joint.results[results:],
         dims=joint.dims,
-        param_kinds=[Kind.ARRAY if v.type.shape else Kind.SCALAR for v in late],
     )
     count = len(late)
     second = second.replace(
@@ -159,7 +187,7 @@ def cut(
         dims=joint.dims,
         param_kinds=joint.param_kinds[:operands],
     )
-    return Pair(first, second, tuple(targets))
+    return Pair(first, second, tuple(targets), closed)
 
 
 def tangent_pair(rule: Rule, label: str, results: int) -> Pair:
@@ -170,9 +198,12 @@ def tangent_pair(rule: Rule, label: str, results: int) -> Pair:
     DifferentiationError
         Where the rule for cotangents is not linear in them.
     """
-    own = rule.tangents()
-    if own is not None:
-        return own
+    if rule.pushed is None:
+        rule.pushed = rule.tangents() or _pushed_by_transpose(rule, label, results)
+    return rule.pushed
+
+
+def _pushed_by_transpose(rule: Rule, label: str, results: int) -> Pair:
     pair = rule.pair()
     residuals = len(pair.forward.results) - results
     linear = [k for k, c in enumerate(pair.backward.params) if k >= residuals and c.type.is_inexact]
@@ -199,9 +230,7 @@ def pushed(eqn: Eqn, needs: Sequence[bool]) -> Pushed:
     assert isinstance(op, WithRule)
     assert op.rule is not None
     pair = tangent_pair(op.rule, op.label, op.outs)
-    for k in pair.closed:
-        if needs[op.start + k]:
-            raise op.rule.refuse(k)
+    op.check(pair, needs)
     places = [op.start + k for k in pair.targets]
     first = len(op.kept)
     push = bound(pair.backward, op.dims)
@@ -228,4 +257,4 @@ def _param(builder: Builder, atom: Atom) -> Value:
     return builder.param(Value(atom.type, layout=atom.layout))
 
 
-__all__ = ["NotLinear", "TangentRule", "cut", "pushed", "tangent_pair", "transposed"]
+__all__ = ["Derived", "NotLinear", "TangentRule", "cut", "pushed", "tangent_pair", "transposed"]

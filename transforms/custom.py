@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..compiled import check_callable
-from ..ir.core import Value
+from ..ir.core import Value, default_kind
 from ..ir.errors import DifferentiationError, StructureError
 from ..ir.ops.custom import Pair, Rule
-from ..ir.types import Kind
 from ..tracer.array import TracedArray
 from ..tracer.nested import inline_call
 from ..tracer.state import require
 from ..tracer.tree import unflatten
 from .rule_regions import Given, Open, Returned, Scope, closed_over, depends, opened
 from .rule_results import Expected, same_output, shown, taken
-from .ruled import Ruled, kind_of
+from .ruled import Ruled
 
 
 class custom_vjp(Ruled):
@@ -113,10 +112,11 @@ class custom_vjp(Ruled):
             return [*leaves, *residuals], kept
 
         first = opened(f"{self.label}_forward", given.params(), given.kinds, forward, given.atoms)
-        values = [Value(r.type, getattr(r, "hint", None), layout=r.layout) for r in first.results]
-        values[:outs] = [Value(r.type, None) for r in first.results[:outs]]
-        params = [*values[outs:], *values[:outs]]
-        kinds = [*first.result_kinds[outs:], *[kind_of(v) for v in values[:outs]]]
+        params = [
+            Value(r.type, getattr(r, "hint", None), layout=r.layout) for r in first.results[outs:]
+        ]
+        params += [Value(r.type) for r in first.results[:outs]]
+        kinds = [*first.result_kinds[outs:], *map(default_kind, first.results[:outs])]
         targets: list[int] = []
 
         def backward(arrays: list[TracedArray]) -> Returned:
@@ -134,10 +134,9 @@ class custom_vjp(Ruled):
                 for type, (path, value) in zip(given.types, leaves, strict=True)
             ]
             targets[:] = [k for k, a in enumerate(found) if a is not None]
-            return [(a, Kind.ARRAY) for a in found if a is not None], None
+            return [(a, default_kind(a)) for a in found if a is not None], None
 
         second = opened(f"{self.label}_backward", params, kinds, backward)
-        second = second._replace(result_kinds=[kind_of(r) for r in second.results])
 
         def make(scope: Scope) -> Rule:
             ahead = scope.enclosed(first)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..compiled import check_callable
-from ..ir.core import Value
+from ..ir.core import Value, default_kind
 from ..ir.errors import ArgumentError, DifferentiationError, StructureError
-from ..ir.ops.custom import Pair, Rule
-from ..ir.types import Kind
+from ..ir.ops.custom import Rule
 from ..passes.rule_pairs import TangentRule
 from ..tracer.array import TracedArray
 from ..tracer.functions.create import zeros
@@ -18,7 +17,7 @@ from ..tracer.state import require
 from ..tracer.tree import flatten, unflatten
 from .rule_regions import Given, Open, Returned, Scope, closed_over, depends, opened
 from .rule_results import Expected, same_output, shown, taken, tangents_of
-from .ruled import Ruled, kind_of
+from .ruled import Ruled
 
 
 class custom_jvp(Ruled):
@@ -151,11 +150,11 @@ class custom_jvp(Ruled):
                 for type, (path, value) in zip(types, moved, strict=True)
             ]
             outs = [
-                (a if a is not None else zeros(t.shape, t.dtype)._atom, Kind.ARRAY)
+                a if a is not None else zeros(t.shape, t.dtype)._atom
                 for a, t in zip(found, types, strict=True)
                 if t.is_inexact
             ]
-            return [*leaves, *outs], None
+            return [*leaves, *[(a, default_kind(a)) for a in outs]], None
 
         tangents = [
             Value(given.types[k], f"{given.hints[k]}_dot" if given.hints[k] else None)
@@ -164,14 +163,8 @@ class custom_jvp(Ruled):
         region = opened(
             f"{self.label}_jvp",
             [*given.params(), *tangents],
-            [*given.kinds, *[kind_of(t) for t in tangents]],
+            [*given.kinds, *map(default_kind, tangents)],
             both,
-        )
-        region = region._replace(
-            result_kinds=[
-                *region.result_kinds[: len(types)],
-                *[kind_of(r) for r in region.results[len(types) :]],
-            ]
         )
 
         def make(scope: Scope) -> Rule:
@@ -180,7 +173,7 @@ class custom_jvp(Ruled):
             closed = depends(function, len(types), captured) | depends(
                 scope.enclosed(body), len(types), captured
             )
-            return _Tangents(
+            return TangentRule(
                 function,
                 inexact,
                 flows,
@@ -194,28 +187,6 @@ class custom_jvp(Ruled):
             )
 
         return [region], make
-
-
-class _Tangents(TangentRule):
-    """A rule for tangents that says nothing of what its function captures."""
-
-    def __init__(
-        self,
-        *args: Any,
-    ) -> None:
-        *rest, self.closed, self._refuse = args
-        super().__init__(*rest)
-
-    def pair(self) -> Pair:
-        return super().pair()._replace(closed=self.closed)
-
-    def tangents(self) -> Pair | None:
-        found = super().tangents()
-        return None if found is None else found._replace(closed=self.closed)
-
-    def refuse(self, operand: int) -> DifferentiationError:
-        error: DifferentiationError = self._refuse(operand)
-        return error
 
 
 __all__ = ["custom_jvp"]

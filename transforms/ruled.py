@@ -5,19 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 import types
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..arguments import Arguments
-from ..compiled import check_callable
-from ..ir.core import Atom
+from ..compiled import check_callable, name_of
 from ..ir.errors import ArgumentError
-from ..ir.types import Kind
 from ..tracer.nested import inline_call, is_differentiated
 from ..tracer.report import expression_here
 from ..tracer.state import current, require
 from ..tracer.tree import Node, flatten, unflatten
-from .apart import name_of
 from .rule_memory import Sharing, shared_memory
 from .rule_regions import Given, Open, Returned, call_with_rule
 from .rule_results import taken
@@ -36,7 +34,7 @@ class _Same:
         return id(self.value)
 
 
-class Ruled:
+class Ruled(ABC):
     """A function with a derivative rule; see the subclasses."""
 
     KIND = ""
@@ -81,12 +79,13 @@ class Ruled:
     def __repr__(self) -> str:
         return f"<pullback.{self.KIND} of {self.label}>"
 
+    @abstractmethod
     def _check(self, inputs: Any) -> None:
         """Raise where there is no rule; guard against another one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _rule(self, given: Given, args: tuple[Any, ...], body: Open) -> Any:
-        raise NotImplementedError
+        """Return the rule of a call, whose function is `body` at these arguments."""
 
     def _positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Return the arguments by position, defaults filled in."""
@@ -131,9 +130,4 @@ class Ruled:
         ]
 
 
-def kind_of(value: Atom) -> Kind:
-    """Return the kind of a cotangent or tangent of a value."""
-    return Kind.ARRAY if value.type.shape else Kind.SCALAR
-
-
-__all__ = ["Ruled", "kind_of"]
+__all__ = ["Ruled"]

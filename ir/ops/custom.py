@@ -47,6 +47,8 @@ class Rule(ABC):
     """
 
     is_busy = False
+    pushed: Pair | None = None
+    """The rule for tangents, in whichever way it was found; see `passes.rule_pairs`."""
 
     @abstractmethod
     def pair(self) -> Pair:
@@ -120,6 +122,13 @@ class WithRule(Op):
         """Return the residuals of the rule, among the operands and results."""
         return [operands[k] if k >= 0 else results[-1 - k] for k in self.kept]
 
+    def check(self, pair: Pair, needs: Sequence[bool]) -> None:
+        """Raise where a derivative flows to an operand that the rule has nothing to say of."""
+        assert self.rule is not None
+        for k in pair.closed:
+            if needs[self.start + k]:
+                raise self.rule.refuse(k)
+
     def vjp(
         self,
         needs: tuple[bool, ...],
@@ -129,10 +138,8 @@ class WithRule(Op):
     ) -> Sequence[Array | None]:
         assert self.rule is not None
         pair = self.rule.pair()
+        self.check(pair, needs)
         answer: list[Array | None] = [None] * len(operands)
-        for k in pair.closed:
-            if needs[self.start + k]:
-                raise self.rule.refuse(k)
         wanted = [n for n, k in enumerate(pair.targets) if needs[self.start + k]]
         if not wanted:
             return answer
