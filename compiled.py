@@ -18,7 +18,7 @@ from .budget import KeptTable, fitted, planned_peak
 from .entries import CacheInfo, Call, GuardedEntry, Programs, scanned, uncollected
 from .explain import Explanation, explained
 from .inspection import Inspection
-from .ir.core import Function, Value
+from .ir.core import Atom, Function, Value
 from .ir.dims import Symbol
 from .ir.errors import ArgumentError, UnsupportedError
 from .losses import check_scalar
@@ -250,6 +250,24 @@ def name_of(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__)).strip("<>")
 
 
+def traced_nested(
+    function: Callable[..., Any],
+    arguments: Arguments,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    has_aux: bool = False,
+) -> tuple[Traced, list[Atom]]:
+    """Trace a function apart from the trace under way; also return what to call it with there."""
+    return trace_apart(
+        function,
+        arguments.describe(args, kwargs),
+        arguments.leaf_specs(args, kwargs),
+        arguments.leaves(args, kwargs),
+        name=name_of(function),
+        has_aux=has_aux,
+    )
+
+
 class Compiled:
     """A transformed function; see `pullback.compile` and `pullback.grad`."""
 
@@ -312,13 +330,8 @@ class Compiled:
         if self.options.mode == "compile":
             return inline_call(self.function, args, kwargs)
         wanted = self.arguments.wanted(args, kwargs, self.options.argnums, self.options.allow_int)
-        traced, operands = trace_apart(
-            self.function,
-            self.arguments.describe(args, kwargs),
-            self.arguments.leaf_specs(args, kwargs),
-            self.arguments.leaves(args, kwargs),
-            name=self.name,
-            has_aux=self.options.has_aux,
+        traced, operands = traced_nested(
+            self.function, self.arguments, args, kwargs, self.options.has_aux
         )
         flat = inline_function(self._nested_joint(traced, wanted), operands)
         return builder(traced, gradient_structure(wanted), self.options.mode)(flat)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import Arguments, Wanted
-from .compiled import check_callable, gradient_structure, name_of
+from .compiled import check_callable, gradient_structure, name_of, traced_nested
 from .entries import Call, GuardedEntry, Programs
 from .ir.binding import lone_symbol, mentioned, renewed, symbols_of
 from .ir.core import Atom, Eqn, Function, Provenance, Value
@@ -22,7 +22,7 @@ from .passes.pipeline import EXACT, STABLE, run
 from .passes.reverse import reverse
 from .runtime.program import Program
 from .tracer.native import native
-from .tracer.nested import inline_function, trace_apart
+from .tracer.nested import inline_function
 from .tracer.state import current, require
 from .tracer.trace import Traced
 from .tracer.tree import Structure, flatten, unflatten, unflattener
@@ -277,14 +277,7 @@ class VjpFunction:
 
     def _inline(self, args: tuple[Any, ...]) -> Any:
         wanted = self.wanted(args)
-        traced, operands = trace_apart(
-            self.function,
-            self.arguments.describe(args, {}),
-            self.arguments.leaf_specs(args, {}),
-            self.arguments.leaves(args, {}),
-            name=self.name,
-            has_aux=self.has_aux,
-        )
+        traced, operands = traced_nested(self.function, self.arguments, args, {}, self.has_aux)
         forward, backward = self.derive(traced, wanted, is_nested=True)
         flat = inline_function(forward, operands)
         total = len(traced.function.results)

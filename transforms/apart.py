@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from ..arguments import Argnums, Arguments, Wanted
-from ..compiled import Compiled, Options, check_callable, name_of
+from ..compiled import Compiled, Options, check_callable, traced_nested
 from ..ir.core import Atom, Function, Value
 from ..ir.types import Kind
 from ..tracer.array import TracedArray
 from ..tracer.functions.shape import copy
-from ..tracer.nested import inline_function, trace_apart
+from ..tracer.nested import inline_function
 from ..tracer.state import current
 from ..tracer.trace import Traced
 
@@ -71,14 +71,7 @@ def traced_apart(
     arguments = arguments or Arguments(function, (), ())
     chosen = tuple(range(len(args))) if argnums is None else argnums
     wanted = arguments.wanted(args, kwargs, chosen, allow_int)
-    traced, operands = trace_apart(
-        function,
-        arguments.describe(args, kwargs),
-        arguments.leaf_specs(args, kwargs),
-        arguments.leaves(args, kwargs),
-        name=name_of(function),
-        has_aux=has_aux,
-    )
+    traced, operands = traced_nested(function, arguments, args, kwargs, has_aux)
     return Apart(traced, operands, wanted)
 
 
