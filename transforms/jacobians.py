@@ -26,7 +26,7 @@ from ..tracer.array import TracedArray, wrap
 from ..tracer.functions.create import zeros
 from ..tracer.state import require
 from ..tracer.trace import Traced
-from ..tracer.tree import unflatten
+from ..tracer.tree import Structure, unflatten
 from .apart import Apart, owned, traced_apart, transformed
 from .linear import (
     Leaves,
@@ -38,7 +38,18 @@ from .linear import (
     tangents,
 )
 
-MODES = ("auto", "reverse", "forward")
+_MODES = ("auto", "reverse", "forward")
+
+
+def check_mode(mode: str) -> None:
+    """Raise unless there is such a mode.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if mode not in _MODES:
+        raise ArgumentError(f"mode={mode!r} is none of {', '.join(map(repr, _MODES))}.")
 
 
 def _in_mode(
@@ -59,7 +70,6 @@ def _written(apart: Apart, mode: str, holomorphic: bool, exact: bool) -> Any:
     name = function.name
     out = Leaves.of(outputs_of(traced), name)
     all_in = Leaves.of([function.params[p].type for p in wanted.positions], name)
-    kinds = [function.param_kinds[p] for p in wanted.positions]
     floating = [k for k, t in enumerate(all_in.types) if t.is_inexact]
     inside = Leaves.of([all_in.types[k] for k in floating], name)
     if mode == "auto":
@@ -71,30 +81,41 @@ def _written(apart: Apart, mode: str, holomorphic: bool, exact: bool) -> Any:
     linear, mode = _in_mode(function, wrt, of, mode, keep)
     kept, made = product_with_basis(apart, linear, out if mode == "reverse" else inside, exact)
     place = {k: n for n, k in enumerate(floating)}
-    blocks: list[Any] = []
-    for k, shape in enumerate(out.shapes):
-        parts: list[Any] = []
-        for j, own in enumerate(all_in.shapes):
-            if j not in place:
-                parts.append(zeros((*shape, *own), all_in.types[j].dtype))
-            elif mode == "reverse":
-                parts.append(out.rows(made[place[j]], k))
-            else:
-                parts.append(_across(inside.rows(made[k], place[j]), len(own), len(shape)))
-        parts = [finished(p, kind) for p, kind in zip(parts, kinds, strict=True)]
-        blocks.append(unflatten(gradient_structure(wanted), iter(parts)))
-    result = unflatten(traced.structure, iter(blocks))
+    blocks = [
+        [
+            _block(mode, made, out, k, inside, place[j])
+            if j in place
+            else zeros((*out.shapes[k], *all_in.shapes[j]), all_in.types[j].dtype)
+            for j in range(len(all_in.types))
+        ]
+        for k in range(len(out.types))
+    ]
+    return _assembled(apart, traced.structure, blocks, kept)
+
+
+def _block(mode: str, made: Sequence[Any], out: Leaves, k: int, inside: Leaves, j: int) -> Any:
+    """Return the derivative of output k by argument j from the products with a basis."""
+    if mode == "reverse":
+        return out.rows(made[j], k)
+    columns = inside.rows(made[k], j)
+    count = len(inside.shapes[j])
+    return np.transpose(columns, (*range(count, np.ndim(columns)), *range(count)))
+
+
+def _assembled(
+    apart: Apart, structure: Structure, blocks: Sequence[Sequence[Any]], kept: Sequence[Any]
+) -> Any:
+    """Return the result of the user's call: blocks for outputs and arguments, and aux."""
+    traced, wanted = apart.traced, apart.wanted
+    kinds = [traced.function.param_kinds[p] for p in wanted.positions]
+    rows = [unflatten(gradient_structure(wanted), map(_finished, parts, kinds)) for parts in blocks]
+    result = unflatten(structure, iter(rows))
     if traced.aux is None:
         return result
     return result, unflatten(traced.aux, iter(kept))
 
 
-def _across(rows: Any, first: int, second: int) -> Any:
-    """Return rows of `first` axes, then columns of `second`, with the columns first."""
-    return np.transpose(rows, (*range(first, first + second), *range(first)))
-
-
-def finished(value: TracedArray, kind: Kind) -> Any:
+def _finished(value: TracedArray, kind: Kind) -> Any:
     """Return a derivative in memory of its own; without axes it is the number its argument is."""
     if not value.shape:
         return wrap(value._atom, kind, require("a derivative"))
@@ -161,8 +182,7 @@ def jacobian(
     array([[1., 0.],
            [0., 2.]])
     """
-    if mode not in MODES:
-        raise ArgumentError(f"mode={mode!r} is none of {', '.join(map(repr, MODES))}.")
+    check_mode(mode)
 
     def transform(f: Callable[..., Any]) -> Compiled:
         check_callable("jacobian", f)
@@ -306,26 +326,12 @@ def _second_order(apart: Apart, exact: bool) -> Any:
     side = Leaves.of([gradient.params[p].type for p in wanted.positions], gradient.name)
     extra = len(gradient.results) - count
     of = range(extra, len(gradient.results))
-    linear, _ = _in_mode(gradient, wanted.positions, of, "forward", range(extra))
+    linear, mode = _in_mode(gradient, wanted.positions, of, "forward", range(extra))
     kept, made = product_with_basis(apart, linear, side, exact)
-    kinds = [gradient.param_kinds[p] for p in wanted.positions]
-    structure = gradient_structure(wanted)
-    # The derivative of a gradient is symmetric. One that follows rules need not be.
-    is_symmetric = not holds(traced.function, Custom)
-    rows = []
-    for i in range(count):
-        parts = []
-        for j in range(count):
-            if is_symmetric:
-                parts.append(finished(side.rows(made[j], i), kinds[j]))
-            else:
-                across = _across(side.rows(made[i], j), len(side.shapes[j]), len(side.shapes[i]))
-                parts.append(finished(across, kinds[j]))
-        rows.append(unflatten(structure, iter(parts)))
-    result = unflatten(structure, iter(rows))
-    if traced.aux is None:
-        return result
-    return result, unflatten(traced.aux, iter(kept))
+    if not holds(traced.function, Custom):
+        mode = "reverse"  # the same as it is symmetric; one that follows rules need not be
+    blocks = [[_block(mode, made, side, i, side, j) for j in range(count)] for i in range(count)]
+    return _assembled(apart, gradient_structure(wanted), blocks, kept)
 
 
 __all__ = ["hessian", "jacfwd", "jacobian", "jacrev"]

@@ -21,7 +21,7 @@ from ..ir.errors import ArgumentError, UnsupportedError
 from ..tracer.state import current
 from ..tracer.tree import LEAF
 from .compression import Compression, Csr
-from .jacobians import MODES
+from .jacobians import check_mode
 from .sparse_plan import Options, Plan, Subject
 
 KEPT = 8
@@ -109,12 +109,6 @@ class SparseFunction:
 
     def __repr__(self) -> str:
         return f"<pullback.{self.options.transformation} of {self.name}>"
-
-
-def _checked_mode(mode: str) -> str:
-    if mode not in MODES:
-        raise ArgumentError(f"mode={mode!r} is none of {', '.join(map(repr, MODES))}.")
-    return mode
 
 
 def sparsity(
@@ -240,7 +234,8 @@ def sparse_jacobian(
     >>> print(differences.compression(x))
     200,000 entries of 100,000 x 100,001 from 2 products, in forward mode
     """
-    options = Options("jacobian", argnums, _checked_mode(mode), has_aux, sparsity, exact)
+    check_mode(mode)
+    options = Options("jacobian", argnums, mode, has_aux, sparsity, exact)
 
     def transform(f: Callable[..., Any]) -> SparseFunction:
         return SparseFunction(f, options, static_argnums, static_argnames)
