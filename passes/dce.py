@@ -49,10 +49,8 @@ class Dce:
         sizes = {s for r in function.results for s in symbols_of(r.type)} if binds else set()
         kept: list[Eqn] = []
         for eqn in reversed(function.eqns):
-            effect = eqn.op.effect
-            needed = effect is Effect.ORDERED or (self.keep_raising and effect is Effect.MAY_RAISE)
             is_read = not (live.isdisjoint(eqn.results) and sizes.isdisjoint(eqn.op.binds))
-            if not needed and not is_read:
+            if not is_read and not self.stays(eqn.op):
                 continue
             if isinstance(eqn.op, Loop) and is_read:
                 eqn = self.loop(eqn, eqn.op, live)
@@ -71,6 +69,10 @@ class Dce:
         if len(kept) == len(function.eqns) and all(map(operator.is_, kept, function.eqns[::-1])):
             return function
         return function.replace(eqns=kept[::-1])
+
+    def stays(self, op: Op) -> bool:
+        """Whether an equation stays for the effect of its op, whatever is read of it."""
+        return op.effect is Effect.ORDERED or (self.keep_raising and op.effect is Effect.MAY_RAISE)
 
     def fused(self, eqn: Eqn, op: Fused, live: set[Value]) -> Eqn:
         """Drop the results of a region that nobody reads, and operands that only they needed."""
@@ -116,7 +118,7 @@ class Dce:
     def loop(self, eqn: Eqn, op: Loop, live: set[Value]) -> Eqn:
         """Drop dead outputs, carries and captured values of a loop."""
         head = 1 if op.ranged else 0
-        carries, outputs = _live_results(eqn, op, live, self.keep_raising)
+        carries, outputs = self.live_results(eqn, op, live)
         order = [*carries, *outputs]
         body = op.body.replace(results=[op.body.results[k] for k in order])
         body = self(body)
@@ -149,42 +151,67 @@ class Dce:
         operands = [*eqn.operands[: op.head], *[eqn.operands[op.head + k] for k in keep]]
         return Eqn(new, tuple(operands), tuple(results), eqn.provenance)
 
+    def live_carries(self, eqn: Eqn, op: Loop, live: Container[Value]) -> list[int]:
+        """Return the carries that a live result, output, effect or the test depends on."""
+        head = 1 if op.ranged else 0
+        wanted = {k for k in range(op.carries) if eqn.results[k] in live}
+        roots: list[Atom] = [
+            op.body.results[k]
+            for k in range(op.carries, len(op.body.results))
+            if eqn.results[k] in live
+        ]
+        position = {p: k for k, p in enumerate(op.body.params[head : head + op.carries])}
+        if op.test is not None:
+            read = _read(op.test)
+            for k, p in enumerate(op.test.params[head : head + op.carries]):
+                if p in read:
+                    wanted.add(k)
+        while True:
+            after = [op.body.results[k] for k in sorted(wanted)]
+            needed = self.needed(op.body, [*roots, *after])
+            found = wanted | {k for p, k in position.items() if p in needed}
+            if found == wanted:
+                return sorted(wanted)
+            wanted = found
 
-def _live_carries(eqn: Eqn, op: Loop, live: Container[Value], keep_raising: bool) -> list[int]:
-    """Return the carries that a live result, output, effect or the test depends on."""
-    head = 1 if op.ranged else 0
-    wanted = {k for k in range(op.carries) if eqn.results[k] in live}
-    roots: list[Atom] = [
-        op.body.results[k]
-        for k in range(op.carries, len(op.body.results))
-        if eqn.results[k] in live
-    ]
-    position = {p: k for k, p in enumerate(op.body.params[head : head + op.carries])}
-    if op.test is not None:
-        read = _read(op.test)
-        for k, p in enumerate(op.test.params[head : head + op.carries]):
-            if p in read:
-                wanted.add(k)
-    while True:
-        after = [op.body.results[k] for k in sorted(wanted)]
-        needed = _needed(op.body, [*roots, *after], keep_raising)
-        found = wanted | {k for p, k in position.items() if p in needed}
-        if found == wanted:
-            return sorted(wanted)
-        wanted = found
+    def live_results(
+        self, eqn: Eqn, op: Loop, live: Container[Value]
+    ) -> tuple[list[int], list[int]]:
+        """Return the carries and the outputs of a loop that stay."""
+        carries = self.live_carries(eqn, op, live)
+        outputs = [k for k in range(op.carries, len(op.body.results)) if eqn.results[k] in live]
+        if carries or outputs or op.counts or not eqn.results:
+            return carries, outputs
+        # A loop with effects or a size alone keeps a result, by which the memory plan knows it.
+        first = {eqn.results[0]}
+        return (self.live_carries(eqn, op, first), []) if op.carries else ([], [0])
 
+    def needed(self, function: Function, roots: Sequence[Atom]) -> set[Value]:
+        """Return the values that `roots` and what stays for its effect depend on."""
+        sizes = {s for r in roots for s in symbols_of(r.type)}
+        needed = {r for r in roots if isinstance(r, Value)}
+        for eqn in reversed(function.eqns):
+            is_read = any(r in needed for r in eqn.results) or any(s in sizes for s in eqn.op.binds)
+            if is_read or self.stays(eqn.op):
+                sizes |= mentioned(eqn)
+                operands = None
+                if isinstance(eqn.op, Loop) and is_read:  # else it stays as it is
+                    operands = self.loop_reads(eqn, eqn.op, needed)
+                needed.update(a for a in operands or eqn.operands if isinstance(a, Value))
+        return needed
 
-def _live_results(
-    eqn: Eqn, op: Loop, live: Container[Value], keep_raising: bool
-) -> tuple[list[int], list[int]]:
-    """Return the carries and the outputs of a loop that stay."""
-    carries = _live_carries(eqn, op, live, keep_raising)
-    outputs = [k for k in range(op.carries, len(op.body.results)) if eqn.results[k] in live]
-    if carries or outputs or op.counts or not eqn.results:
-        return carries, outputs
-    # A loop with effects or a size alone keeps a result, by which the memory plan knows it.
-    first = {eqn.results[0]}
-    return (_live_carries(eqn, op, first, keep_raising), []) if op.carries else ([], [0])
+    def loop_reads(self, eqn: Eqn, op: Loop, live: Container[Value]) -> list[Atom]:
+        """Return the operands of a loop that its live results depend on."""
+        head = 1 if op.ranged else 0
+        carries, outputs = self.live_results(eqn, op, live)
+        read = self.needed(op.body, [op.body.results[k] for k in (*carries, *outputs)])
+        tested = set() if op.test is None else _read(op.test)
+        found = list(eqn.operands[: op.head])
+        for k, operand in enumerate(eqn.operands[op.head :]):
+            in_test = op.test is not None and op.test.params[head + k] in tested
+            if k in carries or in_test or (k >= op.carries and op.body.params[head + k] in read):
+                found.append(operand)
+        return found
 
 
 def _with(eqn: Eqn, op: Op) -> Eqn:
@@ -196,34 +223,3 @@ def _read(function: Function) -> set[Value]:
     for eqn in function.eqns:
         read.update(a for a in eqn.operands if isinstance(a, Value))
     return read
-
-
-def _needed(function: Function, roots: Sequence[Atom], keep_raising: bool) -> set[Value]:
-    """Return the values that `roots` and what stays for its effect depend on."""
-    sizes = {s for r in roots for s in symbols_of(r.type)}
-    needed = {r for r in roots if isinstance(r, Value)}
-    for eqn in reversed(function.eqns):
-        effect = eqn.op.effect
-        stays = effect is Effect.ORDERED or (keep_raising and effect is Effect.MAY_RAISE)
-        is_read = any(r in needed for r in eqn.results) or any(s in sizes for s in eqn.op.binds)
-        if stays or is_read:
-            sizes |= mentioned(eqn)
-            operands = None
-            if isinstance(eqn.op, Loop) and is_read:  # else it stays as it is
-                operands = _loop_reads(eqn, eqn.op, needed, keep_raising)
-            needed.update(a for a in operands or eqn.operands if isinstance(a, Value))
-    return needed
-
-
-def _loop_reads(eqn: Eqn, op: Loop, live: Container[Value], keep_raising: bool) -> list[Atom]:
-    """Return the operands of a loop that its live results depend on."""
-    head = 1 if op.ranged else 0
-    carries, outputs = _live_results(eqn, op, live, keep_raising)
-    read = _needed(op.body, [op.body.results[k] for k in (*carries, *outputs)], keep_raising)
-    tested = set() if op.test is None else _read(op.test)
-    found = list(eqn.operands[: op.head])
-    for k, operand in enumerate(eqn.operands[op.head :]):
-        in_test = op.test is not None and op.test.params[head + k] in tested
-        if k in carries or in_test or (k >= op.carries and op.body.params[head + k] in read):
-            found.append(operand)
-    return found

@@ -120,14 +120,19 @@ def _near(result: Atom, makers: Mapping[Atom, Eqn]) -> set[Atom]:
         if atom in seen or atom.type != result.type:
             continue
         seen.add(atom)
-        eqn = makers.get(atom)
-        if eqn is not None and (eqn.op.is_elementwise or eqn.op.updates is not None):
-            left += [
-                a
-                for k, a in enumerate(eqn.operands)
-                if isinstance(a, Value) and (eqn.op.is_elementwise or k == eqn.op.updates)
-            ]
+        if atom in makers:
+            left += _written_over(makers[atom])
     return seen
+
+
+def _written_over(eqn: Eqn) -> list[Value]:
+    """Return the operands whose memory an equation can write its results into."""
+    op = eqn.op
+    return [
+        a
+        for k, a in enumerate(eqn.operands)
+        if isinstance(a, Value) and (op.is_elementwise or k == op.updates)
+    ]
 
 
 def in_place(function: Function, ends: Mapping[Value, int]) -> dict[Value, set[Value]]:
@@ -137,7 +142,11 @@ def in_place(function: Function, ends: Mapping[Value, int]) -> dict[Value, set[V
     that, and from the first of them on nothing can raise: a call that fails leaves its arguments as
     they were. `ends` says by number where each value is read for the last time.
     """
-    backs = {e.operands[1]: {e.operands[0]} for e in function.eqns if isinstance(e.op, WriteBack)}
+    backs: dict[Atom, set[Value]] = {
+        e.operands[1]: {e.operands[0]}
+        for e in function.eqns
+        if isinstance(e.op, WriteBack) and isinstance(e.operands[0], Value)
+    }
     if not backs:
         return {}
     contents = frozenset(backs)
@@ -152,15 +161,13 @@ def in_place(function: Function, ends: Mapping[Value, int]) -> dict[Value, set[V
                 continue
             if result not in contents and ends.get(result, -1) >= first:
                 continue
-            if isinstance(
-                eqn.op, Fused
-            ):  # over what the region itself reads: see `memory_tiles.py`
-                found[result] = {p for p in params if isinstance(p, Value)}
+            if isinstance(eqn.op, Fused):
+                # Over what the region itself reads: see `memory_tiles.py`.
+                found[result] = params
                 continue
-            for position, operand in enumerate(eqn.operands):
-                within = eqn.op.is_elementwise or eqn.op.updates == position
-                if within and isinstance(operand, Value) and operand.type == result.type:
-                    found[result] = {p for p in params if isinstance(p, Value)}
+            for operand in _written_over(eqn):
+                if operand.type == result.type:
+                    found[result] = params
                     if operand not in contents:  # which has a place of its own
                         backs.setdefault(operand, set()).update(params)
     return found

@@ -42,7 +42,7 @@ from ..ir.ops.tape import TapeNew
 from ..tracer.state import Trace
 from .custom_rules import exposed, without_rules
 from .keeping import nothing
-from .reverse import no_rule
+from .reverse import emit_into, no_rule
 from .tangent_flow import Flow, Places, Ports
 from .transposed import pushforward
 
@@ -67,22 +67,23 @@ class Forward:
 
     def sweep(self, eqns: Sequence[Eqn], scope: dict[Atom, Atom]) -> None:
         """Emit equations; `scope` maps their values to those of the builder, and gets more."""
+        flow = Flow(self.labels)
         for eqn in eqns:
-            flow = Flow(self.labels)
             ports = flow.around(eqn, self.active)
             if not flow.concerns(eqn, ports):
-                self._emit(eqn, scope)
+                emit_into(self.builder, eqn, scope)
             elif eqn.op.regions or isinstance(eqn.op, Call | Recur):
                 self._structural(eqn, flow.through(eqn, ports), scope)
             elif isinstance(eqn.op, TapeNew):
-                self._emit(eqn, scope)
-                self._follow(eqn, [self.emit_tangent(eqn, eqn.op, ())[0]])
+                emit_into(self.builder, eqn, scope)
+                self.builder.provenance = eqn.provenance.as_derived("jvp")
+                self._follow(eqn, self.builder.emit(eqn.op, ()))
             else:
                 self._plain(eqn, ports, scope)
 
     def tangent(self, atom: Atom) -> Atom:
         """Return the tangent of a value, zeros where it has none."""
-        found = self.tangents.get(atom)
+        found = self.tangents.get(atom) if atom in self.active else None
         if found is None:
             self.trace.fixed = self.builder.provenance = _STARTING
             found = nothing(atom.type, self.trace)
@@ -92,11 +93,6 @@ class Forward:
         """Return the tangent of a parameter."""
         self.tangents[value] = made = Value(value.type, _named(value), layout=value.layout)
         return made
-
-    def emit_tangent(self, eqn: Eqn, op: Op, operands: Sequence[Atom]) -> tuple[Atom, ...]:
-        """Emit an equation for tangents of what `eqn` makes."""
-        self.builder.provenance = eqn.provenance.as_derived("jvp")
-        return self.builder.emit(op, operands)
 
     def emit_both(
         self,
@@ -147,18 +143,11 @@ class Forward:
             )
         return Open(function.name, builder.params, builder.eqns, made, None, bound)
 
-    def _emit(self, eqn: Eqn, scope: dict[Atom, Atom]) -> None:
-        self.builder.provenance = eqn.provenance
-        made = self.builder.emit(eqn.op, tuple([scope.get(a, a) for a in eqn.operands]))
-        for old, new in zip(eqn.results, made, strict=True):
-            scope[old] = new
-            inherit(old, new)
-
     def _plain(self, eqn: Eqn, ports: Ports, scope: dict[Atom, Atom]) -> None:
         """Emit an equation and, by its pushforward, the tangents of its results."""
         needs = tuple([k in ports.operands for k in range(len(eqn.operands))])
         if not ports.operands or not eqn.op.has_gradient:
-            self._emit(eqn, scope)
+            emit_into(self.builder, eqn, scope)
             return
         try:
             found = pushforward(eqn, needs)
@@ -168,7 +157,7 @@ class Forward:
         # What is written in place is read before.
         is_first = eqn.op.updates is not None and not found.reads_results
         if not is_first:
-            self._emit(eqn, scope)
+            emit_into(self.builder, eqn, scope)
         results = [scope.get(r, r) for r in eqn.results]
         operands = [scope.get(a, a) for a in eqn.operands]
         made = iter(
@@ -179,7 +168,7 @@ class Forward:
             )
         )
         if is_first:
-            self._emit(eqn, scope)
+            emit_into(self.builder, eqn, scope)
         self._follow(eqn, [next(made) if flows else None for flows in found.flows])
 
     def _follow(self, eqn: Eqn, tangents: Sequence[Atom | None]) -> None:
@@ -282,10 +271,7 @@ def forward(
         kept = range(len(function.results)) if keep is None else keep
         moving = range(len(function.results)) if of is None else of
         results = [scope.get(function.results[k], function.results[k]) for k in kept]
-        tangents = [
-            sweep.tangent(r) if r in sweep.active else _zero(sweep, r)
-            for r in [function.results[k] for k in moving]
-        ]
+        tangents = [sweep.tangent(function.results[k]) for k in moving]
     joint = Function(
         f"{function.name}_jvp",
         builder.params,
@@ -299,11 +285,6 @@ def forward(
         ],
     )
     return without_rules(joint)
-
-
-def _zero(sweep: Forward, result: Atom) -> Atom:
-    sweep.trace.fixed = sweep.builder.provenance = _STARTING
-    return nothing(result.type, sweep.trace)
 
 
 __all__ = ["Forward", "forward"]

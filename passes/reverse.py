@@ -325,11 +325,16 @@ def reverse(
 def inline_into(builder: Builder, function: Function, scope: dict[Atom, Atom]) -> None:
     """Emit the equations of `function`, its parameters being in `scope`; add its values there."""
     for eqn in function.eqns:
-        builder.provenance = eqn.provenance
-        results = builder.emit(eqn.op, tuple([scope.get(a, a) for a in eqn.operands]))
-        for old, new in zip(eqn.results, results, strict=True):
-            scope[old] = new
-            inherit(old, new)
+        emit_into(builder, eqn, scope)
 
 
-__all__ = ["Adjoint", "active_values", "fit", "inline_into", "no_rule", "reverse"]
+def emit_into(builder: Builder, eqn: Eqn, scope: dict[Atom, Atom]) -> None:
+    """Emit an equation on what `scope` has of its operands; add its results there."""
+    builder.provenance = eqn.provenance
+    results = builder.emit(eqn.op, tuple([scope.get(a, a) for a in eqn.operands]))
+    for old, new in zip(eqn.results, results, strict=True):
+        scope[old] = new
+        inherit(old, new)
+
+
+__all__ = ["Adjoint", "active_values", "emit_into", "fit", "inline_into", "no_rule", "reverse"]

@@ -146,13 +146,8 @@ def _loop(
     test = op.test
     if test is not None:
         unread = test.params
-        test = Function(
-            test.name,
-            params.joined(unread, lambda k: [like(unread[k]) for _ in range(to.order)]),
-            test.eqns,
-            test.results,
-            dims=test.dims,
-        )
+        more = params.joined(unread, lambda k: [like(unread[k]) for _ in range(to.order)])
+        test = test.replace(params=more)
     body = _body(to, op.body, params, results)
     made = replace(op, body=body, test=test, carries=results.early)
     given = Places(ports.operands, op.head + op.carries, to.order)
