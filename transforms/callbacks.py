@@ -20,7 +20,7 @@ from ..tracer.report import expression_here
 from ..tracer.source import current_location
 from ..tracer.state import current
 from ..tracer.tree import Node, Structure, flatten, statics, unflatten
-from .rule_results import Expected, place, shown
+from .rule_results import Expected, shown
 
 
 def pure_callback(
@@ -133,7 +133,7 @@ class _Called(Callee):
             f"{shown(function)} has no vjp; give pure_callback one, or let it be called in a "
             "function with a rule, pb.custom_vjp"
         )
-        where = "" if location is None else f", called at {place(location)},"
+        where = "" if location is None else f", called at {location.place},"
         self.expected = Expected(f"the callback {shown(function)}{where}", "a value", False)
         if vjp is not None:
             self.backward = _Backward(vjp, self)
@@ -163,7 +163,7 @@ class _Called(Callee):
             return function(*args)
         except Exception as error:
             if self.location is not None:
-                called = f"called back by the program at {place(self.location)}"
+                called = f"called back by the program at {self.location.place}"
                 error.add_note(f"In {shown(function)}, {called}.")
             raise
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ..arguments import Arguments
 from ..ir.binding import symbols_of
 from ..ir.closing import close, duplicate, free_dims
-from ..ir.core import Atom, Function, Value
+from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.dims import Dim, Symbol
 from ..ir.errors import DifferentiationError, PullbackError, UnsupportedError
 from ..ir.ops.custom import Custom, Pair, Rule
@@ -29,7 +29,6 @@ from ..tracer.state import Trace, locate, require
 from ..tracer.tree import Structure, unflatten
 from ..tracer.watching import Unstageable
 from .rule_memory import Sharing, write_protected
-from .rule_results import place
 
 NESTED = 8
 """How often a rule may call its own function on ever other types."""
@@ -82,7 +81,7 @@ class Open(NamedTuple):
     name: str
     params: list[Value]
     kinds: list[Kind]
-    eqns: list[Any]
+    eqns: list[Eqn]
     results: list[Atom]
     result_kinds: list[Kind]
     structure: Any
@@ -313,13 +312,15 @@ def _emitted(trace: Trace, label: str, given: Given, body: Open, scope: Scope, r
     return unflatten(body.structure, iter(arrays))
 
 
-def closed_over(label: str, who: str, scope: Scope, count: int) -> Callable[[int], Any]:
+def closed_over(
+    label: str, who: str, scope: Scope, count: int
+) -> Callable[[int], DifferentiationError]:
     """Return the maker of errors for derivatives that flow to what a function captures.
 
     `count` is the number of arguments' leaves, which come before the captured values.
     """
     location = current_location()
-    where = "" if location is None else f" at {place(location)}"
+    where = "" if location is None else f" at {location.place}"
 
     def refuse(operand: int) -> DifferentiationError:
         value = scope.captured[operand - count]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..ir.core import Atom, Literal
+from ..ir.core import Atom
 from ..ir.errors import PullbackError, ShapeError, StructureError
-from ..ir.location import Location
+from ..ir.location import place_of
 from ..ir.types import ArrayType, Kind
 from ..tracer.array import TracedArray, lift
 from ..tracer.functions.shape import cast
@@ -27,7 +26,7 @@ from ..tracer.tree import (
     unflatten,
 )
 
-WEAK = {"b": "", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}
+_WEAK = {"b": "", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}
 """By the kind of a dtype, of which Python numbers may stand for a value of it."""
 
 
@@ -37,26 +36,14 @@ def shown(rule: Callable[..., Any]) -> str:
     name = str(getattr(rule, "__name__", type(rule).__name__))
     if code is None:
         return f"`{name}`"
-    return f"`{name}` ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
-
-
-def place(location: Location) -> str:
-    """Return a place in the source, for a sentence."""
-    return f"{os.path.basename(location.file)}:{location.line}"
+    return f"`{name}` ({place_of(code.co_filename, code.co_firstlineno)})"
 
 
 def taken(value: Any, trace: Trace) -> tuple[Structure, list[tuple[Atom, Kind]]]:
     """Return the structure of what a function returned, and its leaves as atoms."""
     leaves: list[Any] = []
     structure = flatten(value, leaves)
-    return structure, [atom_of(leaf, trace) for leaf in leaves]
-
-
-def atom_of(leaf: Any, trace: Trace) -> tuple[Atom, Kind]:
-    """Return a leaf as an atom of a trace."""
-    if isinstance(leaf, float | complex) and not isinstance(leaf, np.generic):
-        return Literal(np.asarray(leaf)[()]), Kind.PYTHON
-    return lift(leaf, trace)
+    return structure, [lift(leaf, trace) for leaf in leaves]
 
 
 class Expected:
@@ -96,7 +83,7 @@ class Expected:
                 way = step(structure.type, structure.static, k)
                 yield from self.values(child, part, f"{path}{way}")
         elif structure is LEAF:
-            if value is not None and not is_leaf(value) and builtin_number(value) is None:
+            if value is not None and not is_leaf(value) and not _is_python_number(value):
                 raise self._structure(path, LEAF, value)
             yield path, value
 
@@ -158,13 +145,12 @@ class Expected:
         ------
         ShapeError
         """
-        is_number = builtin_number(value) is not None
         if (
             found is None
             or found.shape != type.shape
             or (
-                found.dtype.kind not in WEAK[type.dtype.kind]
-                if is_number
+                found.dtype.kind not in _WEAK[type.dtype.kind]
+                if _is_python_number(value)
                 else found.dtype != type.dtype
             )
         ):
@@ -182,12 +168,12 @@ class Expected:
         )
 
 
-def builtin_number(value: Any) -> Any:
-    """Return a Python number that stands for a value of any precision, None for anything else."""
+def _is_python_number(value: Any) -> bool:
+    """Whether a value is a Python number, which stands for a value of any precision."""
     if isinstance(value, TracedArray):
-        return value if value._kind is Kind.PYTHON else None
+        return value._kind is Kind.PYTHON
     is_number = isinstance(value, int | float | complex) and not isinstance(value, np.generic)
-    return value if is_number and not isinstance(value, bool) else None
+    return is_number and not isinstance(value, bool)
 
 
 def _described(value: Any) -> str:
@@ -239,4 +225,4 @@ def tangents_of(structure: Structure, tangents: Iterator[Any], inexact: Iterator
     return unflatten(zero(structure), leaves())
 
 
-__all__ = ["Expected", "atom_of", "place", "same_output", "shown", "taken", "tangents_of"]
+__all__ = ["Expected", "same_output", "shown", "taken", "tangents_of"]
