@@ -144,7 +144,7 @@ def _parameters(
         dims.update(dict.fromkeys([*sorted(lone, key=lambda s: s.number), *made]))
         fresh[r] = param
         if made:
-            value = Value(r.type, r.hint, r.cotangent_of, r.layout)
+            value = r.fresh()
             checks.append(Eqn(Match(r.type.shape), (param,), (value,), _SIZES))
             fresh[r] = value
     binds = []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .binding import bound_symbols, mentioned, symbols_of
-from .core import Atom, Eqn, Function, Value
+from .core import Atom, Eqn, Function, Value, default_kind
 from .dims import Dim, Symbol
 from .types import Kind
 
@@ -30,7 +30,7 @@ def close(
             return atom
         known = scope.get(atom)
         if known is None:
-            known = scope[atom] = Value(atom.type, atom.hint, atom.cotangent_of, atom.layout)
+            known = scope[atom] = atom.fresh()
             captured.append(atom)
         return known
 
@@ -43,7 +43,7 @@ def close(
     trailing = [scope[v] for v in captured]
     kinds = fields.pop("param_kinds", None)
     if kinds is not None:
-        kinds = [*kinds, *[Kind.ARRAY if v.type.shape else Kind.SCALAR for v in captured]]
+        kinds = [*kinds, *map(default_kind, captured)]
     inner: list[Value] = [*params, *[v for v in trailing if isinstance(v, Value)]]
     bound = tuple(fields.pop("dims", ()))
     function = Function(name, inner, closed, outs, param_kinds=kinds, **fields)
@@ -80,10 +80,8 @@ def close_together(regions: Sequence[Open]) -> tuple[list[Function], list[Value]
     free: dict[Symbol, None] = {}
     for region, (function, own) in zip(regions, parts, strict=True):
         known = dict(zip(own, function.params[len(region.params) :], strict=True))
-        trailing = [
-            known.get(v) or Value(v.type, v.hint, v.cotangent_of, v.layout) for v in captured
-        ]
-        kinds = [Kind.ARRAY if v.type.shape else Kind.SCALAR for v in captured]
+        trailing = [known.get(v) or v.fresh() for v in captured]
+        kinds = list(map(default_kind, captured))
         head = function.param_kinds[: len(region.params)]
         closed.append(
             function.replace(params=[*region.params, *trailing], param_kinds=[*head, *kinds])

@@ -41,6 +41,10 @@ class Value:
         self.cotangent_of = cotangent_of
         self.layout = layout
 
+    def fresh(self) -> Value:
+        """Return another value of the same type, name and layout."""
+        return Value(self.type, self.hint, self.cotangent_of, self.layout)
+
     def __repr__(self) -> str:
         return f"<{self.hint or 'value'}: {self.type}>"
 
@@ -65,6 +69,11 @@ class Literal:
     @property
     def layout(self) -> Layout:
         """Literals are C-contiguous."""
+        return None
+
+    @property
+    def hint(self) -> str | None:
+        """Literals have no name."""
         return None
 
     @property

@@ -40,7 +40,7 @@ def _through(eqn: Eqn, label: str, values: Sequence[Value]) -> Eqn:
     missing = [v for v, k in zip(values, places, strict=True) if k is None]
     regions: list[Function] = []
     for region in op.regions:
-        added = [Value(v.type, v.hint, v.cotangent_of, v.layout) for v in missing]
+        added = [v.fresh() for v in missing]
         params = [*region.params, *added]
         fresh = iter(added)
         own = [next(fresh) if k is None else params[head + k] for k in places]

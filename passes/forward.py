@@ -131,7 +131,7 @@ class Forward:
         wrt = [function.params[k] for k in params.moving]
         with Trace(builder, self.trace) as trace:
             sweep = Forward(trace, Flow(labels).active(function, wrt), labels)
-            own = [Value(p.type, p.hint, p.cotangent_of, p.layout) for p in function.params]
+            own = [p.fresh() for p in function.params]
             scope: dict[Atom, Atom] = {}
             scope.update(zip(function.params, own, strict=True))
             for p in params.joined(own, lambda k: [sweep.start(function.params[k])]):
@@ -263,7 +263,7 @@ def forward(
     with Trace(builder, None) as trace:
         scope: dict[Atom, Atom] = {}
         for p in function.params:
-            scope[p] = builder.param(Value(p.type, p.hint, p.cotangent_of, p.layout))
+            scope[p] = builder.param(p.fresh())
         sweep = Forward(trace, Flow().active(function, wanted))
         for p in wanted:
             builder.param(sweep.start(p))

@@ -22,7 +22,7 @@ After::
 from __future__ import annotations
 
 from ..ir.builder import Builder, inherit
-from ..ir.core import Atom, Eqn, Function, Module, Value
+from ..ir.core import Atom, Eqn, Function, Module
 from ..ir.errors import UnsupportedError, VerificationError
 from ..ir.ops.control import Call
 
@@ -65,7 +65,7 @@ def _inlined(function: Function, module: Module, path: tuple[str, ...]) -> Funct
             op = eqn.op
             if op.regions:
                 op = op.with_regions([_inlined(r, module, path) for r in op.regions])
-            fresh = tuple([Value(r.type, r.hint, r.cotangent_of, r.layout) for r in eqn.results])
+            fresh = tuple([r.fresh() for r in eqn.results])
             results = builder.add(Eqn(op, operands, fresh, eqn.provenance))
         for old, new in zip(eqn.results, results, strict=True):
             scope[old] = new

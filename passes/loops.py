@@ -85,9 +85,7 @@ class Hoist:
                 and all(r.type.is_static for r in inner.results)
                 and own.isdisjoint(symbols_in(inner.op))
             ):
-                results = tuple(
-                    [Value(r.type, r.hint, r.cotangent_of, r.layout) for r in inner.results]
-                )
+                results = tuple([r.fresh() for r in inner.results])
                 operands = tuple([made.get(a, outer.get(a, a)) for a in inner.operands])
                 moved.append(Eqn(inner.op, operands, results, inner.provenance))
                 made.update(zip(inner.results, results, strict=True))

@@ -68,7 +68,7 @@ class _Observing:
         """
         scope: dict[Atom, Atom] = {}
         eqns: list[Eqn] = []
-        params = [Value(p.type, p.hint, p.cotangent_of, p.layout) for p in function.params]
+        params = [p.fresh() for p in function.params]
         for old, new, carry in zip(function.params, params, carries, strict=True):
             scope[old] = new
             if carry is not None and _is_observed(old, False):
@@ -118,7 +118,7 @@ class _Observing:
         """Add an observation of a value, and return what stands for the value after it."""
         self.sites.append(site)
         old = site.value
-        result = Value(old.type, old.hint, old.cotangent_of, old.layout)
+        result = old.fresh()
         eqns.append(Eqn(Observe(site.number), (atom,), (result,), provenance))
         return result
 

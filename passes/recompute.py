@@ -114,7 +114,7 @@ def closure(
 def _copy(eqn: Eqn, known: dict[Atom, Atom]) -> Eqn:
     """Return an equation with results of its own, which `known` gets."""
     operands = tuple([known.get(a, a) for a in eqn.operands])
-    results = tuple([Value(r.type, r.hint, r.cotangent_of, r.layout) for r in eqn.results])
+    results = tuple([r.fresh() for r in eqn.results])
     known.update(zip(eqn.results, results, strict=True))
     op = eqn.op
     if op.regions:

@@ -32,7 +32,7 @@ import numpy as np
 
 from ..ir.binding import renewed
 from ..ir.builder import Builder, inherit
-from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value
+from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value, default_kind
 from ..ir.errors import DifferentiationError
 from ..ir.location import excerpt
 from ..ir.op import Op, Scatter, Zero
@@ -272,7 +272,7 @@ def reverse(
     with Trace(builder, None) as trace:
         scope: dict[Atom, Atom] = {}
         for p in function.params:
-            scope[p] = builder.param(Value(p.type, p.hint, p.cotangent_of, p.layout))
+            scope[p] = builder.param(p.fresh())
         inline_into(builder, function, scope)
         wanted = [function.params[i] for i in wrt]
         adjoint = Adjoint(trace, active_values(function, wanted))
@@ -291,7 +291,7 @@ def reverse(
                 type, fresh = renewed(result.type)
                 dims += fresh
                 seed = builder.param(Value(type, None, of))  # type: ignore[arg-type]
-                kinds.append(Kind.ARRAY if result.type.shape else Kind.SCALAR)
+                kinds.append(default_kind(result))
                 if fresh:
                     builder.provenance = _SEEDING
                     seed = builder.one(Match(result.type.shape), seed)

@@ -180,7 +180,7 @@ def with_adjoint(
     arrays = {k: (primal.params[j], primal.results[k]) for k, j in origins.items()}
     with Trace(builder, outer) as trace:
         for p in primal.params:
-            scope[p] = builder.param(Value(p.type, p.hint, p.cotangent_of, p.layout))
+            scope[p] = builder.param(p.fresh())
         inline_into(builder, primal, scope)
         count = len(builder.eqns)
         active = active_values(primal, [primal.params[j] for j in wanted])

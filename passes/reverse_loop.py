@@ -149,7 +149,7 @@ def _adjoint_body(
     body = op.body
     with Trace(builder, outer) as trace:
         for p in body.params:
-            scope[p] = builder.param(Value(p.type, p.hint, p.cotangent_of, p.layout))
+            scope[p] = builder.param(p.fresh())
         inline_into(builder, body, scope)
         primal = len(builder.eqns)
         wanted = [body.params[index + k] for k in (*carries, *captured)]

@@ -253,10 +253,7 @@ class _Segments:
         builder = Builder()
         builder.provenance = self.eqn.provenance
         head = 1 if self.op.ranged else 0
-        params = [
-            Value(p.type, p.hint, p.cotangent_of, p.layout)
-            for p in self.op.body.params[head : head + self.op.carries]
-        ]
+        params = [p.fresh() for p in self.op.body.params[head : head + self.op.carries]]
         return Value(ArrayType(INDEX, ()), "s"), params, builder
 
     def position(self, builder: Builder, first: Atom, index: Atom, length: int) -> Atom:

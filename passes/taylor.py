@@ -39,7 +39,7 @@ from ..ir.zeros import zeros_like
 from .expansion import Expander, Expansion, Ruled, stated
 from .series import Given, Series
 from .tangent_flow import Flow, Ports
-from .taylor_regions import kept_apart, like, region_series
+from .taylor_regions import kept_apart, region_series
 
 
 def taylor(
@@ -75,10 +75,10 @@ def taylor(
     """
     propagation = Propagation(order)
     builder = Builder()
-    params = [builder.param(like(p)) for p in function.params]
+    params = [builder.param(p.fresh()) for p in function.params]
     more = {
         k: [
-            None if (k, n) in zero else builder.param(like(function.params[k]))
+            None if (k, n) in zero else builder.param(function.params[k].fresh())
             for n in range(1, order + 1)
         ]
         for k in wrt

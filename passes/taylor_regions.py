@@ -47,11 +47,6 @@ if TYPE_CHECKING:
     from .taylor import Propagation
 
 
-def like(value: Value) -> Value:
-    """Return another value of the same type, layout and name."""
-    return Value(value.type, value.hint, value.cotangent_of, value.layout)
-
-
 def kept_apart(
     to: Propagation, eqn: Eqn, operands: Sequence[Series], builder: Builder
 ) -> list[Series]:
@@ -111,8 +106,8 @@ def _passed(
 def _body(to: Propagation, function: Function, params: Places, results: Places) -> Function:
     """Return a region that takes and returns coefficients."""
     builder = Builder()
-    heads = [like(p) for p in function.params]
-    more = {k: [like(function.params[k]) for _ in range(to.order)] for k in params.moving}
+    heads = [p.fresh() for p in function.params]
+    more = {k: [function.params[k].fresh() for _ in range(to.order)] for k in params.moving}
     scope: dict[Atom, Series] = {
         p: Given([heads[k], *more.get(k, [])]) for k, p in enumerate(function.params)
     }
@@ -146,7 +141,7 @@ def _loop(
     test = op.test
     if test is not None:
         unread = test.params
-        more = params.joined(unread, lambda k: [like(unread[k]) for _ in range(to.order)])
+        more = params.joined(unread, lambda k: [unread[k].fresh() for _ in range(to.order)])
         test = test.replace(params=more)
     body = _body(to, op.body, params, results)
     made = replace(op, body=body, test=test, carries=results.early)
@@ -191,4 +186,4 @@ def _recur(
     return _series(results, flat, len(op.types))
 
 
-__all__ = ["kept_apart", "like", "region_series"]
+__all__ = ["kept_apart", "region_series"]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.closing import close
-from ..ir.core import Atom, Eqn, Function, Literal, Value
+from ..ir.core import Atom, Eqn, Function, Literal, Value, default_kind
 from ..ir.dims import Dim
 from ..ir.errors import ConcretizationError
 from ..ir.op import Effect
@@ -429,7 +429,7 @@ def _emit(trace: Trace, condition: TracedArray, first: _Branch, second: _Branch)
     for function, captured in closed:
         own = dict(zip(captured, function.params, strict=True))
         params = [own.get(v) or Value(v.type, v.hint, layout=v.layout) for v in outside]
-        kinds = [Kind.ARRAY if p.type.shape else Kind.SCALAR for p in params]
+        kinds = list(map(default_kind, params))
         functions.append(function.replace(params=params, param_kinds=kinds, dims=dims))
     trace.builder.provenance = locate(trace)
     op = Cond(tuple(functions), tuple([Dim.of(s) for s in dims]))

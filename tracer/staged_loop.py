@@ -214,7 +214,7 @@ def _late(
         if isinstance(leaf, TracedArray):
             atom, kind = leaf._atom, leaf._kind
             _check_type(atom.type, region, variable.label)
-            param = Value(atom.type, getattr(atom, "hint", None))
+            param = Value(atom.type, atom.hint)
             carries.append(_Carry(None, param, atom, kind, leaf))
             found.append(carries[-1])
         else:
@@ -381,7 +381,7 @@ def _copied(builder: Builder, body: Function, params: Sequence[Value], count: in
     for eqn in body.eqns[:count]:
         if eqn.op.effect is Effect.ORDERED:
             raise Unstageable("the test of the loop prints, draws or stores")
-        results = tuple([Value(r.type, r.hint, r.cotangent_of, r.layout) for r in eqn.results])
+        results = tuple([r.fresh() for r in eqn.results])
         operands = tuple([scope.get(a, a) for a in eqn.operands])
         builder.add(Eqn(eqn.op, operands, results, eqn.provenance))
         scope.update(zip(eqn.results, results, strict=True))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ..arguments import Arguments
 from ..ir.binding import symbols_of
 from ..ir.closing import close, duplicate, free_dims
-from ..ir.core import Atom, Eqn, Function, Value
+from ..ir.core import Atom, Eqn, Function, Value, default_kind
 from ..ir.dims import Dim, Symbol
 from ..ir.errors import DifferentiationError, PullbackError, UnsupportedError
 from ..ir.ops.custom import Custom, Pair, Rule
@@ -162,17 +162,13 @@ class Scope(NamedTuple):
         count = len(region.params)
         at = count if at is None else at
         known = dict(zip(own, function.params[count:], strict=True))
-        made = [known.get(v) or _like(v) for v in self.captured]
-        kinds = [Kind.ARRAY if v.type.shape else Kind.SCALAR for v in self.captured]
+        made = [known.get(v) or v.fresh() for v in self.captured]
+        kinds = map(default_kind, self.captured)
         return function.replace(
             params=[*region.params[:at], *made, *region.params[at:]],
             param_kinds=[*region.kinds[:at], *kinds, *region.kinds[at:]],
             dims=(*self.dims, *[d for d in function.dims if d not in self.dims]),
         )
-
-
-def _like(value: Value) -> Value:
-    return Value(value.type, value.hint, value.cotangent_of, value.layout)
 
 
 class Deferred(Rule):
