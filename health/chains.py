@@ -300,7 +300,7 @@ def _carry_name(eqn: Eqn, site: Site) -> str:
     assert site.carry is not None
     assert isinstance(eqn.op, Loop)
     after = eqn.op.body.results[site.carry]
-    hints = (site.value.hint, getattr(after, "hint", None), eqn.results[site.carry].hint)
+    hints = (site.value.hint, after.hint, eqn.results[site.carry].hint)
     return next((h for h in hints if h), "a carry")
 
 

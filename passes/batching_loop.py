@@ -372,7 +372,7 @@ class _Ranged(_Ends):
 
 def _params(atoms: Sequence[Atom]) -> list[Value]:
     """Return parameters of a region for carries."""
-    return [Value(a.type, getattr(a, "hint", None)) for a in atoms]
+    return [Value(a.type, a.hint) for a in atoms]
 
 
 def _filled(builder: Builder, type: ArrayType, value: int | bool) -> Atom:

@@ -31,7 +31,7 @@ def keeping(solve: Function, label: str, unknowns: int, rule: Rule) -> Function:
     It is called with its rule, which higher derivatives take of it.
     """
     params = [Value(p.type, p.hint, layout=p.layout) for p in solve.params]
-    results = [Value(r.type, getattr(r, "hint", None), layout=r.layout) for r in solve.results]
+    results = [Value(r.type, r.hint, layout=r.layout) for r in solve.results]
     op = Custom(duplicate(solve), label, rule, tuple(map(Dim.of, solve.dims)))
     return Function(
         label,
@@ -155,7 +155,7 @@ def _residuals(solver: Solver) -> list[Value]:
     """Return parameters for the unknowns, and for what the map reads."""
     count = solver.unknowns
     values = [*solver.solve.results[:count], *solver.solve.params[count:]]
-    return [Value(v.type, getattr(v, "hint", None)) for v in values]
+    return [Value(v.type, v.hint) for v in values]
 
 
 class Root(Rule):
@@ -181,7 +181,7 @@ class Root(Rule):
     def _params(self) -> list[Value]:
         count = self.unknowns
         values = [*self.find.results[:count], *self.find.params[count:]]
-        return [Value(v.type, getattr(v, "hint", None)) for v in values]
+        return [Value(v.type, v.hint) for v in values]
 
     def pair(self) -> Pair:
         if self._pair is None:

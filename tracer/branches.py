@@ -158,7 +158,7 @@ def _branches(
     opened: list[list[Value]] = []
     returned: list[Returned] = []
     for function in functions:
-        params = [Value(a.type, getattr(a, "hint", None), layout=a.layout) for a, _ in inputs]
+        params = [Value(a.type, a.hint, layout=a.layout) for a, _ in inputs]
         opened.append(params)
         builder, (found, results) = trace_region(
             params, [k for _, k in inputs], partial(_call, function, structure)

@@ -240,7 +240,7 @@ def _loop(
     tries = 4
     while True:
         params = [Value(ArrayType(INDEX, ()), "i")]
-        params += [Value(a.type, getattr(a, "hint", None), layout=None) for a, _ in inits]
+        params += [Value(a.type, a.hint, layout=None) for a, _ in inits]
         kinds = [Kind.PYTHON, *[k for _, k in inits]]
         builder, (results, outputs, ys_structure) = trace_region(
             params, kinds, lambda arrays: _body(step, symbol, arrays)

@@ -114,7 +114,7 @@ class Region(Trace):
         if isinstance(content, Literal) and not self.carries_constants:
             self.overlays[id(storage)] = Overlay(storage, content, None)
             return
-        param = Value(content.type, getattr(content, "hint", None), layout=content.layout)
+        param = Value(content.type, content.hint, layout=content.layout)
         self.overlays[id(storage)] = Overlay(storage, content, param)
         storage.hold(param)
 

@@ -102,7 +102,7 @@ class Part:
     def give(self, region: Region, label: str | None) -> TracedArray:
         """Return what stands for it in a trial."""
         init = self.init
-        self.param = Value(init.type, label or getattr(init, "hint", None), layout=None)
+        self.param = Value(init.type, label or init.hint, layout=None)
         self.given = TracedArray(self.param, self.kind, region)
         return self.given
 

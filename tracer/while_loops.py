@@ -90,7 +90,7 @@ def _region(
     inits: Carries, call: Callable[[list[TracedArray]], Carries]
 ) -> tuple[list[Value], Builder, Carries]:
     """Trace the body or the condition on parameters of the carries' types."""
-    params = [Value(a.type, getattr(a, "hint", None), layout=None) for a, _ in inits]
+    params = [Value(a.type, a.hint, layout=None) for a, _ in inits]
     builder, results = trace_region(params, [k for _, k in inits], call)
     return params, builder, results
 

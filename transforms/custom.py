@@ -112,9 +112,7 @@ class custom_vjp(Ruled):
             return [*leaves, *residuals], kept
 
         first = opened(f"{self.label}_forward", given.params(), given.kinds, forward, given.atoms)
-        params = [
-            Value(r.type, getattr(r, "hint", None), layout=r.layout) for r in first.results[outs:]
-        ]
+        params = [Value(r.type, r.hint, layout=r.layout) for r in first.results[outs:]]
         params += [Value(r.type) for r in first.results[:outs]]
         kinds = [*first.result_kinds[outs:], *map(default_kind, first.results[:outs])]
         targets: list[int] = []

@@ -49,7 +49,7 @@ def given_for(label: str, what: str, value: Any, trace: Trace) -> Given:
         tuple([a.type for a in atoms]),
         tuple([k for _, k in lifted]),
         tuple([None for _ in atoms]),
-        tuple([getattr(a, "hint", None) for a in atoms]),
+        tuple([a.hint for a in atoms]),
     )
 
 
