@@ -15,7 +15,7 @@ from math import inf
 from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.dims import bounds
 from ..ir.ops.cond import Cond
-from ..ir.ops.control import Loop
+from ..ir.ops.control import ENDLESS, Loop
 from ..ir.ops.tape import TapePush
 from ..ir.printer import static_range
 from ..ir.types import ArrayType, is_tape
@@ -57,7 +57,7 @@ def most_trips(eqn: Eqn, op: Loop) -> float:
     _, most = bounds(op.length)
     if most is None and op.ranged:
         most = static_range(eqn.operands)
-    return inf if most is None else most
+    return inf if most is None or most >= ENDLESS else most
 
 
 def nbytes(type: ArrayType) -> Bytes:

@@ -16,7 +16,7 @@ import numpy as np
 from ..ir.core import Atom, Literal, Value, walk
 from ..ir.dims import Dim, Size, Symbol, bounds, substitute
 from ..ir.errors import ConcretizationError, EscapedError
-from ..ir.ops.control import INDEX
+from ..ir.ops.control import ENDLESS, INDEX
 from ..ir.ops.dynamic import Extent
 from ..ir.types import ArrayType, Kind
 from .array import TracedArray, lift
@@ -38,7 +38,6 @@ SHORT = 2
 """Trips up to which a loop is unrolled at once."""
 CHEAP = 40
 """Equations up to which the unrolled loop is preferred: trips times those of one iteration."""
-ENDLESS = 2**62
 
 
 class Mode(Enum):

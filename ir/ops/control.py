@@ -15,6 +15,8 @@ from ..op import Effect, Op
 from ..types import ArrayType
 
 INDEX = np.dtype(np.int64)
+ENDLESS = 2**62
+"""Where the range of a `while` ends that has an index: its condition ends it before."""
 
 
 def function_effect(function: Function) -> Effect:

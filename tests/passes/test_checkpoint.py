@@ -239,6 +239,31 @@ def test_a_length_that_the_call_tells() -> None:
     assert bits(within(W, H, np.int64(3))) == bits(whole(W, H, np.int64(3)))
 
 
+def test_a_while_loop_that_counts() -> None:
+    def f(w, h, last):
+        n = 0
+        while np.sum(h * h) > last:
+            h = np.tanh(w @ h) * (n % 2 + 0.5)
+            n += 1
+        return np.sum(h) * n
+
+    whole, within = pb.grad(f, exact=True), pb.grad(f, exact=True, memory=60 * STATE)
+    for last in (100.0, 1.0, 1e-3):
+        assert bits([within(W, H, last)]) == bits([whole(W, H, last)])
+    with pytest.raises(pb.BudgetError, match=r"more than the .* iterations"):
+        within(W, H, 1e-300)
+
+    def counted(w, h, last):
+        n = 0
+        while np.sum(h * h) > last and n < 7:
+            h = np.tanh(w @ h)
+            n += 1
+        return np.sum(h) * n
+
+    with pytest.raises(pb.BudgetError, match="its condition reads the index"):
+        pb.grad(counted, memory="1GB")(W, H, 1e-3)
+
+
 def test_without_a_budget_nothing_changes() -> None:
     plain = str(pb.grad(scanned).inspect(W, H, XS))
     assert str(pb.grad(scanned, memory=None).inspect(W, H, XS)) == plain
