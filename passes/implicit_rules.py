@@ -8,7 +8,7 @@ Derivatives, chapter 15, and Christianson, Reverse accumulation and implicit fun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..ir.builder import Builder
@@ -16,131 +16,185 @@ from ..ir.closing import duplicate
 from ..ir.core import Eqn, Function, Value
 from ..ir.dims import Dim
 from ..ir.errors import DifferentiationError
-from ..ir.ops.custom import Custom, Pair, Rule
+from ..ir.ops.custom import Custom, Pair
 from ..tracer.array import computed, lift
+from ..tracer.functions.create import zeros
 from ..tracer.nested import inline_function
-from ..tracer.state import Trace
+from ..tracer.state import Trace, require
 from .forward import forward
 from .reverse import reverse
-from .rule_pairs import NotLinear, transposed
+from .rule_pairs import Derived, NotLinear, transposed
+
+Arrays = Sequence[Any]
+Write = Callable[[Arrays, Arrays], Arrays]
+"""From residuals, and from cotangents or tangents, what a rule makes of them."""
 
 
-def keeping(solve: Function, label: str, unknowns: int, rule: Rule) -> Function:
-    """Return a solve that keeps the unknowns and what stands behind the right side or guess.
+class Implicit(Derived):
+    """The rule of a solve: of `solve(b, p)`, which returns the unknowns and then what else it says.
 
-    It is called with its rule, which higher derivatives take of it.
+    Its residuals are the unknowns and `p`; `b` stands for as many right sides or first guesses.
     """
-    params = [Value(p.type, p.hint, layout=p.layout) for p in solve.params]
-    results = [Value(r.type, r.hint, layout=r.layout) for r in solve.results]
-    op = Custom(duplicate(solve), label, rule, tuple(map(Dim.of, solve.dims)))
-    return Function(
-        label,
-        params,
-        [Eqn(op, tuple(params), tuple(results))],
-        [*results, *results[:unknowns], *params[unknowns:]],
-        dims=solve.dims,
-        param_kinds=solve.param_kinds,
-    )
+
+    def __init__(self, label: str, unknowns: int, solve: Function) -> None:
+        self.label = label
+        self.unknowns = unknowns
+        self.solve = solve
+
+    def op(self) -> Custom:
+        """Return the solve with this rule, which higher derivatives take of it."""
+        dims = tuple(map(Dim.of, self.solve.dims))
+        return Custom(duplicate(self.solve), self.label, self, dims)
+
+    def paired(
+        self, suffix: str, given: Sequence[Value], targets: Sequence[int], write: Write
+    ) -> Pair:
+        """Return the solve that keeps residuals, and the function that reads them.
+
+        Parameters
+        ----------
+        given
+            What that function takes besides residuals.
+        targets
+            The operands that it is about.
+        write
+            What it computes, called inside its trace.
+        """
+        count, solve = self.unknowns, self.solve
+        residuals = [Value(v.type, v.hint) for v in (*solve.results[:count], *solve.params[count:])]
+        builder = Builder()
+        with Trace(builder, None) as trace:
+            arrays = [computed(builder.param(p), trace) for p in (*residuals, *given)]
+            made = write(arrays[: len(residuals)], arrays[len(residuals) :])
+            results = [lift(m, trace)[0] for m in made]
+        name = f"{self.label}_{suffix}"
+        late = Function(name, builder.params, builder.eqns, results, dims=solve.dims)
+        return Pair(self._keeping(), late, tuple(targets))
+
+    def _keeping(self) -> Function:
+        count, solve = self.unknowns, self.solve
+        params = [Value(p.type, p.hint, layout=p.layout) for p in solve.params]
+        results = [Value(r.type, r.hint, layout=r.layout) for r in solve.results]
+        return Function(
+            self.label,
+            params,
+            [Eqn(self.op(), tuple(params), tuple(results))],
+            [*results, *results[:count], *params[count:]],
+            dims=solve.dims,
+            param_kinds=solve.param_kinds,
+        )
+
+    def cotangents(self) -> list[Value]:
+        """Return parameters for the cotangents of all results."""
+        return [Value(r.type) for r in self.solve.results]
+
+    def tangents_of(self, operands: Sequence[int]) -> list[Value]:
+        """Return parameters for the tangents of some operands."""
+        return [Value(self.solve.params[k].type) for k in operands]
+
+    def still(self) -> Arrays:
+        """Return the tangents of what else the solve says: it does not move."""
+        rest = [r.type for r in self.solve.results[self.unknowns :] if r.type.is_inexact]
+        return [zeros(t.shape, t.dtype) for t in rest]
 
 
-class Solver:
-    """A linear map and how to solve with it: functions of unknowns (or right sides) and `p`.
+class LinearSolve(Implicit):
+    """The rule of a linear solve with the map `apply(x, p)`.
 
-    `apply(x, p)` is the map, and `solve(b, p)` returns x and then what else it has to say.
+    `other` is the rule of the solve with its transpose.
     """
 
     def __init__(self, label: str, unknowns: int, apply: Function, solve: Function) -> None:
-        self.label = label
-        self.unknowns = unknowns
+        super().__init__(label, unknowns, solve)
         self.apply = apply
-        self.solve = solve
-
-    def run(self, rule: Rule, right: Sequence[Any], more: Sequence[Any], trace: Trace) -> list[Any]:
-        """Write the solve into a trace, with its rule; return the unknowns."""
-        op = Custom(duplicate(self.solve), self.label, rule, tuple(map(Dim.of, self.solve.dims)))
-        atoms = [lift(a, trace)[0] for a in (*right, *more)]
-        made = trace.builder.emit(op, atoms)
-        return [computed(a, trace) for a in made[: self.unknowns]]
-
-
-class LinearSolve(Rule):
-    """The rule of a linear solve; `other` is that of the solve with the transpose."""
-
-    def __init__(self, solver: Solver) -> None:
-        self.solver = solver
         self.other: LinearSolve | None = None
-        self._pair: Pair | None = None
-        self._tangents: Pair | None = None
 
-    def _forward(self) -> Function:
-        return keeping(self.solver.solve, self.solver.label, self.solver.unknowns, self)
-
-    def pair(self) -> Pair:
-        if self._pair is None:
-            self._pair = self._made()
-        return self._pair
-
-    def tangents(self) -> Pair:
-        if self._tangents is None:
-            self._tangents = self._pushed()
-        return self._tangents
-
-    def _made(self) -> Pair:
-        solver, other = self.solver, self.other
+    def for_cotangents(self) -> Pair:
+        count, other = self.unknowns, self.other
         if other is None:
             raise DifferentiationError(
-                f"reverse mode through {solver.label} solves with the transpose of its map, and no "
+                f"reverse mode through {self.label} solves with the transpose of its map, and no "
                 "transpose_solve was given.\n"
                 "  Give transpose_solve=..., or symmetric=True where the map is."
             )
-        count = solver.unknowns
-        wrt = moving(solver.apply, count)
-        back = reverse(solver.apply, wrt, seeds=range(count), keep=())
-        params = _residuals(self.solver)
-        cts = [Value(r.type) for r in solver.solve.results]
-        builder = Builder()
-        with Trace(builder, None) as trace:
-            arrays = [computed(builder.param(p), trace) for p in (*params, *cts)]
-            x, more, seeds = arrays[:count], arrays[count : len(params)], arrays[len(params) :]
-            u = other.solver.run(other, seeds[:count], more, trace)
-            made = inline_function(back, [*x, *more, *[-part for part in u]])
-            results = [lift(r, trace)[0] for r in (*u, *made)]
-        function = Function(f"{solver.label}_vjp", builder.params, builder.eqns, results)
-        function = function.replace(dims=solver.solve.dims)
-        return Pair(self._forward(), function, (*range(count), *wrt))
+        wrt = _moving(self.apply, count)
+        back = reverse(self.apply, wrt, seeds=range(count), keep=())
 
-    def _pushed(self) -> Pair:
-        solver = self.solver
-        count = solver.unknowns
-        wrt = moving(solver.apply, count)
-        push = forward(solver.apply, wrt, keep=())
-        params = _residuals(solver)
-        tangents = [Value(solver.solve.params[k].type) for k in (*range(count), *wrt)]
-        builder = Builder()
-        with Trace(builder, None) as trace:
-            arrays = [computed(builder.param(p), trace) for p in (*params, *tangents)]
-            x, more, dots = arrays[:count], arrays[count : len(params)], arrays[len(params) :]
+        def write(at: Arrays, cts: Arrays) -> Arrays:
+            u = other.solved(cts[:count], at[count:])
+            return *u, *inline_function(back, [*at, *[-part for part in u]])
+
+        return self.paired("vjp", self.cotangents(), (*range(count), *wrt), write)
+
+    def for_tangents(self) -> Pair:
+        count = self.unknowns
+        wrt = _moving(self.apply, count)
+        push = forward(self.apply, wrt, keep=())
+        targets = (*range(count), *wrt)
+
+        def write(at: Arrays, dots: Arrays) -> Arrays:
             right = dots[:count]
             if wrt:
-                made = inline_function(push, [*x, *more, *dots[count:]])
+                made = inline_function(push, [*at, *dots[count:]])
                 right = [b - m for b, m in zip(right, made, strict=True)]
-            moved = solver.run(self, right, more, trace)
-            results = [lift(m, trace)[0] for m in moved]
-            # What else the solve says does not move.
-            results += nothing_of(solver.solve.results[count:], trace)
-        function = Function(f"{solver.label}_jvp", builder.params, builder.eqns, results)
-        function = function.replace(dims=solver.solve.dims)
-        return Pair(self._forward(), function, (*range(count), *wrt))
+            return *self.solved(right, at[count:]), *self.still()
+
+        return self.paired("jvp", self.tangents_of(targets), targets, write)
+
+    def solved(self, right: Arrays, more: Arrays) -> Arrays:
+        """Write the solve into the trace under way, with its rule; return the unknowns."""
+        trace = require(self.label)
+        atoms = [lift(a, trace)[0] for a in (*right, *more)]
+        made = trace.builder.emit(self.op(), atoms)
+        return [computed(a, trace) for a in made[: self.unknowns]]
 
 
-def nothing_of(results: Sequence[Any], trace: Trace) -> list[Any]:
-    """Return zeros for the inexact ones of results."""
-    from .keeping import nothing
+class Root(Implicit):
+    """The rule of a root: of `solve(x0, p)`, which returns an x where `residual(x, p)` is zero.
 
-    return [nothing(r.type, trace) for r in results if r.type.is_inexact]
+    `linear(x, y, p)` solves with the Jacobian of the residual at x.
+    """
+
+    def __init__(
+        self, label: str, unknowns: int, solve: Function, residual: Function, linear: Function
+    ) -> None:
+        super().__init__(label, unknowns, solve)
+        self.residual = residual
+        self.linear = linear
+
+    def for_cotangents(self) -> Pair:
+        count = self.unknowns
+        try:
+            solve = transposed(self.linear, range(count, 2 * count), range(count))
+        except NotLinear:
+            raise DifferentiationError(
+                f"reverse mode through {self.label} transposes its tangent_solve, which is not "
+                "linear in the right side as it is computed.\n"
+                "  Let it be np.linalg.solve, or pb.custom_linear_solve with a transpose_solve."
+            ) from None
+        wrt = _moving(self.residual, count)
+        back = reverse(self.residual, wrt, seeds=range(count), keep=())
+
+        def write(at: Arrays, cts: Arrays) -> Arrays:
+            u = inline_function(solve, [*at, *cts[:count]])
+            return inline_function(back, [*at, *[-part for part in u]])
+
+        return self.paired("vjp", self.cotangents(), wrt, write)
+
+    def for_tangents(self) -> Pair:
+        count = self.unknowns
+        wrt = _moving(self.residual, count)
+        push = forward(self.residual, wrt, keep=())
+
+        def write(at: Arrays, dots: Arrays) -> Arrays:
+            right = [-part for part in inline_function(push, [*at, *dots])]
+            made = inline_function(self.linear, [*at[:count], *right, *at[count:]])
+            return *made, *self.still()
+
+        return self.paired("jvp", self.tangents_of(wrt), wrt, write)
 
 
-def moving(function: Function, start: int) -> list[int]:
+def _moving(function: Function, start: int) -> list[int]:
     """Return the inexact parameters from a position on that the results depend on."""
     needed = set(function.results)
     for eqn in reversed(function.eqns):
@@ -151,88 +205,4 @@ def moving(function: Function, start: int) -> list[int]:
     ]
 
 
-def _residuals(solver: Solver) -> list[Value]:
-    """Return parameters for the unknowns, and for what the map reads."""
-    count = solver.unknowns
-    values = [*solver.solve.results[:count], *solver.solve.params[count:]]
-    return [Value(v.type, v.hint) for v in values]
-
-
-class Root(Rule):
-    """The rule of a root: of `find(x0, p) -> x` where `residual(x, p)` is zero.
-
-    `linear(x, y, p)` solves with the Jacobian of the residual at x.
-    """
-
-    def __init__(
-        self, label: str, unknowns: int, find: Function, residual: Function, linear: Function
-    ) -> None:
-        self.label = label
-        self.unknowns = unknowns
-        self.find = find
-        self.residual = residual
-        self.linear = linear
-        self._pair: Pair | None = None
-        self._tangents: Pair | None = None
-
-    def _forward(self) -> Function:
-        return keeping(self.find, self.label, self.unknowns, self)
-
-    def _params(self) -> list[Value]:
-        count = self.unknowns
-        values = [*self.find.results[:count], *self.find.params[count:]]
-        return [Value(v.type, v.hint) for v in values]
-
-    def pair(self) -> Pair:
-        if self._pair is None:
-            self._pair = self._made()
-        return self._pair
-
-    def tangents(self) -> Pair:
-        if self._tangents is None:
-            self._tangents = self._pushed()
-        return self._tangents
-
-    def _made(self) -> Pair:
-        count = self.unknowns
-        try:
-            solve = transposed(self.linear, range(count, 2 * count), range(count))
-        except NotLinear:
-            raise DifferentiationError(
-                f"reverse mode through {self.label} transposes its tangent_solve, which is not "
-                "linear in the right side as it is computed.\n"
-                "  Let it be np.linalg.solve, or pb.custom_linear_solve with a transpose_solve."
-            ) from None
-        wrt = moving(self.residual, count)
-        back = reverse(self.residual, wrt, seeds=range(count), keep=())
-        params = self._params()
-        cts = [Value(r.type) for r in self.find.results]
-        builder = Builder()
-        with Trace(builder, None) as trace:
-            arrays = [computed(builder.param(p), trace) for p in (*params, *cts)]
-            x, more, seeds = arrays[:count], arrays[count : len(params)], arrays[len(params) :]
-            u = inline_function(solve, [*x, *more, *seeds[:count]])
-            made = inline_function(back, [*x, *more, *[-part for part in u]])
-            results = [lift(r, trace)[0] for r in made]
-        function = Function(f"{self.label}_vjp", builder.params, builder.eqns, results)
-        return Pair(self._forward(), function.replace(dims=self.find.dims), tuple(wrt))
-
-    def _pushed(self) -> Pair:
-        count = self.unknowns
-        wrt = moving(self.residual, count)
-        push = forward(self.residual, wrt, keep=())
-        params = self._params()
-        dots = [Value(self.find.params[k].type) for k in wrt]
-        builder = Builder()
-        with Trace(builder, None) as trace:
-            arrays = [computed(builder.param(p), trace) for p in (*params, *dots)]
-            x, more, given = arrays[:count], arrays[count : len(params)], arrays[len(params) :]
-            right = inline_function(push, [*x, *more, *given])
-            made = inline_function(self.linear, [*x, *[-part for part in right], *more])
-            results = [lift(r, trace)[0] for r in made]
-            results += nothing_of(self.find.results[count:], trace)
-        function = Function(f"{self.label}_jvp", builder.params, builder.eqns, results)
-        return Pair(self._forward(), function.replace(dims=self.find.dims), tuple(wrt))
-
-
-__all__ = ["LinearSolve", "Root", "Solver", "moving"]
+__all__ = ["LinearSolve", "Root"]

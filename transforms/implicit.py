@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..compiled import check_callable, name_of
 from ..ir.errors import DifferentiationError
 from ..ir.ops.custom import Rule
-from ..passes.implicit_rules import LinearSolve, Root, Solver
+from ..passes.implicit_rules import LinearSolve, Root
 from ..passes.rule_pairs import transposed
 from ..tracer.array import TracedArray
 from ..tracer.nested import inline_call, is_differentiated
@@ -81,27 +82,20 @@ def custom_linear_solve(
     given = given_for(label, "b", b, trace)
     backward = transpose_solve or (solve if symmetric else None)
 
-    def run(arrays: list[TracedArray], by: Any, mapped: Any) -> Returned:
-        inner = require(label)
-        right = unflatten(given.structure, iter(arrays))
-        x, aux = split_aux(inline_call(by, (mapped, right), {}), has_aux, f"`{name_of(by)}`")
-        leaves = like(given, x, f"the solve `{name_of(by)}`", inner)
-        structure, more = taken(aux, inner)
-        return [*leaves, *more], structure
-
     def regions(body: Open) -> tuple[list[Open], Callable[[Scope], Rule]]:
         forth = TracedMap(label, given, matvec, f"the matvec `{name_of(matvec)}`")
         found = [forth.region]
         if backward is None or symmetric:
-            with contextlib.suppress(DifferentiationError):  # it can do without
-                forth.transpose(label)  # a map that is not linear has none
+            # It only has to be linear, which this finds out; one without a rule can do without.
+            with contextlib.suppress(DifferentiationError):
+                forth.transpose(label)
         if backward is not None:
             vecmat = matvec if symmetric else forth.transpose(label)
             back = opened(
                 f"{label}_transposed",
                 given.params(),
                 given.kinds,
-                lambda arrays: run(arrays, backward, vecmat),
+                partial(_solved, given, backward, vecmat, has_aux),
             )
             found.append(back)
 
@@ -110,11 +104,25 @@ def custom_linear_solve(
 
         return found, make
 
-    def called(arrays: list[TracedArray]) -> Returned:
-        leaves, aux = run(arrays, solve, matvec)
-        return leaves, pair(given.structure, aux) if has_aux else given.structure
-
+    called = partial(_solved, given, solve, matvec, has_aux)
     return call_with_rule(object(), None, label, given, called, regions)
+
+
+def _solved(
+    given: Given,
+    solve: Callable[..., Any],
+    function: Callable[[Any], Any],
+    has_aux: bool,
+    arrays: Sequence[TracedArray],
+) -> Returned:
+    """Call `solve(function, b)`, or with a guess; return its leaves and their structure."""
+    who = f"`{name_of(solve)}`"
+    trace = require(who)
+    start = unflatten(given.structure, iter(arrays))
+    x, aux = split_aux(inline_call(solve, (function, start), {}), has_aux, who)
+    leaves = like(given, x, f"the solve {who}", trace)
+    structure, more = taken(aux, trace)
+    return [*leaves, *more], pair(given.structure, structure) if has_aux else given.structure
 
 
 def _linear_rule(
@@ -122,7 +130,7 @@ def _linear_rule(
 ) -> Rule:
     count = len(given.types)
     apply = scope.enclosed(found[0])
-    rule = LinearSolve(Solver(label, count, apply, scope.enclosed(body)))
+    rule = LinearSolve(label, count, apply, scope.enclosed(body))
     if len(found) > 1:
         back = apply
         if not symmetric:
@@ -134,7 +142,7 @@ def _linear_rule(
                 params=[back.params[k] for k in order],
                 param_kinds=[back.param_kinds[k] for k in order],
             )
-        rule.other = LinearSolve(Solver(label, count, back, scope.enclosed(found[1])))
+        rule.other = LinearSolve(label, count, back, scope.enclosed(found[1]))
         rule.other.other = rule
     return rule
 
@@ -194,15 +202,6 @@ def custom_root(
     given = given_for(label, "initial_guess", initial_guess, trace)
     count = len(given.types)
 
-    def called(arrays: list[TracedArray]) -> Returned:
-        inner = require(label)
-        guess = unflatten(given.structure, iter(arrays))
-        x, aux = split_aux(inline_call(solve, (f, guess), {}), has_aux, f"`{name_of(solve)}`")
-        leaves = like(given, x, f"the solve `{name_of(solve)}`", inner)
-        structure, more = taken(aux, inner)
-        after = pair(given.structure, structure) if has_aux else given.structure
-        return [*leaves, *more], after
-
     def regions(body: Open) -> tuple[list[Open], Callable[[Scope], Rule]]:
         residual = TracedMap(label, given, f, f"the function `{name_of(f)}`")
 
@@ -226,6 +225,7 @@ def custom_root(
 
         return [residual.region, linear], make
 
+    called = partial(_solved, given, solve, f, has_aux)
     return call_with_rule(object(), None, label, given, called, regions)
 
 
