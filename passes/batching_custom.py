@@ -16,6 +16,7 @@ from ..ir.dims import Dim, Size, symbols
 from ..ir.errors import DifferentiationError
 from ..ir.ops.custom import Custom, Pair, Rule
 from ..ir.ops.reduce import Sum
+from .rule_pairs import Derived
 
 if TYPE_CHECKING:
     from .batching import Examples
@@ -39,7 +40,7 @@ def batch_custom(examples: Examples, eqn: Eqn, mapped: tuple[bool, ...]) -> list
     return list(examples.builder.emit(made, operands))
 
 
-class _ForExamples(Rule):
+class _ForExamples(Derived):
     """A rule for many examples; the operands in `mapped` have an entry for each of `size`.
 
     `outs` is the number of results, `own` that of the dims that the function itself binds.
@@ -59,13 +60,13 @@ class _ForExamples(Rule):
         """Whether its functions are being made."""
         return self.rule.is_busy
 
-    def pair(self) -> Pair:
+    def for_cotangents(self) -> Pair:
         pair = self.rule.pair()
         made = self._both(pair, [True] * self.outs)
         summed = [k for k, t in enumerate(pair.targets) if not self.mapped[t]]
         return made._replace(backward=_summed(made.backward, summed))
 
-    def tangents(self) -> Pair | None:
+    def for_tangents(self) -> Pair | None:
         pair = self.rule.tangents()
         return None if pair is None else self._both(pair, [self.mapped[t] for t in pair.targets])
 

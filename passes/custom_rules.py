@@ -48,10 +48,10 @@ from ..ir.ops.control import Call, Loop
 from ..ir.ops.custom import Custom, Rule, WithRule, bound
 from ..ir.ops.recursion import Recur
 from ..tracer.report import located, restated
-from .rule_pairs import NotLinear, tangent_pair, transposed
+from .rule_pairs import tangent_pair
 
-Replace = Callable[[Builder, Eqn, tuple[Atom, ...]], "Sequence[Atom] | None"]
-Within = Callable[[Eqn], "list[Function]"]
+Replace = Callable[[Builder, Eqn, tuple[Atom, ...]], Sequence[Atom] | None]
+Within = Callable[[Eqn], list[Function]]
 
 
 def replaced(function: Function, replace: Replace, within: Within) -> Function:
@@ -216,4 +216,4 @@ def _expose(
     return builder.append(ruled, (*outs, *more, *operands), [a.type for a in outs])
 
 
-__all__ = ["Inline", "NotLinear", "exposed", "transposed", "without_rules", "written"]
+__all__ = ["Inline", "exposed", "holds", "without_rules"]

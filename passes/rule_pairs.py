@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..ir.builder import Builder
 from ..ir.closing import close
-from ..ir.core import Atom, Eqn, Function, Provenance, Value
+from ..ir.core import Atom, Eqn, Function, Provenance, Value, reads
 from ..ir.errors import DifferentiationError
 from ..ir.ops.custom import Pair, Rule, WithRule, bound
 from ..ir.zeros import without_zeros
@@ -36,8 +36,7 @@ def transposed(
 
     joint = Dce()(reverse(function, linear, seeds=of, keep=keep))
     gone = [joint.params[k] for k in linear]
-    read = {a for e in joint.eqns for a in e.operands} | set(joint.results)
-    if not read.isdisjoint(gone):
+    if not reads(joint).isdisjoint(gone):
         raise NotLinear
     return without_params(joint, linear)
 
