@@ -32,8 +32,8 @@ from ..ir.core import Atom, Literal, Value
 from ..ir.ops.elementwise import add, divide, multiply, negative, square, subtract
 from ..ir.ops.index import IndexAdd
 from ..ir.ops.reduce import Sum
-from ..ir.ops.shape import BroadcastTo, Full, Reshape
-from .facts import made
+from ..ir.ops.shape import Full, Reshape
+from .facts import made, unspread
 from .scatter import scattered_sum
 
 _MOST_TERMS = 24
@@ -133,8 +133,8 @@ class _Expansion:
                 return _times(parts[0], parts[-1])
             inverse = _inverse(parts[1])
             return None if inverse is None else _times(parts[0], inverse)
-        if isinstance(op, BroadcastTo):
-            (source,) = eqn.operands
+        source = unspread(eqn)
+        if source is not None:
             return self.terms(source, place[len(place) - source.type.ndim :], depth + 1)
         if isinstance(op, Full):
             return self.terms(eqn.operands[0], (), depth + 1)

@@ -29,6 +29,18 @@ def number(builder: Builder, atom: Atom) -> float | None:
     return None
 
 
+def unspread(eqn: Eqn | None) -> Atom | None:
+    """Return what NumPy would broadcast by itself to what an equation broadcasts, if it does.
+
+    It aligns shapes from the right, and so it does not put new axes behind leading ones.
+    """
+    if eqn is None or not isinstance(eqn.op, BroadcastTo):
+        return None
+    (source,) = eqn.operands
+    is_aligned = source.type.ndim <= eqn.op.rank or len(eqn.op.shape) == eqn.op.rank
+    return source if is_aligned else None
+
+
 def filled(builder: Builder, value: float, type: ArrayType) -> Atom:
     """Return a number as a value of a type."""
     scalar = constant(value, type.dtype)
@@ -65,4 +77,4 @@ def outer_vectors(eqn: Eqn, producers: Mapping[Atom, Eqn]) -> tuple[Atom, Atom] 
     return u, v
 
 
-__all__ = ["filled", "made", "makes_zeros", "number", "outer_vectors"]
+__all__ = ["filled", "made", "makes_zeros", "number", "outer_vectors", "unspread"]

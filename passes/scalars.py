@@ -31,7 +31,7 @@ from ..ir.errors import ShapeError
 from ..ir.op import Effect, Op, broadcast
 from ..ir.ops.elementwise import add, divide, multiply
 from ..ir.ops.shape import BroadcastTo, Reshape
-from .facts import made
+from .facts import made, unspread
 
 _VIEWS: frozenset[type[Op]] = frozenset({Reshape, BroadcastTo})
 
@@ -78,8 +78,9 @@ def untangled(builder: Builder, op: Op, operands: tuple[Atom, ...]) -> tuple[Ato
 def before_broadcast(builder: Builder, atom: Atom) -> Atom:
     """Return what a value was broadcast from; a literal of one element as a scalar literal."""
     producer = made(builder, atom)
-    if producer is not None and isinstance(producer.op, BroadcastTo):
-        atom = producer.operands[0]
+    source = unspread(producer)
+    if source is not None:
+        atom = source
     elif producer is not None and isinstance(producer.op, Reshape):
         (source,) = producer.operands
         atom = atom if source.type.shape else source

@@ -41,7 +41,7 @@ from ..ir.ops.shape import BroadcastTo, Reshape
 from ..tracer.array import computed
 from ..tracer.state import Trace, constant
 from .cancel import cancels, remaining
-from .facts import filled, made
+from .facts import filled, made, unspread
 from .rewrite import Class
 from .scatter import sum_of_scattered
 
@@ -69,10 +69,9 @@ def summed(builder: Builder, op: Sum, x: Atom, allow: Class) -> tuple[Atom, ...]
 
 def _sum_of_constant(builder: Builder, op: Sum, x: Atom) -> tuple[Atom, ...] | None:
     """Return n * v for the sum of a value that was broadcast along all n elements of the axes."""
-    producer = made(builder, x)
-    if producer is None or not isinstance(producer.op, BroadcastTo) or x.type.dtype.kind != "f":
+    source = unspread(made(builder, x))
+    if source is None or x.type.dtype.kind != "f":
         return None
-    (source,) = producer.operands
     sizes = [x.type.shape[a] for a in op.axes]
     if not all(isinstance(n, int) for n in sizes) or x.type.dtype.itemsize == 2:
         return None

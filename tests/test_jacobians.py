@@ -82,6 +82,21 @@ def test_hessians_are_those_of_finite_differences(name):
     np.testing.assert_allclose(found, differences(pb.grad(loss), X), rtol=1e-5, atol=1e-6)
 
 
+def test_a_number_of_each_direction_meets_as_many_entries():
+    c, x = np.array([0.1, -0.4, 0.7]), np.array([0.3, 0.5, -0.2])
+
+    def f(x):
+        return np.sum(np.sin(x + (np.sum(x * x) + c)))
+
+    angle, ones = x + np.sum(x * x) + c, np.ones((3, 3))
+    slope = np.eye(3) + 2 * x * ones
+    expected = slope.T @ (-np.sin(angle)[:, None] * slope) + 2 * np.sum(np.cos(angle)) * np.eye(3)
+    for found in (pb.hessian(f), pb.jacfwd(pb.grad(f)), pb.jacrev(pb.grad(f), exact=True)):
+        np.testing.assert_allclose(found(x), expected, rtol=1e-12)
+    tiled = pb.vmap(lambda s: np.sum(np.broadcast_to(s, (3, 3)), axis=0))
+    np.testing.assert_array_equal(tiled(x), np.tile(x[:, None] + x[:, None] + x[:, None], 3))
+
+
 def test_a_hessian_adds_into_a_part_of_zeros_for_all_directions():
     found = pb.hessian(lambda x: np.sum(x**3) * x[0])(np.array([1.0, 2.0, 3.0]))
     np.testing.assert_allclose(found, [[12, 12, 27], [12, 12, 0], [27, 0, 18]])

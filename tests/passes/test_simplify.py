@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import pullback as pb
-from pullback.ir.core import Function
+from pullback.ir.core import Eqn, Function, Provenance
 from pullback.ir.evaluate import evaluate
 from pullback.ir.ops.control import function_flops
 from pullback.ir.parser import parse_function
@@ -174,6 +174,32 @@ def f(x: f64[2, 3]) -> f64[6]:
     function = parse_function(text)
     x = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(evaluate(Simplify()(function), x)[0], x.T.reshape(-1))
+
+
+@pytest.mark.parametrize("derived", ["primal", "vjp"])
+@pytest.mark.parametrize("allow", list(Class))
+def test_new_axes_behind_leading_ones_are_not_where_numpy_would_put_them(
+    allow: Class, derived: str
+) -> None:
+    text = """
+def f(t: f64[3], x: f64[3, 3]) -> (f64[3, 3], f64[3, 3], f64[3]):
+    a = broadcast_to(t, shape=(3,), rank=0)
+    b = x + a
+    c = broadcast_to(t, shape=(3, 3), rank=0)
+    d = sum(c, axes=(-2,))
+    e = broadcast_to(t, shape=(3, 3), rank=1)
+    g = a - e
+    h = sum(g, axes=(-1,))
+    return b, d, h
+"""
+    function = parse_function(text)
+    provenance = Provenance((), derived)
+    eqns = [Eqn(e.op, e.operands, e.results, provenance) for e in function.eqns]
+    t, x = np.array([1.0, 10.0, 100.0]), np.arange(9.0).reshape(3, 3)
+    expected = [x + t[:, None], np.tile(3 * t[:, None], 3), 3 * t - np.sum(t)]
+    found = evaluate(Simplify(allow)(function.replace(eqns=eqns)), t, x)
+    for made, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(made, wanted)
 
 
 def test_equal_equations_are_merged_but_not_across_dtypes() -> None:
