@@ -225,10 +225,13 @@ def _add_windows(
     return [[(Group(targets.ravel(), prod(result)),)]]
 
 
-@_rule.register(Require)
-@_rule.register(StopGradientIf)
-@_rule.register(Match)
-def _first(op: Op, shapes: Sequence[Shape], known: Sequence[Known], result: Shape) -> Chains | None:
+@_rule.register
+def _first(
+    op: Require | StopGradientIf | Match,
+    shapes: Sequence[Shape],
+    known: Sequence[Known],
+    result: Shape,
+) -> Chains | None:
     return [OWN, *[NONE] * (len(shapes) - 1)]
 
 
@@ -239,10 +242,9 @@ def _graft(
     return [NONE, OWN]
 
 
-@_rule.register(Reducing)
-@_rule.register(LogSumExp)
+@_rule.register
 def _reduced(
-    op: Any, shapes: Sequence[Shape], known: Sequence[Known], result: Shape
+    op: Reducing | LogSumExp, shapes: Sequence[Shape], known: Sequence[Known], result: Shape
 ) -> Chains | None:
     ndim = len(shapes[0])
     axes: list[int | None] = []
@@ -261,14 +263,12 @@ def _reduced(
     ]
 
 
-@_rule.register(Running)
-@_rule.register(LinearRecurrence)
-@_rule.register(Sort)
-@_rule.register(Partition)
-@_rule.register(OrderStatistics)
-@_rule.register(Transformed)
+@_rule.register
 def _along_axis(
-    op: Any, shapes: Sequence[Shape], known: Sequence[Known], result: Shape
+    op: Running | LinearRecurrence | Sort | Partition | OrderStatistics | Transformed,
+    shapes: Sequence[Shape],
+    known: Sequence[Known],
+    result: Shape,
 ) -> Chains | None:
     return [along((op.axis,), shape, result) for shape in shapes]
 

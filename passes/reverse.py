@@ -33,7 +33,7 @@ import numpy as np
 from ..ir.binding import renewed
 from ..ir.builder import Builder, inherit
 from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value, default_kind
-from ..ir.errors import DifferentiationError
+from ..ir.errors import DifferentiationError, UnsupportedError
 from ..ir.location import excerpt
 from ..ir.op import Op, Scatter, Zero
 from ..ir.ops.cond import Cond
@@ -244,6 +244,14 @@ def no_rule(op: Op, provenance: Provenance, detail: str = "") -> Differentiation
     )
 
 
+def no_fixed_shape(name: str, type: ArrayType) -> UnsupportedError:
+    """Return the error for a derivative between arrays of which one has a size of the run's."""
+    return UnsupportedError(
+        f"the derivative of {name} has no fixed shape: {type} is of a size that only the run "
+        "knows.\n  Keep the full size, for example with np.where in place of a mask."
+    )
+
+
 def reverse(
     function: Function,
     wrt: Sequence[int],
@@ -337,4 +345,13 @@ def emit_into(builder: Builder, eqn: Eqn, scope: dict[Atom, Atom]) -> None:
         inherit(old, new)
 
 
-__all__ = ["Adjoint", "active_values", "emit_into", "fit", "inline_into", "no_rule", "reverse"]
+__all__ = [
+    "Adjoint",
+    "active_values",
+    "emit_into",
+    "fit",
+    "inline_into",
+    "no_fixed_shape",
+    "no_rule",
+    "reverse",
+]

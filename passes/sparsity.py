@@ -41,6 +41,7 @@ from ..ir.types import is_tape
 from .custom_rules import exposed
 from .dependence import Combine, Dependence, Rows
 from .dependence_rules import Chains, chains, flows
+from .reverse import no_fixed_shape
 from .sparsity_loop import NOTHING, Abstract, LoopRun
 
 REPEATED = 2
@@ -80,8 +81,6 @@ def sparsity(
     start = 0
     for position, size in zip(wrt, sizes, strict=True):
         rows = interpreter.dependence.of_inputs(start, size)
-        previous = arguments[position].rows
-        assert previous is None
         arguments[position] = Abstract(rows)
         start += size
     results = interpreter.run(function, arguments, {})
@@ -92,14 +91,9 @@ def sparsity(
 
 def _entries(atom: Atom, function: Function) -> int:
     """Return the number of entries of a parameter or result."""
-    try:
-        return prod(concrete_shape(atom.type, {}))
-    except VerificationError as error:
-        raise UnsupportedError(
-            f"the derivative of {function.name} has no fixed shape: {atom.type} is of a size that "
-            "only the run knows.\n  Keep the full size, for example with np.where in place of a "
-            "mask."
-        ) from error
+    if not atom.type.is_static:
+        raise no_fixed_shape(function.name, atom.type)
+    return atom.type.size
 
 
 class Interpreter:
@@ -247,7 +241,7 @@ class Interpreter:
         ]
         if all(n.rows is None for n in needed):
             return NOTHING
-        found = self._found(eqn, k, operands, sizes)
+        found = self._chains_of(eqn, k, operands, sizes)
         if found is None:
             return self.whole(needed)
         rows: Rows | None = None
@@ -260,7 +254,7 @@ class Interpreter:
                 rows = dependence.union(rows, made)
         return Abstract(rows)
 
-    def _found(
+    def _chains_of(
         self, eqn: Eqn, k: int, operands: list[Abstract], sizes: Sizes
     ) -> tuple[list[tuple[int, ...]], Chains] | None:
         """Return the shapes of the operands and their chains, None where the result is whole."""

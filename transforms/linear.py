@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..ir.core import Function, Literal, walk
-from ..ir.errors import DifferentiationError, UnsupportedError
+from ..ir.errors import DifferentiationError
 from ..ir.op import Effect
 from ..ir.types import ArrayType
 from ..passes.batching import batched
 from ..passes.diagonal import diagonal
 from ..passes.factors import joined
 from ..passes.forward import forward
-from ..passes.reverse import reverse
+from ..passes.reverse import no_fixed_shape, reverse
 from ..pullbacks import split
 from ..tracer.nested import inline_function
 from ..tracer.trace import Traced
@@ -89,11 +89,7 @@ class Leaves(NamedTuple):
         starts, total = [], 0
         for type in types:
             if not type.is_static:
-                raise UnsupportedError(
-                    f"the derivative of {name} has no fixed shape: {type} is of a size that only "
-                    "the run knows.\n  Keep the full size, for example with np.where in place of "
-                    "a mask."
-                )
+                raise no_fixed_shape(name, type)
             shape: Any = type.shape
             shapes.append(shape)
             starts.append(total)

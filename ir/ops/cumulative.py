@@ -95,6 +95,8 @@ class LinearRecurrence(Op):
 class Running(Op):
     """Base of ops that a ufunc's `accumulate` computes: they keep the memory order."""
 
+    axis: int
+
     def layouts(
         self, types: Sequence[ArrayType], layouts: Sequence[Layout]
     ) -> tuple[Layout, ...] | None:
