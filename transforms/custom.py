@@ -10,10 +10,11 @@ from ..ir.core import Value, default_kind
 from ..ir.errors import DifferentiationError, StructureError
 from ..ir.ops.custom import Pair, Rule
 from ..tracer.array import TracedArray
+from ..tracer.inputs import Inputs
 from ..tracer.nested import inline_call
 from ..tracer.state import require
 from ..tracer.tree import unflatten
-from .rule_regions import Given, Open, Returned, Scope, closed_over, depends, opened
+from .rule_regions import Given, Open, Returned, RuleParts, Scope, closed_over, opened
 from .rule_results import Expected, same_output, shown, taken
 from .ruled import Ruled
 
@@ -84,7 +85,7 @@ class custom_vjp(Ruled):
         check_callable("defvjp", bwd)
         self.fwd, self.bwd = fwd, bwd
 
-    def _check(self, inputs: Any) -> None:
+    def _check(self, inputs: Inputs) -> None:
         if self.fwd is None:
             raise DifferentiationError(
                 f"{self.label} is a custom_vjp function without a rule.\n"
@@ -93,11 +94,30 @@ class custom_vjp(Ruled):
         for name in ("fwd", "bwd"):
             inputs.load(f"{inputs.constant(self)}.{name}", getattr(self, name))
 
-    def _rule(self, given: Given, args: tuple[Any, ...], body: Open) -> Any:
-        fwd, bwd = self.fwd, self.bwd
-        assert fwd is not None
+    def _rule(self, given: Given, args: tuple[Any, ...], body: Open) -> RuleParts:
+        bwd = self.bwd
         assert bwd is not None
-        outs = len(body.results)
+        outs, count = len(body.results), len(given.types)
+        first = self._forward(given, args, body)
+        second, targets = self._backward(given, args, body, first)
+
+        def make(scope: Scope) -> Rule:
+            ahead = scope.enclosed(first)
+            ahead = ahead.replace(
+                results=[*ahead.results, *ahead.params[count:]],
+                result_kinds=[*ahead.result_kinds, *ahead.param_kinds[count:]],
+            )
+            back = scope.enclosed(second, len(first.results) - outs)
+            closed = scope.read_by([ahead, scope.enclosed(body)], outs, count)
+            refuse = closed_over(self.label, shown(bwd), scope, count)
+            return _Given(Pair(ahead, back, targets, closed), refuse)
+
+        return [first, second], make
+
+    def _forward(self, given: Given, args: tuple[Any, ...], body: Open) -> Open:
+        """Trace the forward rule: it returns the results, and then residuals."""
+        fwd = self.fwd
+        assert fwd is not None
         who = f"{shown(fwd)}, the forward rule of {self.label},"
 
         def forward(arrays: list[TracedArray]) -> Returned:
@@ -111,44 +131,38 @@ class custom_vjp(Ruled):
             kept, residuals = taken(returned[1], trace)
             return [*leaves, *residuals], kept
 
-        first = opened(f"{self.label}_forward", given.params(), given.kinds, forward, given.atoms)
-        params = [Value(r.type, r.hint, layout=r.layout) for r in first.results[outs:]]
-        params += [Value(r.type) for r in first.results[:outs]]
-        kinds = [*first.result_kinds[outs:], *map(default_kind, first.results[:outs])]
+        return opened(f"{self.label}_forward", given.params(), given.kinds, forward, given.atoms)
+
+    def _backward(
+        self, given: Given, args: tuple[Any, ...], body: Open, first: Open
+    ) -> tuple[Open, tuple[int, ...]]:
+        """Trace the backward rule; also return which leaves it gives cotangents for."""
+        bwd, outs = self.bwd, len(body.results)
+        assert bwd is not None
+        who = f"{shown(bwd)}, the backward rule of {self.label},"
+        results, residuals = first.results[:outs], first.results[outs:]
         targets: list[int] = []
 
         def backward(arrays: list[TracedArray]) -> Returned:
             trace = require(self.label)
-            kept = len(first.results) - outs
-            residuals = unflatten(first.structure, iter(arrays[:kept]))
-            ct = unflatten(body.structure, iter(arrays[kept:]))
-            returned = inline_call(bwd, (*self.static(args), residuals, ct), {})
-            who = f"{shown(bwd)}, the backward rule of {self.label},"
-            about = self.about(given, len(args))
+            kept = unflatten(first.structure, iter(arrays[: len(residuals)]))
+            ct = unflatten(body.structure, iter(arrays[len(residuals) :]))
+            returned = inline_call(bwd, (*self.static(args), kept, ct), {})
             expected = Expected(who, "a cotangent")
-            leaves = expected.arguments(about, returned)
+            leaves = expected.arguments(self.about(given, len(args)), returned)
             found = [
                 expected.atom(type, value, path, trace)
                 for type, (path, value) in zip(given.types, leaves, strict=True)
             ]
-            targets[:] = [k for k, a in enumerate(found) if a is not None]
+            targets.extend([k for k, a in enumerate(found) if a is not None])
             return [(a, default_kind(a)) for a in found if a is not None], None
 
-        second = opened(f"{self.label}_backward", params, kinds, backward)
-
-        def make(scope: Scope) -> Rule:
-            ahead = scope.enclosed(first)
-            captured = range(len(given.types), len(ahead.params))
-            ahead = ahead.replace(
-                results=[*ahead.results, *ahead.params[captured.start :]],
-                result_kinds=[*ahead.result_kinds, *ahead.param_kinds[captured.start :]],
-            )
-            back = scope.enclosed(second, len(first.results) - outs)
-            closed = depends(ahead, outs, captured) | depends(scope.enclosed(body), outs, captured)
-            refuse = closed_over(self.label, shown(bwd), scope, len(given.types))
-            return _Given(Pair(ahead, back, tuple(targets), closed), refuse)
-
-        return [first, second], make
+        params = [
+            *[Value(r.type, r.hint, layout=r.layout) for r in residuals],
+            *[Value(r.type) for r in results],
+        ]
+        kinds = [*first.result_kinds[outs:], *map(default_kind, results)]
+        return opened(f"{self.label}_backward", params, kinds, backward), tuple(targets)
 
 
 class _Given(Rule):

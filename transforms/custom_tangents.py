@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..compiled import check_callable
-from ..ir.core import Value, default_kind
+from ..ir.core import Atom, Value, default_kind
 from ..ir.errors import ArgumentError, DifferentiationError, StructureError
 from ..ir.ops.custom import Rule
 from ..passes.rule_pairs import TangentRule
 from ..tracer.array import TracedArray
 from ..tracer.functions.create import zeros
+from ..tracer.inputs import Inputs
 from ..tracer.nested import inline_call
 from ..tracer.state import require
 from ..tracer.tree import flatten, unflatten
-from .rule_regions import Given, Open, Returned, Scope, closed_over, depends, opened
+from .rule_regions import Given, Open, Returned, RuleParts, Scope, closed_over, opened
 from .rule_results import Expected, same_output, shown, taken, tangents_of
 from .ruled import Ruled
 
@@ -105,7 +106,7 @@ class custom_jvp(Ruled):
             sums = [b if a is None else a + b for a, b in zip(sums, leaves, strict=True)]
         return output, unflatten(structure, iter(sums)) if sums[0] is not None else None
 
-    def _check(self, inputs: Any) -> None:
+    def _check(self, inputs: Inputs) -> None:
         if self.rule is None:
             raise DifferentiationError(
                 f"{self.label} is a custom_jvp function without a rule.\n"
@@ -115,78 +116,73 @@ class custom_jvp(Ruled):
             inputs.load(f"{inputs.constant(self)}.rule", self.rule)
         inputs.load(f"{inputs.constant(self)}.rules", self.rules)
 
-    def _rule(self, given: Given, args: tuple[Any, ...], body: Open) -> Any:
+    def _rule(self, given: Given, args: tuple[Any, ...], body: Open) -> RuleParts:
         rule = self.rule
         assert rule is not None
-        inexact = given.inexact
-        types = [r.type for r in body.results]
-        flows = [k for k, t in enumerate(types) if t.is_inexact]
+        types, count = [r.type for r in body.results], len(given.types)
         who = f"{shown(rule)}, the rule of {self.label},"
+        region = self._region(who, rule, given, args, body)
+
+        def make(scope: Scope) -> Rule:
+            function = scope.enclosed(region, count)
+            return TangentRule(
+                function,
+                given.inexact,
+                [k for k, t in enumerate(types) if t.is_inexact],
+                len(types),
+                DifferentiationError(
+                    f"{who} is not linear in the tangents, so that reverse mode cannot transpose "
+                    "it.\n  Let it be linear, or give a rule for cotangents: pb.custom_vjp."
+                ),
+                scope.read_by([function, scope.enclosed(body)], len(types), count),
+                closed_over(self.label, shown(rule), scope, count),
+            )
+
+        return [region], make
+
+    def _region(
+        self,
+        who: str,
+        rule: Callable[..., Any],
+        given: Given,
+        args: tuple[Any, ...],
+        body: Open,
+    ) -> Open:
+        """Trace the rule: it returns the results, and then tangents of the inexact ones."""
+        types, count = [r.type for r in body.results], len(given.types)
         flags = [t.is_inexact for t in given.types]
+        differentiated = [k for k in range(len(args)) if k not in self.nondiff]
 
         def both(arrays: list[TracedArray]) -> Returned:
             trace = require(self.label)
-            count = len(flags)
             primals = self.filled(given, args, arrays[:count])
             tangents = tangents_of(given.structure, iter(arrays[count:]), iter(flags))
-            open = [k for k in range(len(args)) if k not in self.nondiff]
-            returned = inline_call(
-                rule,
-                (
-                    *self.static(args),
-                    tuple([primals[k] for k in open]),
-                    tuple([tangents[k] for k in open]),
-                ),
-                {},
-            )
+            pair = [tuple([of[k] for k in differentiated]) for of in (primals, tangents)]
+            returned = inline_call(rule, (*self.static(args), *pair), {})
             if not isinstance(returned, tuple) or len(returned) != 2:
                 raise StructureError(f"{who} must return a pair (output, tangent).")
             structure, leaves = taken(returned[0], trace)
             same_output(who, body.structure, types, structure, leaves, self.label)
             expected = Expected(who, "a tangent")
             moved = expected.values(body.structure, returned[1], "output")
-            found = [
-                expected.atom(type, value, path, trace)
-                for type, (path, value) in zip(types, moved, strict=True)
-            ]
-            outs = [
-                a if a is not None else zeros(t.shape, t.dtype)._atom
-                for a, t in zip(found, types, strict=True)
-                if t.is_inexact
-            ]
+            outs: list[Atom] = []
+            for type, (path, value) in zip(types, moved, strict=True):
+                if type.is_inexact:
+                    found = expected.atom(type, value, path, trace)
+                    outs.append(zeros(type.shape, type.dtype)._atom if found is None else found)
             return [*leaves, *[(a, default_kind(a)) for a in outs]], None
 
-        tangents = [
-            Value(given.types[k], f"{given.hints[k]}_dot" if given.hints[k] else None)
-            for k in inexact
+        hints = [given.hints[k] for k in given.inexact]
+        dots = [
+            Value(given.types[k], hint and f"{hint}_dot")
+            for k, hint in zip(given.inexact, hints, strict=True)
         ]
-        region = opened(
+        return opened(
             f"{self.label}_jvp",
-            [*given.params(), *tangents],
-            [*given.kinds, *map(default_kind, tangents)],
+            [*given.params(), *dots],
+            [*given.kinds, *map(default_kind, dots)],
             both,
         )
-
-        def make(scope: Scope) -> Rule:
-            function = scope.enclosed(region, len(given.types))
-            captured = range(len(given.types), len(given.types) + len(scope.captured))
-            closed = depends(function, len(types), captured) | depends(
-                scope.enclosed(body), len(types), captured
-            )
-            return TangentRule(
-                function,
-                inexact,
-                flows,
-                len(types),
-                DifferentiationError(
-                    f"{who} is not linear in the tangents, so that reverse mode cannot transpose "
-                    "it.\n  Let it be linear, or give a rule for cotangents: pb.custom_vjp."
-                ),
-                closed,
-                closed_over(self.label, shown(rule), scope, len(given.types)),
-            )
-
-        return [region], make
 
 
 __all__ = ["custom_jvp"]

@@ -16,7 +16,7 @@ from ..tracer.array import TracedArray
 from ..tracer.nested import inline_call, is_differentiated
 from ..tracer.state import current, require
 from ..tracer.tree import unflatten
-from .rule_regions import Given, Open, Returned, Scope, call_with_rule, opened
+from .rule_regions import Given, Open, Returned, RuleParts, Scope, call_with_rule, opened
 from .rule_results import taken
 from .unknowns import TracedMap, given_for, like, pair, split_aux
 
@@ -82,7 +82,7 @@ def custom_linear_solve(
     given = given_for(label, "b", b, trace)
     backward = transpose_solve or (solve if symmetric else None)
 
-    def regions(body: Open) -> tuple[list[Open], Callable[[Scope], Rule]]:
+    def regions(body: Open) -> RuleParts:
         forth = TracedMap(label, given, matvec, f"the matvec `{name_of(matvec)}`")
         found = [forth.region]
         if backward is None or symmetric:
@@ -202,7 +202,7 @@ def custom_root(
     given = given_for(label, "initial_guess", initial_guess, trace)
     count = len(given.types)
 
-    def regions(body: Open) -> tuple[list[Open], Callable[[Scope], Rule]]:
+    def regions(body: Open) -> RuleParts:
         residual = TracedMap(label, given, f, f"the function `{name_of(f)}`")
 
         def solved(arrays: list[TracedArray]) -> Returned:

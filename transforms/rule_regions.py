@@ -170,6 +170,18 @@ class Scope(NamedTuple):
             dims=(*self.dims, *[d for d in function.dims if d not in self.dims]),
         )
 
+    def read_by(self, functions: Sequence[Function], results: int, given: int) -> frozenset[int]:
+        """Return which captured values the first results of enclosed regions depend on.
+
+        They are numbers of parameters, of which the first `given` are the arguments' leaves.
+        """
+        found: set[int] = set()
+        for function in functions:
+            needed = _needed(function, function.results[:results])
+            params = function.params[given : given + len(self.captured)]
+            found.update([given + k for k, p in enumerate(params) if p in needed])
+        return frozenset(found)
+
 
 class Deferred(Rule):
     """The rule of one call: known once its regions are traced, or the error that they raised."""
@@ -223,8 +235,10 @@ class _Threads(threading.local):
 
 _threads = _Threads()
 
-Regions = Callable[[Open], tuple[list[Open], Callable[[Scope], Rule]]]
-"""From a function's region: the regions of its rule, and how a rule is made of them."""
+RuleParts = tuple[list[Open], Callable[[Scope], Rule]]
+"""The regions of a rule, and how the rule is made of them."""
+Regions = Callable[[Open], RuleParts]
+"""From a function's region, what its rule is made of."""
 
 
 def call_with_rule(
@@ -309,17 +323,17 @@ def _emitted(trace: Trace, label: str, given: Given, body: Open, scope: Scope, r
 
 
 def closed_over(
-    label: str, who: str, scope: Scope, count: int
+    label: str, who: str, scope: Scope, given: int
 ) -> Callable[[int], DifferentiationError]:
     """Return the maker of errors for derivatives that flow to what a function captures.
 
-    `count` is the number of arguments' leaves, which come before the captured values.
+    `given` is the number of arguments' leaves, which come before the captured values.
     """
     location = current_location()
     where = "" if location is None else f" at {location.place}"
 
     def refuse(operand: int) -> DifferentiationError:
-        value = scope.captured[operand - count]
+        value = scope.captured[operand - given]
         name = f"`{value.hint}`" if value.hint else f"a value of type {value.type}"
         return DifferentiationError(
             f"{label}, called{where}, reads {name} from outside, and a derivative with respect to "
@@ -328,12 +342,6 @@ def closed_over(
         )
 
     return refuse
-
-
-def depends(function: Function, results: int, positions: Sequence[int]) -> frozenset[int]:
-    """Return the parameters at positions that the first results depend on."""
-    needed = _needed(function, function.results[:results])
-    return frozenset([k for k in positions if function.params[k] in needed])
 
 
 def _needed(function: Function, results: Sequence[Atom]) -> set[Atom]:
@@ -354,9 +362,9 @@ __all__ = [
     "Given",
     "Open",
     "Returned",
+    "RuleParts",
     "Scope",
     "call_with_rule",
     "closed_over",
-    "depends",
     "opened",
 ]

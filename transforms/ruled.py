@@ -12,12 +12,13 @@ from typing import Any
 from ..arguments import Arguments
 from ..compiled import check_callable, name_of
 from ..ir.errors import ArgumentError
+from ..tracer.inputs import Inputs
 from ..tracer.nested import inline_call, is_differentiated
 from ..tracer.report import expression_here
 from ..tracer.state import current, require
-from ..tracer.tree import Node, flatten, unflatten
+from ..tracer.tree import Node, Structure, flatten, unflatten
 from .rule_memory import Sharing, shared_memory
-from .rule_regions import Given, Open, Returned, call_with_rule
+from .rule_regions import Given, Open, Returned, RuleParts, call_with_rule
 from .rule_results import taken
 
 
@@ -65,7 +66,7 @@ class Ruled(ABC):
         args = self._positional(args, kwargs)
         self._check(trace.root.inputs)
         given = Given.of(self.arguments, args, trace)
-        statics = tuple([_Same(args[k]) for k in self.nondiff if k < len(args)])
+        statics = tuple(map(_Same, self.static(args)))
         return call_with_rule(
             self,
             statics,
@@ -80,11 +81,11 @@ class Ruled(ABC):
         return f"<pullback.{self.KIND} of {self.label}>"
 
     @abstractmethod
-    def _check(self, inputs: Any) -> None:
+    def _check(self, inputs: Inputs) -> None:
         """Raise where there is no rule; guard against another one."""
 
     @abstractmethod
-    def _rule(self, given: Given, args: tuple[Any, ...], body: Open) -> Any:
+    def _rule(self, given: Given, args: tuple[Any, ...], body: Open) -> RuleParts:
         """Return the rule of a call, whose function is `body` at these arguments."""
 
     def _positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
@@ -111,16 +112,17 @@ class Ruled(ABC):
         flatten(output, found)
         return leaves, Sharing(structure, shared_memory(arrays, found))
 
-    def filled(self, given: Given, args: tuple[Any, ...], arrays: Sequence[Any]) -> Any:
+    def filled(self, given: Given, args: tuple[Any, ...], arrays: Sequence[Any]) -> tuple[Any, ...]:
         """Return the arguments with other leaves."""
         found = unflatten(given.structure, iter(arrays))
         require(self.label).root.inputs.commits.register_arguments(found, None)
         return tuple([args[k] if k in self.nondiff else part for k, part in enumerate(found)])
 
     def static(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the arguments that the rules are given as they are."""
         return tuple([args[k] for k in self.nondiff if k < len(args)])
 
-    def about(self, given: Given, count: int) -> list[tuple[str, Any]]:
+    def about(self, given: Given, count: int) -> list[tuple[str, Structure]]:
         """Return the name and structure of each argument that the rule is about."""
         assert isinstance(given.structure, Node)
         return [
