@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import Argnums
+from ..ir.errors import ArgumentError
 
 if TYPE_CHECKING:
     from .check import HealthCheck
@@ -47,6 +48,8 @@ def health(
 
     Raises
     ------
+    ArgumentError
+        Where a threshold, or the number of Jacobians, makes no sense.
     UnsupportedError
         At a call, where it stands in a function that is being traced.
 
@@ -70,9 +73,9 @@ def health(
     from .problems import Thresholds
 
     if jacobians < 0:
-        raise ValueError(f"jacobians is {jacobians} and must be at least 0")
+        raise ArgumentError(f"jacobians is {jacobians} and must be at least 0")
     if not 0 <= vanishing < 1 < exploding:
-        raise ValueError(
+        raise ArgumentError(
             f"vanishing={vanishing} and exploding={exploding}: they must be below 1 and above it"
         )
     thresholds = Thresholds(vanishing, exploding)

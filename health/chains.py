@@ -61,6 +61,12 @@ class Chain:
     runs: int = 1
 
     @property
+    def place(self) -> str:
+        """The user's line, as `model.py:12`; empty where it is not known."""
+        location = self.provenance.location
+        return "" if location is None else location.place
+
+    @property
     def norms(self) -> list[float]:
         """The norms of the cotangents, nan where there is none."""
         return [math.nan if k.cotangent is None else k.cotangent.norm for k in self.links]

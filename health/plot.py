@@ -42,8 +42,7 @@ def _draw(report: Health, axes: Any) -> None:
 
 
 def _draw_chain(chain: Chain, axes: Any) -> None:
-    location = chain.provenance.location
-    place = "" if location is None else f" at {location.place}"
+    place = f" at {chain.place}" if chain.place else ""
     shown = [
         (k.number, k.cotangent.norm)
         for k in chain.links

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ir.core import Eqn, Function, Literal, Provenance, Value, walk
+from ..ir.core import UNKNOWN, Eqn, Function, Literal, Provenance, Value, walk
 from ..ir.location import Location
 from ..passes.observe import Site
 from .chains import Chain
 from .measures import Measure
-from .recording import Recording, readers_of
+from .recording import Recording
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Thresholds:
     it: below `vanishing` it vanishes, above `exploding` it explodes.
     """
 
-    vanishing: float = 1e-4
-    exploding: float = 1e4
+    vanishing: float
+    exploding: float
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,8 @@ class _Finder:
         """Return the equation that a cotangent comes from."""
         if site.is_use:
             return site.eqn
-        readers = readers_of(self.eqns).get(site.value, [])
-        flowing = [e for e in readers if e.op.has_gradient or e.op.regions]
-        return flowing[0] if flowing else None
+        readers = (e for e in self.eqns if site.value in e.operands)
+        return next((e for e in readers if e.op.has_gradient or e.op.regions), None)
 
     def _operands(self, eqn: Eqn, site: Site, time: int) -> str:
         """Say what an equation got at an iteration."""
@@ -267,16 +266,19 @@ class _Finder:
 
 
 def _name(value: Value, eqn: Eqn | None) -> str:
-    text = value.hint or (expression_of(eqn.provenance) if eqn is not None else "") or "a value"
-    return text if len(text) <= 40 else f"{text[:39]}…"
+    return cut(called(value, UNKNOWN if eqn is None else eqn.provenance), 40)
 
 
-def expression_of(provenance: Provenance) -> str:
-    """Return the user's expression in one line, the whole line where that is not known."""
-    location = provenance.location
-    if location is None:
-        return ""
-    return " ".join((location.expression or location.text).split())
+def called(value: Value, made: Provenance) -> str:
+    """Return what a value is called: the user's name, or the expression that makes it."""
+    if value.hint or made.location is None:
+        return value.hint or "a value"
+    return " ".join((made.location.expression or made.location.text).split()) or "a value"
+
+
+def cut(text: str, width: int) -> str:
+    """Return text in so many columns."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _place(location: Location | None) -> str:
@@ -300,4 +302,4 @@ def _range(figures: Measure) -> str:
     return f"from {figures.low:.6g} to {figures.high:.6g}{zeros}"
 
 
-__all__ = ["Problem", "Thresholds", "expression_of", "problems_of"]
+__all__ = ["Problem", "Thresholds", "called", "cut", "problems_of"]

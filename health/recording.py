@@ -6,7 +6,7 @@ import bisect
 from collections.abc import Sequence
 from typing import Any
 
-from ..ir.core import Eqn, Value
+from ..ir.core import Value
 from ..ir.ops.observe import Observe
 from ..passes.observe import Site
 from .measures import Measure, measure, together
@@ -80,14 +80,4 @@ class Recording:
         return list(zip([0, *ends[:-1]], ends, strict=True)) if ends else []
 
 
-def readers_of(eqns: Sequence[Eqn]) -> dict[Value, list[Eqn]]:
-    """Return by value the equations that read it."""
-    found: dict[Value, list[Eqn]] = {}
-    for eqn in eqns:
-        for operand in dict.fromkeys(eqn.operands):
-            if isinstance(operand, Value):
-                found.setdefault(operand, []).append(eqn)
-    return found
-
-
-__all__ = ["Recording", "readers_of"]
+__all__ = ["Recording"]

@@ -15,7 +15,7 @@ from ..passes.observe import Site
 from ..tables import Table
 from .chains import LINKS, Chain, Chains, Link, spread
 from .measures import Measure, together
-from .problems import Problem, Thresholds, expression_of, problems_of
+from .problems import Problem, Thresholds, called, cut, problems_of
 from .recording import Recording
 
 SHOWN = 24
@@ -108,7 +108,7 @@ class Health:
         chain = max(self.chains, key=lambda c: max(c.ratio, 1 / c.ratio if c.ratio else 1.0))
         return (
             f"{text}, and over {_counted(chain)} the cotangent of `{chain.name}` is scaled by "
-            f"{figure(chain.ratio)}."
+            f"{_figure(chain.ratio)}."
         )
 
     def table(self) -> Table:
@@ -129,12 +129,10 @@ class Health:
 
     def chain_table(self, chain: Chain) -> Table:
         """Return the table of the layers or steps of a chain."""
-        location = chain.provenance.location
-        place = "" if location is None else location.place
         run = f", run {chain.run + 1} of {chain.runs}" if chain.runs > 1 else ""
-        note = f"`{chain.name}` at {place}{run}: {_counted(chain)}"
+        note = f"`{chain.name}` at {chain.place}{run}: {_counted(chain)}"
         if math.isfinite(chain.factor):
-            note += f", ×{figure(chain.factor)} for each on average"
+            note += f", ×{_figure(chain.factor)} for each on average"
         heads = [chain.kind, ">norm", ">∂ norm", ">∂ rms", ">zeros", ">∂ zeros"]
         rows = [_link_cells(link) for link in _spread(chain.links)]
         return Table([*heads, ">amplification", ">‖Jacobian‖"], rows, [note])
@@ -206,7 +204,7 @@ def _rows(found: Found) -> list[Row]:
         if location is not None:
             file, line, source = location.file, location.line, location.text.strip()
         row = Row(
-            name_of(site),
+            called(site.value, _made(site)),
             "" if site.eqn is None else site.eqn.op.name,
             str(site.value.type),
             file,
@@ -225,11 +223,6 @@ def _made(site: Site) -> Provenance:
     if site.eqn is not None:
         return site.eqn.provenance
     return site.loops[-1].provenance if site.loops else UNKNOWN
-
-
-def name_of(site: Site) -> str:
-    """Return what a value is called: the user's name, or the expression that makes it."""
-    return site.value.hint or expression_of(_made(site)) or "a value"
 
 
 def _grouped(rows: Sequence[Row]) -> list[list[Row]]:
@@ -264,9 +257,9 @@ def _chosen(groups: Sequence[list[Row]]) -> Sequence[list[Row]]:
 
 def _cells(row: Row) -> list[str]:
     ct = row.cotangent
-    name = row.name if row.times == 1 else f"{_cut(row.name, 13)} ×{row.times:,}"
-    cells = [_cut(name, 20), _cut(row.place, 17)]
-    cells += ["", "", ""] if ct is None else list(map(figure, (ct.norm, ct.rms, ct.largest)))
+    name = row.name if row.times == 1 else f"{cut(row.name, 13)} ×{row.times:,}"
+    cells = [cut(name, 20), cut(row.place, 17)]
+    cells += ["", "", ""] if ct is None else list(map(_figure, (ct.norm, ct.rms, ct.largest)))
     cells += [_share(row.value.zero_share), "" if ct is None else _share(ct.zero_share)]
     return [*cells, _count(row.value.bad), "" if ct is None else _count(ct.bad)]
 
@@ -276,11 +269,11 @@ def _group_cells(group: Sequence[Row]) -> list[str]:
     name = first.name if len(group) == 1 else _stem(first.name)
     value = together([r.value for r in group])
     cts = [r.cotangent for r in group if r.cotangent is not None]
-    cells = [_cut(name, 22), _cut(first.place, 17), f"{sum(r.times for r in group):,}"]
+    cells = [cut(name, 22), cut(first.place, 17), f"{sum(r.times for r in group):,}"]
     if not cts:
         return [*cells, "", "", _share(value.zero_share), "", _count(value.bad), ""]
     ct, sizes = together(cts), [c.rms for c in cts]
-    cells += [figure(min(sizes)), figure(max(sizes)) if len(cts) > 1 else ""]
+    cells += [_figure(min(sizes)), _figure(max(sizes)) if len(cts) > 1 else ""]
     cells += map(_share, (value.zero_share, ct.zero_share))
     return [*cells, _count(value.bad), _count(ct.bad)]
 
@@ -296,13 +289,13 @@ def _link_cells(link: Link) -> list[str]:
     value, ct = link.value, link.cotangent
     return [
         str(link.number),
-        "" if value is None else figure(value.norm),
-        "" if ct is None else figure(ct.norm),
-        "" if ct is None else figure(ct.rms),
+        "" if value is None else _figure(value.norm),
+        "" if ct is None else _figure(ct.norm),
+        "" if ct is None else _figure(ct.rms),
         "" if value is None else _share(value.zero_share),
         "" if ct is None else _share(ct.zero_share),
-        "" if link.amplification is None else figure(link.amplification),
-        "" if link.jacobian_norm is None else figure(link.jacobian_norm),
+        "" if link.amplification is None else _figure(link.amplification),
+        "" if link.jacobian_norm is None else _figure(link.jacobian_norm),
     ]
 
 
@@ -311,7 +304,7 @@ def _counted(chain: Chain) -> str:
     return f"{steps:,} {chain.kind}s"
 
 
-def figure(number: float) -> str:
+def _figure(number: float) -> str:
     """Return a number with three digits, two where its exponent has three."""
     text = f"{number:.3g}"
     return text if len(text) < 9 else f"{number:.2g}"
@@ -325,11 +318,6 @@ def _share(share: float) -> str:
     if share == 0:
         return ""
     return f"{100 * share:.0f} %" if share >= 0.005 else "<1 %"
-
-
-def _cut(text: str, width: int) -> str:
-    """Return text in so many columns."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 __all__ = ["Health", "Row"]
