@@ -284,7 +284,7 @@ def _is_harmless(function: Any) -> bool:
         return True  # what it changes is undone
     if isinstance(owner, BaseException) or getattr(function, "__objclass__", None) is object:
         return True  # an exception that is made to be raised; `super().__init__()`
-    if isinstance(owner, types.ModuleType):
+    if isinstance(owner, types.ModuleType) and not _is_numpy(function):
         return owner.__name__ in ("builtins", "math", "operator", "_operator", "itertools")
     if type(function).__module__.partition(".")[0] == __name__.partition(".")[0]:
         return True  # a derivative, traced in its turn

@@ -281,3 +281,13 @@ def raise_else(a):
         else:
             raise ArithmeticError("x", i)
     return s
+
+
+@case((V,), (W,), staged=True)
+def calls_of_numpy_without_traced_arguments(a):
+    s = a[0]
+    while s < 20.0:
+        s = s + np.sum(np.exp(a) * np.arange(7.0)) + np.sum(np.asarray([1, 2])) + 1.0
+        if s > 5.0:
+            s = s + np.arange(3)[-1]
+    return s
