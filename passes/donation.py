@@ -56,10 +56,10 @@ def donate(
     takers = [k for k in _takers(function, fresh) if k < outputs]
     makers: dict[Atom, Eqn] = {r: e for e in function.eqns for r in e.results}
     pairs: dict[int, Value] = {}
-    for step in (True, False):  # what is computed from the argument entry by entry comes first
+    for only_near in (True, False):  # what is computed from the argument entry by entry is first
         for k in [k for k in takers if k not in pairs]:
             result = function.results[k]
-            near = _near(result, makers) if step else free
+            near = _near(result, makers) if only_near else free
             found = next((p for p in free if p in near and p.type == result.type), None)
             if found is not None:
                 pairs[k] = found

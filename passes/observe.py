@@ -27,7 +27,7 @@ After::
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..ir.core import UNKNOWN, Atom, Eqn, Function, Provenance, Value
@@ -56,27 +56,29 @@ class Site:
 
 
 class _Observing:
+    """Functions under way; `sites` are those of the observations so far."""
+
     def __init__(self) -> None:
         self.sites: list[Site] = []
 
     def function(
-        self, function: Function, loops: tuple[Eqn, ...], carries: Sequence[int | None]
+        self, function: Function, loops: tuple[Eqn, ...], observed: Mapping[Value, int | None]
     ) -> Function:
-        """Return a function observed; `carries` says for each parameter what to note of it.
+        """Return a function observed.
 
-        It is a number of a carry, -1 for another parameter that is observed, or None.
+        `observed` are its parameters that are, each with the number of the carry that it is of the
+        innermost loop, None for another one.
         """
         scope: dict[Atom, Atom] = {}
         eqns: list[Eqn] = []
         params = [p.fresh() for p in function.params]
-        for old, new, carry in zip(function.params, params, carries, strict=True):
+        for old, new in zip(function.params, params, strict=True):
             scope[old] = new
-            if carry is not None and _is_observed(old, False):
-                number = None if carry < 0 else carry
-                site = Site(len(self.sites), old, None, loops, number)
+            if old in observed and _is_observed(old, False):
+                site = Site(len(self.sites), old, None, loops, observed[old])
                 scope[old] = self.observed(site, new, UNKNOWN, eqns)
         readers = Counter(a for e in function.eqns for a in set(e.operands))
-        readers.update(p for p, c in zip(function.params, carries, strict=True) if c is None)
+        readers.update(p for p in function.params if p not in observed)
         for eqn in function.eqns:
             self.equation(eqn, loops, scope, readers, eqns)
         return function.replace(
@@ -95,6 +97,7 @@ class _Observing:
         readers: Counter[Atom],
         eqns: list[Eqn],
     ) -> None:
+        """Append an equation observed; `scope` maps values, `readers` counts who reads them."""
         op, provenance = eqn.op, eqn.provenance.with_marks(())
         own: dict[Atom, Atom] = {}
         for operand in dict.fromkeys(eqn.operands):
@@ -130,17 +133,16 @@ class _Observing:
         if isinstance(op, Loop):
             head = 1 if op.ranged else 0
             made: dict[Atom, Eqn] = {r: e for e in op.body.eqns for r in e.results}
-            carries: list[int | None] = [None] * len(op.body.params)
+            carries: dict[Value, int | None] = {}
             for k in range(op.carries):
                 maker = made.get(op.body.results[k])
                 if maker is None or maker.op.updates is None:
-                    carries[head + k] = k
+                    carries[op.body.params[head + k]] = k
             body = self.function(op.body, (*loops, eqn), carries)
             return replace(op, body=body, recompute=False)
         if not op.regions:
             return op
-        inside = [self.function(r, loops, [None] * len(r.params)) for r in op.regions]
-        return op.with_regions(inside)
+        return op.with_regions([self.function(r, loops, {}) for r in op.regions])
 
 
 def _is_observed(value: Value, inexact: bool) -> bool:
@@ -158,7 +160,7 @@ def _has_parts(op: Op, operand: Atom) -> bool:
 def observe(function: Function) -> tuple[Function, list[Site]]:
     """Return a function that is observed, and what each `observe` equation is about, by number."""
     observing = _Observing()
-    made = observing.function(function, (), [-1] * len(function.params))
+    made = observing.function(function, (), dict.fromkeys(function.params))
     return made, observing.sites
 
 
