@@ -171,10 +171,9 @@ class Compression(NamedTuple):
         least = {"forward": _widest(pattern), "reverse": _widest(other)}
         ways = [mode] if mode in least else sorted(least, key=lambda w: least[w])
         if mode == "auto":
-            dense = min(
+            (few, rows), way = min(
                 (_dense_rows(p), way) for p, way in ((pattern, "forward"), (other, "reverse"))
             )
-            (few, rows), way = dense
             if 2 * few < least[ways[0]]:
                 return cls(pattern, _in_two(pattern, other, list(rows), way))
         height, width = pattern.shape
@@ -237,7 +236,7 @@ def _widest(pattern: Csr) -> int:
 
 
 def _dense_rows(pattern: Csr) -> tuple[int, tuple[int, ...]]:
-    """Return the rows to compute apart, and how many products there are then at the least."""
+    """Return how many products there are at the least, and which rows are then computed apart."""
     counts = np.diff(pattern.indptr)
     order = np.argsort(-counts, kind="stable")[: DENSE + 1]
     if not len(order):
