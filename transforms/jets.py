@@ -6,15 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..ir.core import Literal
 from ..ir.errors import StructureError
 from ..ir.types import Kind
 from ..passes.pipeline import EXACT, run
 from ..passes.taylor import taylor
-from ..tracer.functions.shape import as_array, cast, copy
+from ..tracer.functions.shape import as_array, cast
 from ..tracer.functions.shape import traced as traced_array
 from ..tracer.tree import unflatten
-from .apart import Transformation, traced_apart
+from .apart import Transformation, owned, traced_apart
 from .tangents import check, given, in_structure, shown, still
 
 
@@ -140,11 +139,7 @@ def _order(args: tuple[Any, ...], lists: Any) -> int:
 def _derivative(coefficient: Any, order: int) -> Any:
     """Return the derivative in memory of its own; it is the array or number the output is."""
     value = coefficient * math.factorial(order)
-    if coefficient._kind is not Kind.ARRAY:
-        return value
-    atom = value._atom
-    is_made = isinstance(atom, Literal) or atom in value._trace.builder.producers
-    return as_array(value) if is_made else copy(value)
+    return owned(as_array(value)) if coefficient._kind is Kind.ARRAY else value
 
 
 _JET = Transformation("jet", _apply)
