@@ -11,6 +11,7 @@ import numpy as np
 from .ir.errors import ArgumentError, DifferentiationError, StructureError
 from .ir.types import ArrayType, Kind, layout_of
 from .tracer.native import native
+from .tracer.opaque import check_no_object
 from .tracer.taking import Take, taker
 from .tracer.trace import LeafSpec
 from .tracer.tree import (
@@ -247,14 +248,23 @@ class Arguments:
         return found
 
     def wanted(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Argnums, allow_int: bool
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        argnums: Argnums,
+        allow_int: bool,
+        allow_objects: bool = False,
     ) -> Wanted:
         """Return the leaves to differentiate.
+
+        With `allow_objects` there may be objects whose arrays are no leaves: where tangents are
+        given, none can be given for these.
 
         Raises
         ------
         DifferentiationError
-            For an integer leaf, unless `allow_int`, or an argument without a leaf.
+            For an integer leaf, unless `allow_int`, an argument without a leaf, or an object that
+            is not allowed.
         """
         items = self.items(args, kwargs)
         places = _places(items)
@@ -268,6 +278,8 @@ class Arguments:
                     raise self._integer(path, _dtype_name(_dtype(leaf)), items)
             positions += places[k]
             structure = Static(value) if static else flatten(value, [])
+            if not static and not allow_objects:
+                check_no_object(structure, name)
             if not allow_int:
                 bad = _static_number(structure, value, name)
                 if bad is not None or static or not leaves:

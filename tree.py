@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .ir.errors import StructureError
+from .ir.errors import StructureError, with_article
 from .ir.types import Kind
 from .tracer.array import TracedArray, kind_of
 from .tracer.loads import attribute
@@ -211,17 +211,19 @@ def ravel(tree: Any) -> tuple[Any, Unravel]:
     return np.concatenate([np.reshape(leaf, (-1,)) for leaf in found]), unravel
 
 
-def matching(shape: Structure, tree: Any, name: str = "tree") -> list[Any]:
+def matching(
+    shape: Structure, tree: Any, name: str = "tree", other: str = "the first tree"
+) -> list[Any]:
     """Return what a tree has at the leaves of a structure, in their order.
 
     Raises
     ------
     StructureError
         Where the tree is another down to there; `name` is the expression that the message starts
-        from.
+        from, and `other` what it calls the tree of that structure.
     """
     found: list[Any] = []
-    _match(shape, tree, name, found)
+    _match(shape, tree, name, other, found)
     return found
 
 
@@ -268,20 +270,18 @@ def _count(structure: Structure) -> int:
     return int(isinstance(structure, Leaf))
 
 
-def _match(shape: Structure, tree: Any, path: str, found: list[Any]) -> None:
+def _match(shape: Structure, tree: Any, path: str, other: str, found: list[Any]) -> None:
     if isinstance(shape, Leaf):
         found.append(tree)
         return
     if isinstance(shape, Static):
         if tree is not shape.value:
-            raise StructureError(
-                f"`{path}` is {described(tree)}, and the first tree has None there."
-            )
+            raise StructureError(f"`{path}` is {described(tree)}, and {other} has None there.")
         return
     parts = _children(tree)
     if parts is None or type(tree) is not shape.type:
         raise StructureError(
-            f"`{path}` is {described(tree)}, and the first tree has {_named(shape.type)} there."
+            f"`{path}` is {described(tree)}, and {other} has {_named(shape.type)} there."
         )
     static, children = parts
     if shape.type is dict:
@@ -291,19 +291,18 @@ def _match(shape: Structure, tree: Any, path: str, found: list[Any]) -> None:
             what = f"lacks the key {missing[0]!r}" if missing else "has the key "
             extra = "" if missing else f"{next(k for k in items if k not in shape.static)!r}"
             raise StructureError(
-                f"`{path}` {what}{extra}, and the first tree {'has it' if missing else 'has not'}."
+                f"`{path}` {what}{extra}, and {other} {'has it' if missing else 'has not'}."
             )
         children = [items[k] for k in shape.static]
     elif len(children) != len(shape.children) or static != shape.static:
         raise StructureError(
-            f"`{path}` has {len(children)} entries, and the first tree has "
-            f"{len(shape.children)} there."
+            f"`{path}` has the length {len(children)}, and {other} has {len(shape.children)} there."
             if len(children) != len(shape.children)
-            else f"`{path}` is of another kind of {_named(shape.type)} than in the first tree: "
+            else f"`{path}` is of another kind of {_named(shape.type)} than in {other}: "
             f"{static!r} and not {shape.static!r}."
         )
     for number, (part, child) in enumerate(zip(shape.children, children, strict=True)):
-        _match(part, child, f"{path}{_step(shape, number)}", found)
+        _match(part, child, f"{path}{_step(shape, number)}", other, found)
 
 
 def _step(shape: Node, number: int) -> str:
@@ -316,9 +315,8 @@ def _step(shape: Node, number: int) -> str:
     return f"[{number}]" if fields is None else f".{fields[number]}"
 
 
-def _named(cls: Any) -> str:
-    name: str = cls.__name__
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+def _named(cls: type) -> str:
+    return with_article(cls.__name__)
 
 
 def described(value: Any) -> str:

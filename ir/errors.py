@@ -60,3 +60,8 @@ class ParseError(PullbackError, SyntaxError):
 
 class GradientMismatch(PullbackError, AssertionError):
     """`check_grads` found a gradient that differs from finite differences."""
+
+
+def with_article(noun: str) -> str:
+    """Return a noun as messages put it: `a dict`, `an int`, `an OrderedDict`."""
+    return f"{'an' if noun[:1] in 'aeiouAEIO' else 'a'} {noun}"

@@ -40,21 +40,30 @@ def flatten(tree: Any) -> tuple[Any, trees.Unravel]:
     >>> {k: round(v, 6) for k, v in unflatten(fit.x).items()}
     {'scale': 2.0, 'rate': 3.0}
     """
-    vector, unravel = trees.ravel(trees.map(as_floating, native(tree, "tree")))
+    return flattened(tree, "tree")
+
+
+def flattened(tree: Any, name: str) -> tuple[Any, trees.Unravel]:
+    """As `flatten`; `name` is the expression of the tree, from which messages start."""
+    tree = native(tree, name)
+    leaves, structure = trees.flatten(tree)
+    paths = trees.paths(tree, name)
+    floating = [as_floating(leaf, path) for leaf, path in zip(leaves, paths, strict=True)]
+    vector, unravel = trees.ravel(trees.unflatten(structure, floating))
     return vector.astype(np.float64), unravel
 
 
-def as_floating(leaf: Any) -> Any:
-    """Return a leaf as it is, integers as floats.
+def as_floating(leaf: Any, path: str) -> Any:
+    """Return a leaf as it is, integers as floats; `path` leads to it.
 
     Raises
     ------
     DTypeError
     """
-    kind = dtype_of(leaf).kind
+    kind = dtype_of(leaf, path).kind
     if kind == "c":
         raise DTypeError(
-            "a leaf is complex, and a vector of real numbers is asked for.\n"
+            f"`{path}` is complex, and a vector of real numbers is asked for.\n"
             "  Take its real and imaginary parts as two leaves."
         )
     if kind == "f":
@@ -62,4 +71,4 @@ def as_floating(leaf: Any) -> Any:
     return leaf * 1.0 if is_python(leaf) else leaf.astype(np.float64)
 
 
-__all__ = ["flatten"]
+__all__ = ["as_floating", "flatten", "flattened"]

@@ -18,7 +18,7 @@ from ..transforms.apart import Transformation
 from ..transforms.jacobians import hessian
 from ..transforms.pushforwards import hvp
 from .constraints import bounds_of, constraints_of
-from .flattening import as_floating, flatten
+from .flattening import as_floating, flatten, flattened
 from .progress import Progress
 
 LARGE = 1000
@@ -85,9 +85,12 @@ def minimize(
     DifferentiationError
         Where `f` does not return one real number.
     ArgumentError
-        Where the value or the gradient at `x0` is infinite or no number.
-    StructureError
-        Where the bounds do not fit `x0`.
+        Where the value or the gradient at `x0` is infinite or no number, a lower bound is above an
+        upper one, or what is given as a constraint is none.
+    StructureError, ShapeError
+        Where bounds or constraints do not fit `x0`.
+    DTypeError
+        Where `x0` holds something else than real numbers.
 
     Examples
     --------
@@ -102,6 +105,10 @@ def minimize(
     """
     optimize = scipy_optimize()
     check_callable("minimize", f)
+    if callback is not None:
+        check_callable("minimize, as callback,", callback)
+    if method is not None and not isinstance(method, str):
+        check_callable("minimize, as method other than a name,", method)
     problem = _Problem(f, x0, args if isinstance(args, tuple) else (args,))
     found = () if constraints is None else constraints_of(constraints, problem.build)
     if method is None:
@@ -157,7 +164,7 @@ class _Hidden:
 
 
 def _value_and_grad(function: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> Any:
-    return Compiled(function, Options("value_and_grad"))(x, *args)
+    return Compiled(function, Options("value_and_grad", called="minimize"))(x, *args)
 
 
 def _value(function: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> Any:
@@ -176,7 +183,9 @@ class _Problem:
         self.name = name_of(f)
         self.args = args
         self.x0 = x0 = native(x0, "x0")
-        self.start, self.rounded = flatten(x0)
+        self.start, self.rounded = flattened(x0, "x0")
+        if not self.start.size:
+            raise ArgumentError("x0 holds no number, so there is nothing to minimize over.")
         self.structure = trees.structure(x0)
         self.build = flatten(trees.map(_doubled, x0))[1]
         self.value = 0.0
@@ -286,7 +295,7 @@ class _Problem:
 
 def _doubled(leaf: Any) -> Any:
     """Return a leaf as float64, of its kind."""
-    leaf = as_floating(leaf)
+    leaf = as_floating(leaf, "x0")
     return leaf.astype(np.float64) if isinstance(leaf, np.ndarray | np.generic) else leaf
 
 

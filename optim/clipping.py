@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import tree as trees
-from ..ir.errors import ArgumentError, DTypeError
+from ..ir.errors import ArgumentError, DTypeError, with_article
 from ..ir.types import Kind
 from ..tracer.array import TracedArray, kind_of
 from ..tracer.functions.shape import as_array
@@ -26,7 +26,11 @@ def global_norm(tree: Any) -> Any:
     >>> float(pb.global_norm({"w": np.array([3.0, 0.0]), "b": 4.0}))
     5.0
     """
-    squares = [_sum_of_squares(leaf) for leaf in trees.leaves(native(tree, "tree"))]
+    tree = native(tree, "tree")
+    squares = [
+        _sum_of_squares(leaf, path)
+        for path, leaf in zip(trees.paths(tree), trees.leaves(tree), strict=True)
+    ]
     if not squares:
         return np.float64(0.0)
     total = squares[0]
@@ -76,8 +80,13 @@ def clip_by_value(tree: Any, low: Any, high: Any) -> Any:
     )
 
 
-def dtype_of(leaf: Any) -> np.dtype:
+def dtype_of(leaf: Any, path: str = "") -> np.dtype:
     """Return the dtype of a leaf: an array, traced or not, or a number.
+
+    Parameters
+    ----------
+    path
+        The expression that messages call it by.
 
     Raises
     ------
@@ -88,7 +97,10 @@ def dtype_of(leaf: Any) -> np.dtype:
     if dtype is None and isinstance(leaf, bool | int | float | complex):
         dtype = np.asarray(leaf).dtype
     if not isinstance(dtype, np.dtype) or dtype.kind not in "biufc":
-        raise DTypeError(f"a leaf is a {type(leaf).__name__}, and only arrays and numbers count.")
+        name = f"`{path}`" if path else "a leaf"
+        raise DTypeError(
+            f"{name} is {with_article(type(leaf).__name__)}, and only arrays and numbers count."
+        )
     found: np.dtype = dtype
     return found
 
@@ -126,9 +138,9 @@ def like(leaf: Any, value: Any) -> Any:
     return value
 
 
-def _sum_of_squares(leaf: Any) -> Any:
-    if dtype_of(leaf).kind == "c":
-        return _sum_of_squares(np.real(leaf)) + _sum_of_squares(np.imag(leaf))
+def _sum_of_squares(leaf: Any, path: str) -> Any:
+    if dtype_of(leaf, path).kind == "c":
+        return _sum_of_squares(np.real(leaf), path) + _sum_of_squares(np.imag(leaf), path)
     return np.sum(np.square(leaf)) if np.ndim(leaf) else np.square(leaf)
 
 

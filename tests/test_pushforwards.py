@@ -416,7 +416,7 @@ def test_while_loops_and_recursions() -> None:
     ("primals", "tangents", "error", "message"),
     [
         ((X,), (V[:2],), pb.ShapeError, r"`tangents\[0\]` has shape \[2\], its primal is f64\[3\]"),
-        ((X,), (V, V), pb.StructureError, "there are 1 primals, and the tangents are 2"),
+        ((X,), (V, V), pb.StructureError, "there is 1 primal, and the tangents are 2"),
         ((X,), V, pb.StructureError, "the tangents are an array"),
         (X, (V,), pb.StructureError, "the primals are an array"),
         ((X,), ([V],), pb.StructureError, r"`tangents\[0\]` has the structure \[\*\], its primal"),

@@ -86,7 +86,7 @@ def test_map_of_several_trees_matches_keys_and_hands_over_what_is_deeper():
     [
         ({"a": 1}, "`tree 2` lacks the key 'b', and the first tree has it"),
         ({"a": 1, "b": [1, 2], "c": 3}, "`tree 2` has the key 'c', and the first tree has not"),
-        ({"a": 1, "b": [1]}, r"`tree 2\['b'\]` has 1 entries, and the first tree has 2 there"),
+        ({"a": 1, "b": [1]}, r"`tree 2\['b'\]` has the length 1, and the first tree has 2 there"),
         ({"a": 1, "b": (1, 2)}, r"`tree 2\['b'\]` is a tuple, and the first tree has a list"),
         ({"a": 1, "b": np.ones(2)}, r"`tree 2\['b'\]` is an array of shape \(2,\)"),
         (None, "`tree 2` is None, and the first tree has a dict there"),
@@ -291,5 +291,5 @@ def test_clip_by_value():
 def test_what_cannot_be_clipped():
     with pytest.raises(ArgumentError, match="a positive norm, not 0"):
         pb.clip_by_global_norm([1.0], 0)
-    with pytest.raises(DTypeError, match="a leaf is a str"):
+    with pytest.raises(DTypeError, match=r"`tree\[0\]` is a str"):
         pb.global_norm(["a"])

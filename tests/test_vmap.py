@@ -465,7 +465,7 @@ def test_no_examples() -> None:
         (
             lambda: pb.vmap(lambda a, b: a, in_axes=(0,))(X, X),
             pb.StructureError,
-            r"in_axes=\(0,\) has 1 entries, and the call has 2 positional",
+            r"in_axes=\(0,\) is of length 1, and the call has 2 positional",
         ),
         (
             lambda: pb.vmap(lambda a: a["x"], in_axes=({"y": 0},))({"x": X}),

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.core import Atom, Function, Literal, Provenance, Value
-from ..ir.errors import StructureError, UnsupportedError
+from ..ir.errors import StructureError, UnsupportedError, with_article
 from ..ir.location import Location
 from ..ir.ops.effects import WriteBack
 from ..ir.ops.shape import BroadcastTo
@@ -291,10 +291,9 @@ def collect_output(
         structure = _results(output, state, results, name)
         return results, len(results), structure, None
     if not isinstance(output, tuple) or len(output) != 2:
-        shown = f"a tuple of {len(output)}" if isinstance(output, tuple) else repr(output)
         raise StructureError(
             f"has_aux=True needs a function that returns a pair (output, aux), and {name} returns "
-            f"{shown}."
+            f"{_shown(output)}.\n  Write  return output, aux  there, or leave has_aux out."
         )
     structure = _results(output[0], state, results, name)
     count = len(results)
@@ -325,6 +324,15 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, map | zip | filter) else value
 
 
+def _shown(output: Any) -> str:
+    """Return what messages call what a function returned."""
+    if isinstance(output, tuple):
+        return f"a tuple of {len(output)}"
+    if isinstance(output, TracedArray):
+        return str(output._atom.type)
+    return "None" if output is None else with_article(type(output).__name__)
+
+
 def _check_static(structure: Structure, name: str) -> None:
     if isinstance(structure, Node):
         for child in structure.children:
@@ -333,7 +341,8 @@ def _check_static(structure: Structure, name: str) -> None:
         structure.value, bool | int | str | type(None)
     ):
         raise UnsupportedError(
-            f"{name} returns a {type(structure.value).__name__}, which is no container of arrays.\n"
+            f"{name} returns {with_article(type(structure.value).__name__)}, which is no container "
+            "of arrays.\n"
             "  Return arrays, numbers, or tuples, lists, dicts, namedtuples and dataclasses of "
             "them; make your own class a container with pb.register_container."
         )

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.errors import ArgumentError, StructureError, UnsupportedError
+from ..ir.errors import ArgumentError, StructureError, UnsupportedError, with_article
 from .foreign import MeetsForeign, is_foreign
 
 Flatten = Callable[[Any], tuple[Sequence[Any], Any]]
 Unflatten = Callable[[Any, Sequence[Any]], Any]
 _registered: dict[type, tuple[Flatten, Unflatten]] = {}
 KNOWN_BY_IDENTITY = (type, types.ModuleType, types.BuiltinFunctionType, np.ufunc)
-_STATIC = (int, bool, str, bytes, type(None), type(Ellipsis), slice, range, np.dtype)
+STATIC = (int, bool, str, bytes, type(None), type(Ellipsis), slice, range, np.dtype)
 _fields: dict[type, tuple[str, ...] | None] = {}
 
 
@@ -115,7 +115,7 @@ def same_static(a: Any, b: Any) -> bool:
     """Whether two static values are interchangeable: one type and equal, or the same object."""
     if a is b:
         return True
-    return type(a) is type(b) and isinstance(a, _STATIC) and bool(a == b)
+    return type(a) is type(b) and isinstance(a, STATIC) and bool(a == b)
 
 
 def dataclass_fields(cls: type) -> tuple[str, ...] | None:
@@ -159,8 +159,8 @@ def _check_attributes(value: Any, cls: type, names: Sequence[str]) -> None:
     for name in attributes:
         if name not in names and not isinstance(getattr(cls, name, None), cached_property):
             raise UnsupportedError(
-                f"a {cls.__name__} has the attribute `{name}`, which is no field of the dataclass, "
-                "so that a compiled function would not see it.\n"
+                f"{with_article(cls.__name__)} has the attribute `{name}`, which is no field of "
+                "the dataclass, so that a compiled function would not see it.\n"
                 f"  Declare `{name}` as a field, or register the class: pb.register_container."
             )
 
@@ -388,7 +388,7 @@ def object_key(value: Any, seen: tuple[Any, ...] = ()) -> Any:
         return (slice, value.start, value.stop, value.step)
     if isinstance(value, float | complex):
         return (type(value), value, repr(value))  # -0.0 equals 0.0
-    if isinstance(value, (*_STATIC, frozenset)):
+    if isinstance(value, (*STATIC, frozenset)):
         return (type(value), value)
     if isinstance(value, tuple | list):
         return (type(value), tuple([object_key(v, seen) for v in value]))

@@ -58,7 +58,7 @@ def traced_apart(
     Parameters
     ----------
     argnums
-        What to differentiate, as for `grad`; None: every positional argument.
+        What to differentiate, as for `grad`; None: every positional argument that has a tangent.
     arguments
         How the function's arguments are taken; made from its signature where it is left out.
 
@@ -70,7 +70,7 @@ def traced_apart(
     kwargs = kwargs or {}
     arguments = arguments or Arguments(function, (), ())
     chosen = tuple(range(len(args))) if argnums is None else argnums
-    wanted = arguments.wanted(args, kwargs, chosen, allow_int)
+    wanted = arguments.wanted(args, kwargs, chosen, allow_int, argnums is None)
     traced, operands = traced_nested(function, arguments, args, kwargs, has_aux)
     return Apart(traced, operands, wanted)
 

@@ -45,7 +45,7 @@ class _Linear(VjpFunction):
 
     def wanted(self, args: tuple[Any, ...]) -> Wanted:
         """Return the leaves of the primals."""
-        return self.arguments.wanted(args, {}, tuple(range(1, len(args))), True)
+        return self.arguments.wanted(args, {}, tuple(range(1, len(args))), True, True)
 
     def derive(
         self, traced: Traced, wanted: Wanted, exact: bool = False, is_nested: bool = False

@@ -14,6 +14,7 @@ from ..passes.reverse import reverse
 from ..tracer.functions.create import zeros
 from ..tracer.functions.shape import cast
 from ..tracer.functions.shape import traced as traced_array
+from ..tracer.opaque import check_no_object
 from ..tracer.tree import unflatten
 from .apart import Apart, Transformation, owned, traced_apart
 from .tangents import check, given, in_structure, shown, still
@@ -70,6 +71,8 @@ def _hvp(function: Callable[..., Any], primals: Any, tangents: Any, has_aux: boo
     apart, positions, values = _moving(function, primals, tangents, has_aux)
     traced = apart.traced
     check_scalar("hvp", traced)
+    for k, structure in enumerate(apart.wanted.structures):
+        check_no_object(structure, f"primals[{k}]")
     whole = run(traced.function, EXACT.before, [])
     aux = range(traced.results, len(whole.results))
     wrt = [k for k in apart.wanted.positions if whole.params[k].type.is_inexact]

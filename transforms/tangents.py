@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..ir.errors import PullbackError, StructureError
+from ..ir.errors import PullbackError, StructureError, with_article
 from ..ir.types import ArrayType
 from ..pullbacks import check_like
 from ..tracer.foreign import is_foreign, read
 from ..tracer.functions.known import known, require
+from ..tracer.opaque import advice, opaque_object
 from ..tracer.tree import (
     Node,
     Static,
@@ -45,8 +46,9 @@ def given(primals: Sequence[Any], tangents: Any, name: str = "tangents") -> list
     """
     if type(tangents) not in (tuple, list) or len(tangents) != len(primals):
         found = f"{len(tangents)}" if type(tangents) in (tuple, list) else shown(tangents)
+        count = "there is 1 primal" if len(primals) == 1 else f"there are {len(primals)} primals"
         raise StructureError(
-            f"there are {len(primals)} primals, and the tangents are {found}.\n"
+            f"{count}, and the tangents are {found}.\n"
             "  Pass a tuple with a tangent for each primal."
         )
     return [
@@ -71,9 +73,11 @@ def _matched(primal: Any, tangent: Any, path: str) -> Iterator[Given]:
     parts = children_of(primal)
     if parts is None:
         if is_leaf(tangent) or not isinstance(tangent, int) or tangent:
+            opaque = opaque_object(Static(primal), path)
+            hint = "" if opaque is None else f" {advice('x', primal)}"
             raise StructureError(
                 f"`{path}` is {shown(tangent)}, and belongs to {shown(primal)}, which is static "
-                "and does not move.\n  Pass 0 or None."
+                f"and does not move.\n  Pass 0 or None.{hint}"
             )
         return
     found = None if is_leaf(tangent) else children_of(tangent)
@@ -114,7 +118,7 @@ def shown(value: Any) -> str:
         return f"an array of shape {list(shape)}" if shape else "a number"
     if isinstance(value, bool | int | str):
         return repr(value)
-    return f"a {type(value).__name__}"
+    return with_article(type(value).__name__)
 
 
 def check(path: str, tangent: Any, type: ArrayType) -> None:

@@ -20,6 +20,7 @@ from ..ir.types import ArrayType, Kind, Layout, c_strides
 from ..passes.batching import batched
 from ..tracer.functions.shape import broadcast_to, copy, moveaxis, traced
 from ..tracer.nested import inline_function, trace_apart
+from ..tracer.opaque import advice, described, is_collection, opaque_object
 from ..tracer.trace import LeafSpec
 from ..tracer.tree import LEAF, Leaf, Node, Static, Structure, children_of, flatten, unflatten
 from .apart import owned, transformed
@@ -126,7 +127,7 @@ class _Mapping(NamedTuple):
         arguments = self.arguments
         name = name_of(self.function)
         inputs = self._inputs(args, kwargs)
-        size = self._size(inputs, name)
+        size = self._size(inputs, name, args, kwargs)
         specs = arguments.leaf_specs(args, kwargs)
         # A number that all examples share stays what it is outside, where it may decide a branch.
         shared = [i.axis is None and not i.value.shape for i in inputs]
@@ -163,8 +164,8 @@ class _Mapping(NamedTuple):
         """
         if isinstance(self.in_axes, tuple) and len(self.in_axes) != len(args):
             raise StructureError(
-                f"in_axes={self.in_axes!r} has {len(self.in_axes)} entries, and the call has "
-                f"{len(args)} positional arguments.\n"
+                f"vmap: in_axes={self.in_axes!r} is of length {len(self.in_axes)}, and the call "
+                f"has {len(args)} positional argument{'' if len(args) == 1 else 's'}.\n"
                 "  Give an int, None or container for each of them."
             )
         found: list[_Input] = []
@@ -181,7 +182,9 @@ class _Mapping(NamedTuple):
                 found.append(_input(path, traced(leaf), axis))
         return found
 
-    def _size(self, inputs: Sequence[_Input], name: str) -> Size:
+    def _size(
+        self, inputs: Sequence[_Input], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Size:
         """Return the number of examples.
 
         Raises
@@ -196,10 +199,7 @@ class _Mapping(NamedTuple):
         if len(sizes) == 1:
             return sizes.pop()
         if not sizes:
-            raise ArgumentError(
-                f"vmap maps {name} over no axis: in_axes={self.in_axes!r} names none of an array.\n"
-                "  Name one, or pass axis_size= for so many equal results."
-            )
+            raise self._unmapped(name, args, kwargs)
         rows = [f"  {i.path} : {i.value.type} has {i.size} along axis {i.axis}" for i in mapped]
         if self.axis_size is not None:
             rows.append(f"  axis_size is {self.axis_size}")
@@ -207,6 +207,19 @@ class _Mapping(NamedTuple):
             f"vmap: the arguments of {name} disagree on the number of examples.\n"
             + "\n".join(rows)
             + "\n  Pass None in in_axes for what is the same for every example."
+        )
+
+    def _unmapped(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ArgumentError:
+        """Return the error for a call with no axis that counts the examples."""
+        for path, value, is_static in self.arguments.items(args, kwargs):
+            opaque = None if is_static else opaque_object(flatten(value, []), path)
+            if opaque is not None:
+                return ArgumentError(
+                    f"vmap maps {name} over no axis of {described(*opaque)}.\n  {advice(*opaque)}"
+                )
+        return ArgumentError(
+            f"vmap maps {name} over no axis: in_axes={self.in_axes!r} names none of an array.\n"
+            "  Name one, or pass axis_size= for so many equal results."
         )
 
     def _output(
@@ -238,8 +251,8 @@ class _Mapping(NamedTuple):
             ndim = value.ndim
             if not -ndim <= axis < ndim:
                 raise ShapeError(
-                    f"vmap: out_axes={axis} for {path} of {name}, which has {ndim} axes, that of "
-                    "the examples included."
+                    f"vmap: out_axes={axis} for {path} of {name}, which has {axes_of(ndim)}, that "
+                    "of the examples included."
                 )
             placed.append(owned(moveaxis(value, 0, axis) if axis % ndim else value))
         return unflatten(whole, iter(placed))
@@ -257,9 +270,14 @@ def _input(path: str, value: Any, axis: int | None) -> _Input:
         )
     if not -ndim <= axis < ndim:
         raise ShapeError(
-            f"vmap: in_axes={axis} for `{path}`, which is {value.type} and has {ndim} axes."
+            f"vmap: in_axes={axis} for `{path}`, which is {value.type} and has {axes_of(ndim)}."
         )
     return _Input(path, value, axis % ndim)
+
+
+def axes_of(ndim: int) -> str:
+    """Return how many axes there are, as messages put it."""
+    return "1 axis" if ndim == 1 else f"{ndim} axes"
 
 
 def _example(spec: LeafSpec, whole: Any) -> LeafSpec:
@@ -282,7 +300,7 @@ def _prefix(what: str, axes: Axes, structure: Structure, path: str) -> list[tupl
         Where the prefix has another structure; ShapeError for an axis of a Python number.
     """
     if isinstance(structure, Static):
-        _check_number(what, axes, structure.value, path)
+        _check_static(what, axes, structure.value, path)
         return []
     axis = _axis(axes)
     if axis is not False:
@@ -293,7 +311,7 @@ def _prefix(what: str, axes: Axes, structure: Structure, path: str) -> list[tupl
         found = children_of(axes)
         if found is None:
             raise StructureError(
-                f"{what} holds {axes!r} for `{path}`: an axis is an int, or None for no axis."
+                f"vmap: {what} holds {axes!r} for `{path}`: an axis is an int, or None for no axis."
             )
         static, children = found
         if not (
@@ -302,8 +320,9 @@ def _prefix(what: str, axes: Axes, structure: Structure, path: str) -> list[tupl
             and structure.static == static
         ):
             shown = "an array" if structure is LEAF else f"{structure}"
+            place = path if path.startswith("the result") else f"`{path}`"
             raise StructureError(
-                f"{what}={axes!r} does not fit `{path}`, which is {shown}.\n"
+                f"vmap: {what}={axes!r} does not fit {place}, which is {shown}.\n"
                 "  It is an int, None, or the same containers cut off anywhere."
             )
         parts = list(zip(children, structure.children, strict=True))
@@ -316,10 +335,24 @@ def _prefix(what: str, axes: Axes, structure: Structure, path: str) -> list[tupl
     ]
 
 
-def _check_number(what: str, axes: Axes, value: Any, path: str) -> None:
-    """Raise for a Python number that is to be mapped; a flag or a text is the same for all."""
+def _check_static(what: str, axes: Axes, value: Any, path: str) -> None:
+    """Raise for what is to be mapped and cannot be; a flag or a text is the same for all.
+
+    Raises
+    ------
+    ShapeError
+        For a Python number.
+    StructureError
+        For a dict or list of a class that is not registered, whose arrays would not be mapped.
+    """
+    if what != "in_axes" or axes is None:
+        return
+    if is_collection(value):
+        raise StructureError(
+            f"vmap maps no axis of {described(path, value)}.\n  {advice(path, value)}"
+        )
     is_number = isinstance(value, int | float | complex) and not isinstance(value, bool)
-    if what == "in_axes" and axes is not None and is_number:
+    if is_number:
         raise ShapeError(
             f"vmap: `{path}` is the number {value!r}, without an axis to map.\n"
             "  Pass None for it in in_axes, for example in_axes=(0, None)."
