@@ -213,8 +213,9 @@ class Inputs:
                 self._hold_part(part, f"{path}.args[{k}]")
             for name, part in value.keywords.items():
                 self._hold_part(part, f"{path}.keywords[{name!r}]")
-        if _has_operators(type(value)):
+        if _has_operators(type(value)) and not isinstance(value, type):
             # Operators of the user's class run as they are: all that they may read is guarded.
+            # A class whose metaclass has some, such as an enumeration, is known by identity.
             self.load(f"{path}.__dict__", vars(value))
 
     def _hold_part(self, value: Any, path: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import copy
+import enum
 import functools
 import math
 import operator
@@ -750,3 +751,23 @@ def test_guards_keep_a_bounded_number_of_programs() -> None:
     state.k = 0  # forgotten long ago
     same(compiled(X), X * 0)
     assert compiled.cache_info()[:2] == (1, 21)
+
+
+class Scheme(enum.Enum):
+    EXPLICIT = 1
+    IMPLICIT = 2
+
+
+scheme = Scheme.EXPLICIT
+
+
+def test_members_of_an_enumeration_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    @pb.grad
+    def step(x: Any) -> Any:
+        factor = 2.0 if scheme is Scheme.EXPLICIT else 3.0
+        return np.sum(factor * x) if scheme in Scheme else 0.0
+
+    np.testing.assert_array_equal(step(np.ones(2)), [2.0, 2.0])
+    monkeypatch.setitem(globals(), "scheme", Scheme.IMPLICIT)
+    np.testing.assert_array_equal(step(np.ones(2)), [3.0, 3.0])
+    assert step.cache_info().misses == 2
