@@ -8,11 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import tree as trees
-from ..ir.errors import ArgumentError, DTypeError
+from ..ir.errors import ArgumentError
 from ..tracer.native import native
 from ..tracer.nested import inline_call
 from . import clipping
 from .clipping import dtype_of, like, weak
+from .fitting import (
+    check_fit,
+    check_floating,
+    check_parts,
+    check_rate,
+    check_state,
+    check_states,
+)
 from .schedules import Schedule
 
 
@@ -57,6 +65,11 @@ class RmspropState(NamedTuple):
 def apply_updates(params: Any, updates: Any) -> Any:
     """Return the parameters with the updates added, each in its own dtype.
 
+    Raises
+    ------
+    StructureError, ShapeError
+        Where the updates have another structure or other shapes than the parameters.
+
     Examples
     --------
     >>> import numpy as np
@@ -64,11 +77,21 @@ def apply_updates(params: Any, updates: Any) -> Any:
     >>> pb.optim.apply_updates({"w": np.array([1.0, 2.0])}, {"w": np.array([0.5, -0.5])})
     {'w': array([1.5, 1.5])}
     """
-    return trees.map(_added, native(params, "params"), native(updates, "updates"))
+    params, updates = native(params, "params"), native(updates, "updates")
+    check_floating(params)
+    check_fit("updates", updates, "params", params)
+    return trees.map(_added, params, updates)
 
 
 def chain(*transformations: GradientTransformation) -> GradientTransformation:
     """Return the transformation that applies several, one after the other.
+
+    Its state is the tuple of theirs.
+
+    Raises
+    ------
+    ArgumentError
+        For what is no transformation.
 
     Examples
     --------
@@ -80,11 +103,13 @@ def chain(*transformations: GradientTransformation) -> GradientTransformation:
     >>> updates
     array([-0.3, -0.4])
     """
+    check_parts(transformations)
 
     def init(params: Any) -> Any:
         return tuple(t.init(params) for t in transformations)
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        check_states(len(transformations), state)
         made = []
         for transformation, part in zip(transformations, state, strict=True):
             updates, part = transformation.update(updates, part, params)
@@ -115,6 +140,7 @@ def add_decayed_weights(weight_decay: Any) -> GradientTransformation:
     def decayed(updates: Any, params: Any) -> Any:
         _check_params("add_decayed_weights", params)
         params = native(params, "params")
+        check_fit("params", params, "updates", updates)
         return trees.map(lambda u, p: u + _scaled(p, weight_decay), updates, params)
 
     return _stateless(decayed)
@@ -146,15 +172,17 @@ def sgd(
     >>> bool(np.all(np.abs(params["w"]) < 1e-5)), int(state.count)
     (True, 20)
     """
+    check_rate("sgd", learning_rate)
 
     def init(params: Any) -> SgdState:
         return SgdState(_start(), None if momentum is None else _zeros(params))
 
     def update(grads: Any, state: SgdState, params: Any = None) -> tuple[Any, SgdState]:
-        grads = native(grads, "grads")
+        grads = _taken("sgd", grads, state, SgdState, params)
         rate = -_rate(learning_rate, state.count)
         trace, followed = state.trace, grads
         if momentum is not None:
+            check_fit("state.trace", trace, "grads", grads)
             trace = followed = trees.map(lambda g, t: g + _scaled(t, momentum), grads, trace)
             if nesterov:
                 followed = trees.map(lambda g, t: g + _scaled(t, momentum), grads, trace)
@@ -188,7 +216,7 @@ def adam(
     >>> updates.round(6)
     array([-0.1,  0.1])
     """
-    return _adam(learning_rate, b1, b2, eps, 0.0)
+    return _adam("adam", learning_rate, b1, b2, eps, 0.0)
 
 
 def adamw(
@@ -203,7 +231,7 @@ def adamw(
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization": `rate * weight_decay * params`
     is taken off at each step. `update` needs the parameters.
     """
-    return _adam(learning_rate, b1, b2, eps, weight_decay)
+    return _adam("adamw", learning_rate, b1, b2, eps, weight_decay)
 
 
 def rmsprop(
@@ -227,6 +255,7 @@ def rmsprop(
     momentum, nesterov
         As for `sgd`, of the steps.
     """
+    check_rate("rmsprop", learning_rate)
 
     def init(params: Any) -> RmspropState:
         zeros = _zeros(params)
@@ -238,7 +267,8 @@ def rmsprop(
         )
 
     def update(grads: Any, state: RmspropState, params: Any = None) -> tuple[Any, RmspropState]:
-        grads = native(grads, "grads")
+        grads = _taken("rmsprop", grads, state, RmspropState, params)
+        check_fit("state.nu", state.nu, "grads", grads)
         rate = -_rate(learning_rate, state.count)
         nu = trees.map(lambda v, g: decay * v + (1 - decay) * _squared(g), state.nu, grads)
         mu, trace, spread = state.mu, state.trace, nu
@@ -255,13 +285,21 @@ def rmsprop(
 
 
 def _adam(
-    learning_rate: float | Schedule, b1: float, b2: float, eps: float, weight_decay: float
+    name: str,
+    learning_rate: float | Schedule,
+    b1: float,
+    b2: float,
+    eps: float,
+    weight_decay: float,
 ) -> GradientTransformation:
+    check_rate(name, learning_rate)
+
     def init(params: Any) -> AdamState:
         return AdamState(_start(), _zeros(params), trees.map(np.real, _zeros(params)))
 
     def update(grads: Any, state: AdamState, params: Any = None) -> tuple[Any, AdamState]:
-        grads = native(grads, "grads")
+        grads = _taken(name, grads, state, AdamState, params)
+        check_fit("state.mu", state.mu, "grads", grads)
         rate = _rate(learning_rate, state.count)
         count = state.count + 1
         root = np.sqrt(1 - b2**count)
@@ -274,13 +312,22 @@ def _adam(
 
         updates = trees.map(moved, grads, mu, nu)
         if weight_decay:
-            _check_params("adamw", params)
+            _check_params(name, params)
             decay = -rate * weight_decay
             params = native(params, "params")
             updates = trees.map(lambda u, p: u + _scaled(p, decay), updates, params)
         return updates, AdamState(count, mu, nu)
 
     return GradientTransformation(init, update)
+
+
+def _taken(name: str, grads: Any, state: Any, kind: type, params: Any) -> Any:
+    """Return the gradients of an update, checked against the parameters where these are given."""
+    check_state(name, state, kind)
+    grads = native(grads, "grads")
+    if params is not None:
+        check_fit("grads", grads, "params", native(params, "params"))
+    return grads
 
 
 def _stateless(change: Callable[[Any, Any], Any]) -> GradientTransformation:
@@ -303,28 +350,12 @@ def _zeros(params: Any) -> Any:
     """Return zeros of the form of the parameters, each an array of its own or a scalar."""
 
     def zeros(leaf: Any) -> Any:
-        _check_floating(leaf)
         made = np.zeros_like(leaf)
         return made if np.ndim(leaf) else made[()]
 
-    return trees.map(zeros, native(params, "params"))
-
-
-def _check_floating(param: Any) -> np.dtype:
-    """Return the dtype of a parameter.
-
-    Raises
-    ------
-    DTypeError
-        Where it is no floating-point number.
-    """
-    dtype = dtype_of(param)
-    if dtype.kind not in "fc":
-        raise DTypeError(
-            f"a parameter is {dtype}, and an optimizer changes floating-point numbers alone.\n"
-            "  Keep what is not to change in a tree of its own."
-        )
-    return dtype
+    params = native(params, "params")
+    check_floating(params)
+    return trees.map(zeros, params)
 
 
 def _squared(value: Any) -> Any:
@@ -339,7 +370,7 @@ def _scaled(value: Any, factor: Any) -> Any:
 
 
 def _added(param: Any, update: Any) -> Any:
-    dtype = _check_floating(param)
+    dtype = dtype_of(param)
     total = param + update
     return like(param, total if dtype_of(total) == dtype else total.astype(dtype))
 

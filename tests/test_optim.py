@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pullback as pb
-from pullback.ir.errors import ArgumentError, DTypeError
+from pullback.ir.errors import ArgumentError, DTypeError, ShapeError, StructureError
 
 optim = pb.optim
 STEPS = 5
@@ -249,7 +249,101 @@ def test_what_makes_no_sense():
     opt = optim.adamw(0.1)
     with pytest.raises(ArgumentError, match="adamw needs the parameters"):
         opt.update(np.ones(2), opt.init(np.ones(2)))
-    with pytest.raises(DTypeError, match="a parameter is int64"):
+    with pytest.raises(DTypeError, match=r"`params\['n'\]` is int64"):
         optim.adam(0.1).init({"n": 3})
     with pytest.raises(DTypeError, match="Keep what is not to change in a tree of its own"):
         optim.apply_updates({"n": 3}, {"n": 0.5})
+
+
+PARAMS = {"w": np.ones(3), "b": 1.0}
+ADAM = optim.adam(0.1)
+CHAIN = optim.chain(optim.clip_by_global_norm(1.0), ADAM)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: ADAM.update({"w": np.ones(3)}, ADAM.init(PARAMS), PARAMS),
+            StructureError,
+            "`grads` lacks the key 'b', and `params` has it",
+        ),
+        (
+            lambda: ADAM.update({"w": np.ones(1), "b": 1.0}, ADAM.init(PARAMS), PARAMS),
+            ShapeError,
+            r"`grads\['w'\]` has the shape \(1,\), and `params` has \(3,\) there",
+        ),
+        (
+            lambda: ADAM.update({"w": [np.ones(3)], "b": 1.0}, ADAM.init(PARAMS), PARAMS),
+            StructureError,
+            r"`grads\['w'\]` is a list, and `params` has an array of shape \(3,\) there",
+        ),
+        (
+            lambda: ADAM.update(PARAMS, PARAMS, PARAMS),
+            StructureError,
+            "adam needs the AdamState that its `init` made, and was given a dict",
+        ),
+        (
+            lambda: ADAM.update(PARAMS, optim.sgd(0.1).init(PARAMS)),
+            StructureError,
+            "adam needs the AdamState that its `init` made, and was given a SgdState",
+        ),
+        (
+            lambda: ADAM.update(PARAMS, ADAM.init({"w": np.ones(2), "b": 1.0})),
+            ShapeError,
+            r"`state.mu\['w'\]` has the shape \(2,\), and `grads` has \(3,\) there",
+        ),
+        (
+            lambda: optim.rmsprop(0.1).update(PARAMS, optim.rmsprop(0.1).init([1.0])),
+            StructureError,
+            "`state.nu` is a list, and `grads` has a dict there",
+        ),
+        (
+            lambda: optim.sgd(0.1, 0.9).update(PARAMS, optim.sgd(0.1, 0.9).init([1.0])),
+            StructureError,
+            "`state.trace` is a list, and `grads` has a dict there",
+        ),
+        (
+            lambda: CHAIN.update(PARAMS, ADAM.init(PARAMS), PARAMS),
+            StructureError,
+            "chain needs the tuple of 2 states that its `init` made, and was given an AdamState",
+        ),
+        (
+            lambda: optim.apply_updates(PARAMS, {"w": np.ones((2, 3)), "b": 1.0}),
+            ShapeError,
+            r"`updates\['w'\]` has the shape \(2, 3\), and `params` has \(3,\) there",
+        ),
+        (
+            lambda: optim.add_decayed_weights(0.1).update(PARAMS, optim.EmptyState(), 1.0),
+            StructureError,
+            "`params` is a float, and `updates` has a dict there",
+        ),
+        (lambda: optim.chain(ADAM, 3), ArgumentError, "argument 1 is an int"),
+        (lambda: optim.chain(optim.adam), ArgumentError, "argument 0 is a function"),
+        (lambda: optim.sgd("fast"), ArgumentError, "sgd: the learning rate is a str"),
+        (lambda: optim.adamw((0.1,)), ArgumentError, "adamw: the learning rate is a tuple"),
+        (
+            lambda: optim.rmsprop(np.ones(2)),
+            ArgumentError,
+            r"rmsprop: the learning rate is an array of shape \(2,\)",
+        ),
+    ],
+)
+def test_trees_that_do_not_fit_are_called_by_their_names(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_compiled_step_that_swaps_state_and_parameters_says_where():
+    @pb.compile
+    def step(params, state):
+        return ADAM.update(params, params, state)
+
+    with pytest.raises(StructureError, match=r"ADAM.update\(params, params, state\): adam needs"):
+        step(PARAMS, ADAM.init(PARAMS))
+
+
+def test_a_rate_may_be_an_argument_of_a_compiled_step():
+    step = pb.compile(lambda rate, w: optim.sgd(rate).update(w, optim.sgd(rate).init(w))[0])
+    np.testing.assert_array_equal(step(0.5, np.ones(2)), [-0.5, -0.5])
+    np.testing.assert_array_equal(step(np.array(0.25), np.ones(2)), [-0.25, -0.25])
