@@ -43,7 +43,7 @@ class Options(NamedTuple):
 
     `mode` is "compile", "grad" or "value_and_grad"; `memory` is a number of bytes, `donated` are
     the arguments whose memory results may have, by number and by name. The derivative of a
-    `holomorphic` function is complex.
+    `holomorphic` function is complex. `called` is what the user called, where it is not the mode.
     """
 
     mode: str
@@ -54,6 +54,17 @@ class Options(NamedTuple):
     memory: int | None = None
     holomorphic: bool = False
     donated: tuple[int | Sequence[int], str | Sequence[str]] = ((), ())
+    called: str | None = None
+
+    def check_loss(self, traced: Traced, wanted: Wanted) -> None:
+        """Raise unless a traced function returns what can be differentiated.
+
+        Raises
+        ------
+        DifferentiationError
+        """
+        positions = wanted.positions if self.holomorphic else None
+        check_scalar(self.called or self.mode, traced, positions)
 
 
 class Entry(GuardedEntry):
@@ -118,7 +129,7 @@ class Entry(GuardedEntry):
         function = run(self.traced.function, passes.before, self.stages)
         if wanted is None:
             return run(function, passes.after, self.stages, "again "), frozenset()
-        check_scalar(options.mode, self.traced, wanted.positions if options.holomorphic else None)
+        options.check_loss(self.traced, wanted)
         rows: dict[Symbol, int] = {}
         if options.memory is not None:
             started = time.perf_counter()
@@ -338,7 +349,7 @@ class Compiled:
 
     def _nested_joint(self, traced: Traced, wanted: Wanted) -> Function:
         options = self.options
-        check_scalar(options.mode, traced, wanted.positions if options.holomorphic else None)
+        options.check_loss(traced, wanted)
         keep = list(range(len(traced.function.results)))
         if self.options.mode == "grad":
             keep = keep[traced.results :]

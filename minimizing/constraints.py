@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from .. import tree as trees
-from ..compiled import Compiled, Options
-from ..ir.errors import ArgumentError, StructureError
+from ..compiled import Compiled, Options, check_callable, name_of
+from ..ir.errors import ArgumentError, ShapeError, StructureError, with_article
 from ..tracer.nested import inline_call
 from ..tracer.tree import Structure
 from ..transforms.jacobians import hessian, jacobian
@@ -25,11 +25,22 @@ def bounds_of(bounds: Any, structure: Structure, x0: Any) -> Any:
     ------
     StructureError
         Where the bounds are neither a container of pairs nor a pair of containers.
+    ShapeError
+        Where SciPy's are for a vector of another size.
+    ArgumentError
+        Where a lower bound is above the upper one, or one is no number.
     """
     if bounds is None:
         return None
     leaves, names = trees.leaves(x0), trees.paths(x0, "bounds")
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        size = sum(np.size(leaf) for leaf in leaves)
+        for end in (bounds.lb, bounds.ub):
+            if np.shape(end) not in ((), (1,), (size,)):
+                raise ShapeError(
+                    f"the bounds are for a vector of shape {np.shape(end)}, and `pb.flatten(x0)` "
+                    f"has {size} entries."
+                )
         return bounds  # SciPy's own, of the vector
     try:
         pairs = [_pair(b, leaf) for b, leaf in _zipped(structure, bounds, leaves)]
@@ -53,6 +64,14 @@ def bounds_of(bounds: Any, structure: Structure, x0: Any) -> Any:
             np.broadcast_to(_end(b, open_end, leaf, name), np.shape(leaf)).ravel()
             for b, open_end in zip(pair, (-np.inf, np.inf), strict=True)
         ]
+        empty = ~(ends[0] <= ends[1])
+        if empty.any():
+            entry = int(np.flatnonzero(empty)[0])
+            least, most = float(ends[0][entry]), float(ends[1][entry])
+            raise ArgumentError(
+                f"`{name}` leaves no room: it goes from {least} to {most}.\n"
+                "  Write (low, high), with None in the place of a bound that there is not."
+            )
         found += [(float(a), float(b)) for a, b in zip(*ends, strict=True)]
     return found
 
@@ -66,7 +85,7 @@ def _misfit(reason: str) -> StructureError:
 
 
 def _zipped(structure: Structure, bounds: Any, leaves: Sequence[Any]) -> list[tuple[Any, Any]]:
-    return list(zip(trees.matching(structure, bounds, "bounds"), leaves, strict=True))
+    return list(zip(trees.matching(structure, bounds, "bounds", "`x0`"), leaves, strict=True))
 
 
 def _pair(bound: Any, leaf: Any) -> Any:
@@ -115,13 +134,15 @@ def _end(bound: Any, open_end: float, leaf: Any, name: str) -> Any:
     return made
 
 
-def constraints_of(constraints: Any, build: Callable[[Any], Any]) -> Any:
+def constraints_of(constraints: Any, build: trees.Unravel) -> Any:
     """Return constraints on containers as SciPy's on vectors, each with its Jacobian.
 
     Raises
     ------
     ArgumentError
         For what is no constraint.
+    ShapeError
+        For a linear one on a vector of another size.
     """
     if isinstance(constraints, list | tuple):
         return tuple(made for c in constraints for made in constraints_of(c, build))
@@ -130,24 +151,31 @@ def constraints_of(constraints: Any, build: Callable[[Any], Any]) -> Any:
     if hasattr(constraints, "fun") and hasattr(constraints, "lb"):
         return (_nonlinear(constraints, build),)
     if hasattr(constraints, "A") and hasattr(constraints, "lb"):
+        columns = np.shape(np.atleast_2d(constraints.A))[-1]
+        if columns != build.size:
+            raise ShapeError(
+                f"the matrix of a linear constraint has {columns} columns, and `pb.flatten(x0)` "
+                f"has {build.size} entries.\n  Give it a column for each of these."
+            )
         return (constraints,)  # a matrix for the vector
     raise ArgumentError(
-        f"a {type(constraints).__name__} is no constraint.\n"
+        f"{with_article(type(constraints).__name__)} is no constraint.\n"
         '  Write {"type": "ineq", "fun": g} for g(x) >= 0, "eq" for g(x) == 0, or a '
         "scipy.optimize.NonlinearConstraint."
     )
 
 
-def _of_dict(constraint: dict[str, Any], build: Callable[[Any], Any]) -> dict[str, Any]:
+def _of_dict(constraint: dict[str, Any], build: trees.Unravel) -> dict[str, Any]:
     if "fun" not in constraint or constraint.get("type") not in ("eq", "ineq"):
         raise ArgumentError(
             f'the constraint {constraint!r} needs a function "fun" and the "type" "eq" or "ineq".'
         )
+    check_callable("a constraint", constraint["fun"])
     _, value, slope = _flat(constraint["fun"], tuple(constraint.get("args", ())), build)
     return {"type": constraint["type"], "fun": value, "jac": slope}
 
 
-def _nonlinear(constraint: Any, build: Callable[[Any], Any]) -> Any:
+def _nonlinear(constraint: Any, build: trees.Unravel) -> Any:
     from scipy.optimize import NonlinearConstraint
 
     flat, value, slope = _flat(constraint.fun, (), build)
@@ -165,13 +193,14 @@ def _nonlinear(constraint: Any, build: Callable[[Any], Any]) -> Any:
 
 
 def _flat(
-    function: Callable[..., Any], args: tuple[Any, ...], build: Callable[[Any], Any]
+    function: Callable[..., Any], args: tuple[Any, ...], build: trees.Unravel
 ) -> tuple[Callable[[Any], Any], ...]:
     """Return a function of a container as one of vectors: as it is, compiled, and its Jacobian."""
 
     def flat(vector: Any) -> Any:
         return trees.ravel(inline_call(function, (build(vector), *args), {}))[0]
 
+    flat.__name__ = name_of(function)  # what messages call it
     value, slope = Compiled(flat, Options("compile")), jacobian(flat)
     return (
         flat,

@@ -11,7 +11,13 @@ import pytest
 from scipy import optimize
 
 import pullback as pb
-from pullback.ir.errors import ArgumentError, DifferentiationError, DTypeError, StructureError
+from pullback.ir.errors import (
+    ArgumentError,
+    DifferentiationError,
+    DTypeError,
+    ShapeError,
+    StructureError,
+)
 
 
 class Fit(NamedTuple):
@@ -187,14 +193,28 @@ def test_none_leaves_an_array_free():
     [
         ({"w": (0, 1)}, "`bounds` lacks the key 'b'"),
         ({"w": (0, 1), "b": 3}, r"`bounds\['b'\]` is no pair \(low, high\) or None"),
-        ([(0, 1)] * 5, "`bounds` is a list, and the first tree has a dict there"),
-        (3, "`bounds` is an int, and the first tree has a dict there"),
+        ([(0, 1)] * 5, "`bounds` is a list, and `x0` has a dict there"),
+        (3, "`bounds` is an int, and `x0` has a dict there"),
         ({"w": (0, np.ones(3)), "b": None}, r"`bounds\['w'\]` has the shape \(3,\)"),
     ],
 )
 def test_bounds_that_do_not_fit(bounds, message):
     with pytest.raises(StructureError, match=message):
         pb.minimize(bowl, START, bounds=bounds)
+
+
+def test_bounds_that_leave_no_room_are_named():
+    with pytest.raises(ArgumentError, match=r"`bounds\['b'\]` leaves no room: it goes from 2.0 to"):
+        pb.minimize(bowl, START, bounds={"w": None, "b": (2.0, 1.0)})
+    with pytest.raises(ArgumentError, match=r"`bounds` leaves no room: it goes from nan to 1.0"):
+        pb.minimize(np.sum, np.ones(2), bounds=(np.nan, 1.0))
+
+
+def test_bounds_and_matrices_of_scipy_need_an_entry_for_each_of_the_vector():
+    with pytest.raises(ShapeError, match=r"a vector of shape \(2,\), and `pb.flatten\(x0\)` has 5"):
+        pb.minimize(bowl, START, bounds=optimize.Bounds(np.zeros(2), 1.0))
+    with pytest.raises(ShapeError, match=r"2 columns, and `pb.flatten\(x0\)` has 5 entries"):
+        pb.minimize(bowl, START, constraints=optimize.LinearConstraint(np.ones((1, 2)), 0, 1))
 
 
 def test_bounds_that_could_be_pairs_or_sides_are_refused():
@@ -316,8 +336,37 @@ def test_progress(capsys):
 # ---- errors --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((np.sum, "abc"), DTypeError, "`x0` is a str, and only arrays and numbers count"),
+        ((bowl, {"w": 1j}), DTypeError, r"`x0\['w'\]` is complex"),
+        ((np.sum, {}), ArgumentError, "x0 holds no number"),
+        ((np.sum, 1.0, (), 3), TypeError, "method other than a name, takes a function, not int"),
+    ],
+)
+def test_what_can_be_no_start_or_method(arguments, error, message):
+    with pytest.raises(error, match=message):
+        pb.minimize(*arguments)
+
+
+def test_functions_are_asked_for():
+    with pytest.raises(TypeError, match="minimize, as callback, takes a function, not int"):
+        pb.minimize(bowl, START, callback=3)
+    with pytest.raises(TypeError, match="a constraint takes a function, not int"):
+        pb.minimize(bowl, START, constraints={"type": "eq", "fun": 3})
+
+    def largest(p: Any) -> Any:
+        return np.argmax(p["w"])
+
+    with pytest.raises(DifferentiationError, match="floating-point outputs, and largest returns"):
+        pb.minimize(bowl, START, constraints={"type": "eq", "fun": largest})
+
+
 def test_the_function_must_be_scalar():
-    with pytest.raises(DifferentiationError, match=r"returns f64\[2\]"):
+    with pytest.raises(
+        DifferentiationError, match=r"(?s)minimize needs .* returns f64\[2\].*np\.mean\.$"
+    ):
         pb.minimize(lambda x: x * 2, np.zeros(2))
     for method in ("Nelder-Mead", "Powell"):
         with pytest.raises(
