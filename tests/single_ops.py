@@ -17,6 +17,14 @@ STRUCTURAL = {"loop", "cond", "call", "custom", "fused", "recursion", "recur"}
 """Ops that hold regions or name another function: they compute nothing by themselves."""
 
 
+def has_rule(name: str) -> bool:
+    """Whether an op has a gradient rule, of a class whether some of its ops may have."""
+    entry: Any = Op.REGISTRY[name]
+    if isinstance(entry, Op):
+        return entry.has_gradient
+    return bool(entry.vjp is not Op.vjp)
+
+
 def function_of(op: Op, operands: Sequence[Any]) -> Function:
     """Return the function that applies an op to arguments like these."""
     builder = Builder()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -262,10 +260,3 @@ def test_printing_under_vmap(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "[1. 2.]\n[3. 4.]\n"
     pb.grad(lambda r: np.sum(pb.vmap(shown)(r)))(rows)
     assert capsys.readouterr().out == "[1. 2.]\n[3. 4.]\n"
-
-
-@pytest.mark.parametrize("name", ["callbacks"])
-def test_docstrings(name: str) -> None:
-    found = doctest.testmod(importlib.import_module(f"pullback.transforms.{name}"))
-    assert found.attempted
-    assert not found.failed

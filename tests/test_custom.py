@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -511,10 +509,9 @@ def test_in_loops_it_reads_what_the_loop_writes() -> None:
 
 
 def test_what_is_not_asked_for_is_not_computed() -> None:
-    text = str(pb.grad(total(wave), argnums=1)(X, X)) and pb.grad(total(wave), argnums=1).inspect(
-        X, X
-    )
-    assert "cos(" not in str(text)
+    slope_of_x, slope_of_y = [pb.grad(total(wave), argnums=k).inspect(X, X) for k in (0, 1)]
+    assert "cos(" in str(slope_of_x)
+    assert "cos(" not in str(slope_of_y)
 
 
 def test_sizes_that_only_the_run_knows() -> None:
@@ -533,10 +530,3 @@ def test_residuals_of_a_size_that_only_the_run_knows() -> None:
     )
     found = pb.grad(function)(X)
     np.testing.assert_allclose(found, np.where(X > 0.5, 1.8, 0.0))
-
-
-@pytest.mark.parametrize("name", ["custom"])
-def test_docstrings(name: str) -> None:
-    found = doctest.testmod(importlib.import_module(f"pullback.transforms.{name}"))
-    assert found.attempted
-    assert not found.failed

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -120,9 +118,3 @@ def test_tangent_rules_under_vmap() -> None:
     np.testing.assert_allclose(found, expected)
     pushed = pb.jvp(pb.vmap(bend), (rows,), (rows,))[1]
     np.testing.assert_allclose(pushed, expected * rows)
-
-
-def test_docstrings() -> None:
-    found = doctest.testmod(importlib.import_module("pullback.transforms.custom_tangents"))
-    assert found.attempted
-    assert not found.failed

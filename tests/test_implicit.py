@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -380,10 +378,3 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
     golden("messages/implicit.txt", "\n".join(texts))
     with pytest.raises(pb.ArgumentError, match="iterations=0 is no positive int"):
         pb.fixed_point(babylonian, 1.0, 2.0, iterations=0)
-
-
-@pytest.mark.parametrize("name", ["implicit", "fixed_points"])
-def test_docstrings(name: str) -> None:
-    found = doctest.testmod(importlib.import_module(f"pullback.transforms.{name}"))
-    assert found.attempted
-    assert not found.failed

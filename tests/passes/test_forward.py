@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from differences import STEP, inexact
 from pairings import check_pairing, ways_from
-from single_ops import STRUCTURAL, TAPES, function_of
+from single_ops import STRUCTURAL, TAPES, function_of, has_rule
 
 from pullback.ir.builder import Builder
 from pullback.ir.core import Eqn, Function, Provenance, Value
@@ -63,11 +63,7 @@ def samples_of(name: str) -> list[Sample]:
     return [s for s in samples if s[0].has_gradient and inexact([type_of(v) for v in s[1]])]
 
 
-NAMES = sorted(
-    name
-    for name in set(Op.REGISTRY) - STRUCTURAL - TAPES - OPAQUE
-    if getattr(Op.REGISTRY[name], "has_gradient", False)
-)
+NAMES = sorted(filter(has_rule, set(Op.REGISTRY) - STRUCTURAL - TAPES - OPAQUE))
 
 
 def precision(function: Function) -> int:

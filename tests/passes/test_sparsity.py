@@ -280,7 +280,7 @@ def test_a_rule_of_the_users_own_says_what_depends_on_what():
 
 def test_a_size_that_only_the_run_knows_is_refused():
     f = traced(lambda x: x[x > 0] * 2, np.ones(3))
-    with pytest.raises(UnsupportedError, match=r"only the\s+run knows|only the run knows"):
+    with pytest.raises(UnsupportedError, match="only the run knows"):
         sparsity(f, [0], [0])
     inside = traced(lambda x: np.sum(x[:3][x[:3] > 0]) * x, np.ones(4))
     assert sparsity(inside, [0], [0]).toarray().tolist() == [

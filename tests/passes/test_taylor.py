@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from single_ops import STRUCTURAL, TAPES, function_of
+from single_ops import STRUCTURAL, TAPES, function_of, has_rule
 
 import pullback as pb
 from pullback.ir.builder import Builder
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning
 
 OTHERS = {"observe", "callback", "with_rule"}
 """Ops that tell of cotangents, have no derivative, or take that of a rule."""
-NAMES = sorted(set(Op.REGISTRY) - STRUCTURAL - TAPES - OTHERS)
+NAMES = sorted(filter(has_rule, set(Op.REGISTRY) - STRUCTURAL - TAPES - OTHERS))
 
 Sample = tuple[Op, tuple[Any, ...]]
 
