@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -103,7 +104,7 @@ def minimize(
     >>> {k: round(v, 4) for k, v in result.x.items()}
     {'w': 2.0, 'b': 1.0}
     """
-    optimize = scipy_optimize()
+    optimize = _scipy_optimize()
     check_callable("minimize", f)
     if callback is not None:
         check_callable("minimize, as callback,", callback)
@@ -117,7 +118,7 @@ def minimize(
     given: dict[str, Any] = problem.derivatives(name)
     problem.check_start(name)
     shown = Progress(problem, options) if progress else None
-    with shown or _Hidden():
+    with shown or contextlib.nullcontext():
         result = optimize.minimize(
             fun=given.pop("fun"),
             x0=problem.start,
@@ -132,7 +133,7 @@ def minimize(
     return problem.finished(result)
 
 
-def scipy_optimize() -> Any:
+def _scipy_optimize() -> Any:
     """Return `scipy.optimize`.
 
     Raises
@@ -151,16 +152,6 @@ def _default(is_constrained: bool, is_bounded: bool, size: int) -> str:
     if is_constrained:
         return "SLSQP"
     return "L-BFGS-B" if is_bounded or size > LARGE else "BFGS"
-
-
-class _Hidden:
-    """No progress."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *error: object) -> None:
-        return None
 
 
 def _value_and_grad(function: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> Any:
@@ -256,7 +247,7 @@ class _Problem:
             entry = int(np.flatnonzero(~np.isfinite(self.slope))[0])
             raise ArgumentError(
                 f"the gradient of {self.name} at x0 is {self.slope[entry]} with respect to "
-                f"`{place(self.build, self.x0, entry)}`.\n"
+                f"`{_place(self.build, self.x0, entry)}`.\n"
                 "  See where it comes from:  pb.grad, with np.errstate(all='raise')."
             )
 
@@ -278,7 +269,7 @@ class _Problem:
             value = self.value
             if self.at is None or not np.array_equal(self.at, xk):
                 value = float(_VALUE(self.f, self.build(np.array(xk)), self.args))
-            made = scipy_optimize().OptimizeResult(x=self.rounded(np.array(xk)), fun=value)
+            made = _scipy_optimize().OptimizeResult(x=self.rounded(np.array(xk)), fun=value)
             return callback(intermediate_result=made)
 
         return watched
@@ -307,7 +298,7 @@ def _parameters(callback: Callable[..., Any]) -> tuple[str, ...]:
         return ()
 
 
-def place(build: trees.Unravel, tree: Any, entry: int) -> str:
+def _place(build: trees.Unravel, tree: Any, entry: int) -> str:
     """Return the expression of the entry of a vector in the container it stands for."""
     number = next(k for k, p in enumerate(build.parts) if p.start <= entry < p.start + p.size)
     part = build.parts[number]

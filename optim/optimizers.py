@@ -258,10 +258,9 @@ def rmsprop(
     check_rate("rmsprop", learning_rate)
 
     def init(params: Any) -> RmspropState:
-        zeros = _zeros(params)
         return RmspropState(
             _start(),
-            trees.map(np.real, zeros),
+            trees.map(np.real, _zeros(params)),
             _zeros(params) if centered else None,
             None if momentum is None else _zeros(params),
         )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from ..arguments import Argnums, Arguments, Wanted
-from ..compiled import Compiled, Options, check_callable, traced_nested
+from ..compiled import Compiled, Options, check_callable, name_of, traced_nested
 from ..ir.core import Atom, Function, Value
 from ..ir.types import Kind
 from ..tracer.array import TracedArray
@@ -145,6 +145,7 @@ def transformed(
     `apply(*args, **kwargs)` runs inside a trace, with the arguments of the function.
     """
     check_callable(name, function)
+    apply.__name__ = name_of(function)  # where the function has no name to be taken over
     wrapped = functools.update_wrapper(apply, function)
     return Compiled(wrapped, Options("compile", exact=exact), static_argnums, static_argnames)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Argnums, Arguments, Wanted
-from ..compiled import Compiled, check_callable, gradient_structure, name_of
+from ..compiled import Compiled, check_callable, gradient_structure
 from ..ir.core import Function
 from ..ir.errors import ArgumentError, DifferentiationError
 from ..ir.ops.custom import Custom
@@ -200,7 +200,6 @@ def jacobian(
             )
             return _written(apart, mode, holomorphic, exact)
 
-        jacobian_of.__name__ = name_of(f)
         return transformed(f, jacobian_of, "jacobian", static_argnums, static_argnames, exact)
 
     return transform if function is None else transform(function)
@@ -286,7 +285,6 @@ def hessian(
             )
             return _second_order(apart, exact)
 
-        hessian_of.__name__ = name_of(f)
         return transformed(f, hessian_of, "hessian", static_argnums, static_argnames, exact)
 
     return transform if function is None else transform(function)

@@ -75,7 +75,7 @@ class _Linear(VjpFunction):
         run_backward: Callable[[list[Any]], Sequence[Any]],
     ) -> Any:
         types = [p.type for p in traced.function.params[: traced.inputs]]
-        skeleton = build([Spec(t.shape, t.dtype) for t in types])  # type: ignore[arg-type]
+        skeleton = build([Spec(t.shape, t.dtype) for t in types])  # type: ignore[arg-type]  # or dims
         count = traced.results
         out = unflatten(traced.structure, iter(flat[:count]))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,17 @@ from ..tracer.functions.shape import broadcast_to, copy, moveaxis, traced
 from ..tracer.nested import inline_function, trace_apart
 from ..tracer.opaque import advice, described, is_collection, opaque_object
 from ..tracer.trace import LeafSpec
-from ..tracer.tree import LEAF, Leaf, Node, Static, Structure, children_of, flatten, unflatten
+from ..tracer.tree import (
+    LEAF,
+    Leaf,
+    Node,
+    Static,
+    Structure,
+    children_of,
+    flatten,
+    step,
+    unflatten,
+)
 from .apart import owned, transformed
 
 Axes = Any
@@ -327,11 +337,10 @@ def _prefix(what: str, axes: Axes, structure: Structure, path: str) -> list[tupl
             )
         parts = list(zip(children, structure.children, strict=True))
     assert isinstance(structure, Node)
-    names = structure.static if isinstance(structure.static, tuple) else range(len(parts))
     return [
         leaf
-        for name, (part, child) in zip(names, parts, strict=True)
-        for leaf in _prefix(what, part, child, f"{path}[{name!r}]")
+        for k, (part, child) in enumerate(parts)
+        for leaf in _prefix(what, part, child, path + step(structure.type, structure.static, k))
     ]
 
 
@@ -359,7 +368,7 @@ def _check_static(what: str, axes: Axes, value: Any, path: str) -> None:
         )
 
 
-def _axis(axes: Axes) -> Any:
+def _axis(axes: Axes) -> int | Literal[False] | None:
     """Return an axis as an int or None, False for what is no axis."""
     if axes is None:
         return None
