@@ -27,7 +27,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ..ir.builder import Builder, inherit
+from ..ir.builder import inherit
 from ..ir.core import Atom, Eqn, Function, Literal, Value
 from ..ir.op import Op
 from ..ir.ops.elementwise import add, divide, multiply, negative, subtract
@@ -37,6 +37,7 @@ from ..ir.ops.matmul import MatMul
 from ..ir.ops.select import Where
 from ..ir.ops.shape import Full, Reshape, Transpose
 from ..ir.types import ArrayType
+from .deferred import Deferring
 
 _SWAPPED = Transpose((-1, -2))
 _MATRICES = MatMul()
@@ -53,7 +54,7 @@ def diagonal(function: Function, identities: Iterable[int]) -> Function:
     return found.rewritten() if found.diagonals else function
 
 
-class _Diagonals:
+class _Diagonals(Deferring):
     """A function under way.
 
     `diagonals` has the diagonal of each diagonal matrix, a vector or the scalar that all entries
@@ -61,41 +62,20 @@ class _Diagonals:
     """
 
     def __init__(self, function: Function) -> None:
-        self.function = function
-        self.builder = Builder()
-        self.scope: dict[Atom, Atom] = {}
+        super().__init__(function)
         self.diagonals: dict[Atom, Atom | None] = {}
         self.identities: dict[ArrayType, Value] = {}
 
-    def rewritten(self) -> Function:
-        """Return the function with its equations written anew."""
-        for param in self.function.params:
-            self.builder.param(param)
-        for eqn in self.function.eqns:
-            self.builder.provenance = eqn.provenance
-            if not self._scaled(eqn) and not self._multiplied(eqn):
-                operands = [self.read(a) for a in eqn.operands]
-                made = self.builder.emit(eqn.op, operands, eqn)
-                self.scope.update(zip(eqn.results, made, strict=True))
-        return self.function.replace(
-            eqns=self.builder.eqns,
-            results=[self.read(r) for r in self.function.results],
-            param_kinds=self.function.param_kinds,
-            result_kinds=self.function.result_kinds,
-        )
+    def defers(self, eqn: Eqn) -> bool:
+        return self._scaled(eqn) or self._multiplied(eqn)
 
-    def read(self, atom: Atom) -> Atom:
-        """Return what a value has become, written out where it is a diagonal matrix."""
-        if atom in self.diagonals and atom not in self.scope:
-            entries = self.diagonals[atom]
-            made: Atom = (
-                self.identities[atom.type] if entries is None else self._written(entries, atom)
-            )
-            inherit(atom, made)
-            self.scope[atom] = made
-        return self.scope.get(atom, atom)
+    def written(self, atom: Atom) -> Atom | None:
+        if atom not in self.diagonals:
+            return None
+        entries = self.diagonals[atom]
+        return self.identities[atom.type] if entries is None else self._matrix(entries, atom)
 
-    def _written(self, entries: Atom, matrix: Atom) -> Atom:
+    def _matrix(self, entries: Atom, matrix: Atom) -> Atom:
         """Return a diagonal matrix: zeros, with its diagonal written into them."""
         (size, _), dtype = matrix.type.shape, matrix.type.dtype
         assert isinstance(size, int)

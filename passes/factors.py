@@ -35,11 +35,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..ir.builder import Builder, inherit
 from ..ir.core import Atom, Eqn, Function, Literal, Provenance
 from ..ir.op import broadcast
 from ..ir.ops.elementwise import add, divide, multiply, negative, subtract
 from ..ir.ops.select import Where
+from .deferred import Deferring
 
 
 class Scaled(NamedTuple):
@@ -60,50 +60,33 @@ def joined(function: Function) -> Function:
     return _Factors(function).rewritten()
 
 
-class _Factors:
+class _Factors(Deferring):
     """A function under way; `known` has what is not written out as long as nothing reads it."""
 
     def __init__(self, function: Function) -> None:
-        self.function = function
-        self.builder = Builder()
-        self.scope: dict[Atom, Atom] = {}
+        super().__init__(function)
         self.known: dict[Atom, Scaled] = {}
         self.origins: dict[Atom, Provenance] = {}
 
-    def rewritten(self) -> Function:
-        """Return the function with its equations written anew."""
-        for param in self.function.params:
-            self.builder.param(param)
-        for eqn in self.function.eqns:
-            self.builder.provenance = eqn.provenance
-            found = self._scaled(eqn)
-            if found is None:
-                operands = [self.read(a) for a in eqn.operands]
-                made = self.builder.emit(eqn.op, operands, eqn)
-                self.scope.update(zip(eqn.results, made, strict=True))
-            else:
-                self.known[eqn.result] = found
-                self.origins[eqn.result] = eqn.provenance
-        return self.function.replace(
-            eqns=self.builder.eqns,
-            results=[self.read(r) for r in self.function.results],
-            param_kinds=self.function.param_kinds,
-            result_kinds=self.function.result_kinds,
-        )
+    def defers(self, eqn: Eqn) -> bool:
+        found = self._scaled(eqn)
+        if found is None:
+            return False
+        self.known[eqn.result] = found
+        self.origins[eqn.result] = eqn.provenance
+        return True
 
-    def read(self, atom: Atom) -> Atom:
-        """Return what a value has become, written out where it is scaled."""
-        if atom in self.known and atom not in self.scope:
-            base, factor, condition, other, selects = self.known[atom]
-            reader, self.builder.provenance = self.builder.provenance, self.origins[atom]
-            made = base if factor is None else self.builder.one(multiply, base, factor)
-            if condition is not None and other is not None:
-                sides = (other, made) if selects else (made, other)
-                made = self.builder.one(Where(), condition, *sides)
-            self.builder.provenance = reader
-            inherit(atom, made)
-            self.scope[atom] = made
-        return self.scope.get(atom, atom)
+    def written(self, atom: Atom) -> Atom | None:
+        if atom not in self.known:
+            return None
+        base, factor, condition, other, selects = self.known[atom]
+        reader, self.builder.provenance = self.builder.provenance, self.origins[atom]
+        made = base if factor is None else self.builder.one(multiply, base, factor)
+        if condition is not None and other is not None:
+            sides = (other, made) if selects else (made, other)
+            made = self.builder.one(Where(), condition, *sides)
+        self.builder.provenance = reader
+        return made
 
     def _scaled(self, eqn: Eqn) -> Scaled | None:
         """Return a result as a multiple of a matrix, None where it is none."""
