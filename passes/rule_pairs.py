@@ -210,8 +210,9 @@ def _pushed_by_transpose(rule: Rule, label: str, results: int) -> Pair:
         push = transposed(pair.backward, linear, range(len(pair.targets)))
     except NotLinear:
         raise DifferentiationError(
-            f"forward mode transposes the backward rule of {label}, which is not linear in the "
-            "cotangents.\n  Use reverse mode, or give a rule for tangents: pb.custom_jvp."
+            f"forward mode transposes {rule.source or f'the backward rule of {label}'}, which is "
+            "not linear in the cotangents.\n"
+            "  Use reverse mode, or give a rule for tangents: pb.custom_jvp."
         ) from None
     return pair._replace(backward=push)
 

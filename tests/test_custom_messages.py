@@ -103,8 +103,20 @@ def clip(kept: Any, ct: Any) -> Any:
     return np.clip(ct, -1.0, 1.0), ct
 
 
+def of_ct(ct: Any) -> Any:
+    return ct, ct
+
+
+def beyond(kept: Any, ct: Any) -> Any:
+    return ct[7], ct
+
+
+def nothing(kept: Any, ct: Any) -> Any:
+    return None
+
+
 def message(function: Callable[..., Any]) -> str:
-    with pytest.raises(pb.PullbackError) as caught:
+    with pytest.raises((pb.PullbackError, IndexError)) as caught:
         function(X, X)
     text = re.sub(r"(test_custom_messages\.py):\d+", r"\1:N", str(caught.value))
     text = re.sub(r"(?m)^  .*/(test_custom_messages\.py)", r"  \1", text)
@@ -149,11 +161,56 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
     texts += [message(pb.grad(total(pb.custom_jvp(product))))]
     texts += [message(f) for f in (pb.compile(pushed), pb.grad(selfish))]
     texts += [message(pb.grad(by_name))]
+    texts += [reverse_mode(correct, b) for b in (of_ct, beyond, nothing)]
+    texts += [reverse_mode(of_ct, fine), forward_mode(of_ct)]
     golden("messages/custom_rules.txt", "\n".join(texts))
     function = pb.custom_vjp(writes)
     function.defvjp(correct, fine)
     with pytest.raises(ValueError, match="read-only"):
         pb.grad(total(function))(X, X)
+
+
+def two(x: Any) -> Any:
+    return x * np.ones(2)
+
+
+@pytest.mark.parametrize(
+    ("function", "tangent_solve", "error", "message"),
+    [
+        (lambda x, a: x**2 - a, lambda g, y: two(y), pb.ShapeError, "the tangent_solve `lambda`"),
+        (lambda x, a: x**2 - a, lambda g, y: (y,), pb.StructureError, "the tangent_solve `lambda`"),
+        (lambda x, a: two(x) - a, lambda g, y: y / g(1.0), pb.ShapeError, "the function `lambda`"),
+        (lambda x, a: (x - a, x), lambda g, y: y, pb.StructureError, "the function `lambda`"),
+        (
+            lambda x, a: pb.pure_callback(np.sin, pb.Spec(()), x) - a,
+            lambda g, y: y / g(1.0),
+            pb.DifferentiationError,
+            "give pure_callback one",
+        ),
+    ],
+)
+def test_an_equation_that_cannot_be_differentiated_is_no_zero(
+    function: Any, tangent_solve: Any, error: type[Exception], message: str
+) -> None:
+    """Here the solver reads nothing of `a`: the derivative comes from the equation alone."""
+
+    def root(a: Any) -> Any:
+        return pb.custom_root(lambda x: function(x, a), 1.5, lambda f, x: x, tangent_solve)
+
+    for derivative in (pb.grad(root), lambda a: pb.jvp(root, (a,), (1.0,))):
+        with pytest.raises(error, match=f"(?s)pb.custom_root.*{message}"):
+            derivative(2.25)
+    assert root(2.25) == 1.5
+
+
+def test_a_map_that_is_not_linear_is_no_zero() -> None:
+    def solved(a: Any) -> Any:
+        return np.sum(
+            pb.custom_linear_solve(lambda x: a * x**2, np.ones(2), lambda m, b: b, symmetric=True)
+        )
+
+    with pytest.raises(pb.ArgumentError, match="the matvec of custom_linear_solve is not linear"):
+        pb.grad(solved)(2.0)
 
 
 def test_what_is_no_function_is_refused() -> None:

@@ -235,7 +235,7 @@ def test_integers_do_not_move() -> None:
         found = pb.jet(lambda x, k: x**2 * k, (x, k), ([np.ones(2), None], [still, 0]))[1]
         np.testing.assert_allclose(found[0], 2 * x * k)
         np.testing.assert_allclose(found[1], 2.0 * k)
-    with pytest.raises(pb.StructureError, match=r"`derivative 2\[1\]` belongs to integers"):
+    with pytest.raises(pb.StructureError, match=r"`series\[1\]\[1\]` belongs to integers"):
         pb.jet(lambda x, k: x * k, (x, k), ([np.ones(2), None], [None, k]))
 
 
@@ -373,7 +373,7 @@ def _x64() -> Any:
         ((1.0,), (1.0,), StructureError, "the series of a primal is a number"),
         ((1.0, 2.0), ([1.0], [1.0, 0.0]), StructureError, "one at least, and the series have 1, 2"),
         (1.0, [], StructureError, "the series have 0"),
-        (np.ones(3), [np.ones(2)], ShapeError, r"`derivative 1\[0\]` has shape \[2\]"),
+        (np.ones(3), [np.ones(2)], ShapeError, r"`series\[0\]` has shape \[2\]"),
         ({"a": 1.0}, [[1.0]], StructureError, "they must be the same"),
     ],
 )

@@ -94,8 +94,7 @@ def restated(error: E, text: str) -> E:
     error.args = (text,)
     if isinstance(error, np.exceptions.AxisError):
         error._msg, error.axis, error.ndim = text, None, None  # type: ignore[attr-defined]
-    if isinstance(error, PullbackError):
-        error.is_explained = True
+    vars(error)["is_explained"] = True
     return error
 
 

@@ -15,7 +15,7 @@ from ..tracer.nested import inline_call
 from ..tracer.state import require
 from ..tracer.tree import unflatten
 from .rule_regions import Given, Open, Returned, RuleParts, Scope, closed_over, opened
-from .rule_results import Expected, same_output, shown, taken
+from .rule_results import Expected, check_parameters, same_output, shown, taken
 from .ruled import Ruled
 
 
@@ -110,7 +110,7 @@ class custom_vjp(Ruled):
             back = scope.enclosed(second, len(first.results) - outs)
             closed = scope.read_by([ahead, scope.enclosed(body)], outs, count)
             refuse = closed_over(self.label, shown(bwd), scope, count)
-            return _Given(Pair(ahead, back, targets, closed), refuse)
+            return _Given(Pair(ahead, back, targets, closed), refuse, self._backward_rule())
 
         return [first, second], make
 
@@ -119,6 +119,7 @@ class custom_vjp(Ruled):
         fwd = self.fwd
         assert fwd is not None
         who = f"{shown(fwd)}, the forward rule of {self.label},"
+        check_parameters(who, fwd, [f"`{self.arguments.name(k)}`" for k in range(len(args))])
 
         def forward(arrays: list[TracedArray]) -> Returned:
             trace = require(self.label)
@@ -133,13 +134,20 @@ class custom_vjp(Ruled):
 
         return opened(f"{self.label}_forward", given.params(), given.kinds, forward, given.atoms)
 
+    def _backward_rule(self) -> str:
+        """Return what messages call the backward rule."""
+        assert self.bwd is not None
+        return f"{shown(self.bwd)}, the backward rule of {self.label}"
+
     def _backward(
         self, given: Given, args: tuple[Any, ...], body: Open, first: Open
     ) -> tuple[Open, tuple[int, ...]]:
         """Trace the backward rule; also return which leaves it gives cotangents for."""
         bwd, outs = self.bwd, len(body.results)
         assert bwd is not None
-        who = f"{shown(bwd)}, the backward rule of {self.label},"
+        who = f"{self._backward_rule()},"
+        statics = [f"`{self.arguments.name(k)}`" for k in self.nondiff if k < len(args)]
+        check_parameters(who, bwd, [*statics, "what the forward rule kept", "the cotangent"])
         results, residuals = first.results[:outs], first.results[outs:]
         targets: list[int] = []
 
@@ -168,9 +176,12 @@ class custom_vjp(Ruled):
 class _Given(Rule):
     """A rule whose regions are traced."""
 
-    def __init__(self, pair: Pair, refuse: Callable[[int], DifferentiationError]) -> None:
+    def __init__(
+        self, pair: Pair, refuse: Callable[[int], DifferentiationError], source: str
+    ) -> None:
         self._pair = pair
         self._refuse = refuse
+        self.source = source
 
     def pair(self) -> Pair:
         return self._pair

@@ -17,7 +17,7 @@ from ..tracer.nested import inline_call
 from ..tracer.state import require
 from ..tracer.tree import flatten, unflatten
 from .rule_regions import Given, Open, Returned, RuleParts, Scope, closed_over, opened
-from .rule_results import Expected, same_output, shown, taken, tangents_of
+from .rule_results import Expected, check_parameters, same_output, shown, taken, tangents_of
 from .ruled import Ruled
 
 
@@ -96,12 +96,15 @@ class custom_jvp(Ruled):
         for rule, tangent in zip(self.rules, tangents, strict=True):
             if rule is None:
                 continue
+            names = [f"`{self.arguments.name(k)}`" for k in range(len(primals))]
+            who = f"{shown(rule)}, a rule of {self.label},"
+            check_parameters(who, rule, ["the tangent", "the output", *names])
             leaves: list[Any] = []
             found = flatten(inline_call(rule, (tangent, output, *primals), {}), leaves)
             if found != structure:
                 raise StructureError(
-                    f"{shown(rule)}, a rule of {self.label}, must return a tangent of the "
-                    f"structure of the output.\n  expected {structure}\n  returned {found}"
+                    f"{who} must return a tangent of the structure of the output.\n"
+                    f"  expected {structure}\n  returned {found}"
                 )
             sums = [b if a is None else a + b for a, b in zip(sums, leaves, strict=True)]
         return output, unflatten(structure, iter(sums)) if sums[0] is not None else None
@@ -121,6 +124,8 @@ class custom_jvp(Ruled):
         assert rule is not None
         types, count = [r.type for r in body.results], len(given.types)
         who = f"{shown(rule)}, the rule of {self.label},"
+        statics = [f"`{self.arguments.name(k)}`" for k in self.nondiff if k < len(args)]
+        check_parameters(who, rule, [*statics, "the primals", "the tangents"])
         region = self._region(who, rule, given, args, body)
 
         def make(scope: Scope) -> Rule:

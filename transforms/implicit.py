@@ -105,7 +105,7 @@ def custom_linear_solve(
         return found, make
 
     called = partial(_solved, given, solve, matvec, has_aux)
-    return call_with_rule(object(), None, label, given, called, regions)
+    return call_with_rule(object(), None, label, given, called, regions, is_solved=True)
 
 
 def _solved(
@@ -226,7 +226,7 @@ def custom_root(
         return [residual.region, linear], make
 
     called = partial(_solved, given, solve, f, has_aux)
-    return call_with_rule(object(), None, label, given, called, regions)
+    return call_with_rule(object(), None, label, given, called, regions, is_solved=True)
 
 
 __all__ = ["custom_linear_solve", "custom_root"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..ir.errors import StructureError
@@ -79,7 +80,7 @@ def _apply(
     whole = run(traced.function, EXACT.before, [])
     terms: dict[tuple[int, int], Any] = {}
     for n in range(1, order + 1):
-        each = given(args, [part[n - 1] for part in lists], f"derivative {n}")
+        each = given(args, [part[n - 1] for part in lists], partial(_path, primals, n - 1))
         for k, (path, leaf, term) in enumerate(each):
             wanted = whole.params[k].type
             if term is None:
@@ -105,6 +106,12 @@ def _apply(
     if traced.aux is None:
         return out, derivatives
     return out, derivatives, unflatten(traced.aux, iter(flat[count:total]))
+
+
+def _path(primals: Any, number: int, argument: int) -> str:
+    """Return the expression of a derivative of an argument in the series, as the user gave them."""
+    place = f"[{argument}]" if type(primals) is tuple else ""
+    return f"series{place}[{number}]"
 
 
 def _order(args: tuple[Any, ...], lists: Any) -> int:

@@ -17,7 +17,7 @@ from ..ir.binding import symbols_of
 from ..ir.closing import close, duplicate, free_dims
 from ..ir.core import Atom, Eqn, Function, Value, default_kind
 from ..ir.dims import Dim, Symbol
-from ..ir.errors import DifferentiationError, PullbackError, UnsupportedError
+from ..ir.errors import DifferentiationError, UnsupportedError
 from ..ir.ops.custom import Custom, Pair, Rule
 from ..ir.types import ArrayType, Kind, Layout
 from ..tracer.array import TracedArray, lift, wrap
@@ -249,6 +249,7 @@ def call_with_rule(
     call: Callable[[list[TracedArray]], Returned],
     regions: Regions,
     is_plain: bool = True,
+    is_solved: bool = False,
 ) -> Any:
     """Write a call of a function with a rule into the trace under way; return its output.
 
@@ -261,6 +262,10 @@ def call_with_rule(
     is_plain
         Whether no derivative is ever taken of the function itself. The transpose of a rule for
         tangents is one, where the rule applies its own function to them.
+    is_solved
+        Whether derivatives flow to what the rule reads, also where the function does not read it.
+        What the rule raises is then raised at once: where its reads are not known, nobody would ask
+        for it, and the derivative would be zero.
     """
     trace = require(label)
     key = (key, given.structure, given.types, given.kinds, given.layouts)
@@ -279,12 +284,16 @@ def call_with_rule(
         rule = Deferred(label)
         used: list[bool] = []
         found, make = _traced(regions, UnderWay(owner, key, rule, body, scope, used))
+        if make is None and is_solved:
+            assert rule.error is not None
+            raise rule.error
         wider = Scope.around([body, *found], scope)
         if not used or wider == scope:
             break
         scope = wider
     if make is not None:
         rule.rule = make(wider)
+        rule.source = rule.rule.source
     return _emitted(trace, label, given, body, wider, rule)
 
 
@@ -296,8 +305,7 @@ def _traced(regions: Regions, call: UnderWay) -> tuple[list[Open], Callable[[Sco
     except (Unstageable, Recurring):
         raise
     except Exception as error:
-        if isinstance(error, PullbackError):
-            explain(error, lambda atom: "")
+        explain(error, lambda atom: "")
         call.rule.error = error
         return [], None
     finally:

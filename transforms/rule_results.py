@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..ir.core import Atom
-from ..ir.errors import PullbackError, ShapeError, StructureError
+from ..ir.errors import PullbackError, ShapeError, StructureError, with_article
 from ..ir.location import place_of
 from ..ir.types import ArrayType, Kind
 from ..tracer.array import TracedArray, lift
@@ -37,6 +38,34 @@ def shown(rule: Callable[..., Any]) -> str:
     if code is None:
         return f"`{name}`"
     return f"`{name}` ({place_of(code.co_filename, code.co_firstlineno)})"
+
+
+def check_parameters(who: str, rule: Callable[..., Any], given: Sequence[str]) -> None:
+    """Raise unless a rule can be called with what it is given, by position.
+
+    Parameters
+    ----------
+    given
+        What messages call the arguments.
+
+    Raises
+    ------
+    StructureError
+    """
+    try:
+        signature = inspect.signature(rule)
+    except (TypeError, ValueError):  # a callable without a signature
+        return
+    try:
+        signature.bind(*given)
+    except TypeError:
+        names = ", ".join(given[:-1]) + (" and " if given[1:] else "") + given[-1] if given else ""
+        count = "1 argument" if len(given) == 1 else f"{len(given)} arguments"
+        parameters = ", ".join(signature.parameters)
+        raise StructureError(
+            f"{who} is called with {count}, and takes ({parameters}).\n"
+            f"  Let it take {names or 'none'}."
+        ) from None
 
 
 def taken(value: Any, trace: Trace) -> tuple[Structure, list[tuple[Atom, Kind]]]:
@@ -177,7 +206,9 @@ def _is_python_number(value: Any) -> bool:
 
 
 def _described(value: Any) -> str:
-    return f"a {type(value).__name__}, which is no tuple" if not is_leaf(value) else "an array"
+    if is_leaf(value):
+        return "an array"
+    return "None" if value is None else f"{with_article(type(value).__name__)}, which is no tuple"
 
 
 def same_output(
@@ -225,4 +256,4 @@ def tangents_of(structure: Structure, tangents: Iterator[Any], inexact: Iterator
     return unflatten(zero(structure), leaves())
 
 
-__all__ = ["Expected", "same_output", "shown", "taken", "tangents_of"]
+__all__ = ["Expected", "check_parameters", "same_output", "shown", "taken", "tangents_of"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,8 +33,10 @@ class Given(NamedTuple):
     tangent: Any
 
 
-def given(primals: Sequence[Any], tangents: Any, name: str = "tangents") -> list[Given]:
-    """Return the tangent of each leaf of the primals.
+def given(
+    primals: Sequence[Any], tangents: Any, path: Callable[[int], str] = "tangents[{}]".format
+) -> list[Given]:
+    """Return the tangent of each leaf of the primals; `path` is the expression of each primal's.
 
     None stands for zeros, of a leaf or of all that is in a container. What is static (an int, a
     string) has the tangent 0 or None.
@@ -54,7 +56,7 @@ def given(primals: Sequence[Any], tangents: Any, name: str = "tangents") -> list
     return [
         g
         for k, (primal, tangent) in enumerate(zip(primals, tangents, strict=True))
-        for g in _matched(primal, tangent, f"{name}[{k}]")
+        for g in _matched(primal, tangent, path(k))
     ]
 
 

@@ -128,7 +128,8 @@ class TracedMap:
             back = transposed(self.function, range(count), range(count))
         except NotLinear:
             raise ArgumentError(
-                f"{expression_here()}: the matvec of {label} is not linear."
+                f"{expression_here()}: the matvec of {label} is not linear.\n"
+                "  Let it be a product such as a @ x, in which x stands once in each term."
             ) from None
         return lambda v: self._applied(
             back, [*self.scope.captured, *self._leaves(v, "the right side")]

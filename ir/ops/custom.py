@@ -47,6 +47,8 @@ class Rule(ABC):
     """
 
     is_busy = False
+    source = ""
+    """What messages call the user's function that gives cotangents, empty where there is none."""
     pushed: Pair | None = None
     """The rule for tangents, in whichever way it was found; see `passes.rule_pairs`."""
 
