@@ -196,9 +196,13 @@ class _Problem:
             found["hess"] = lambda v: np.asarray(matrix(np.array(v)))
         return found
 
+    def _is_at(self, vector: np.ndarray) -> bool:
+        """Whether a vector is where the function was computed last."""
+        return self.at is not None and np.array_equal(self.at, vector)
+
     def both(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
         """Return value and gradient, of the last call where that was here."""
-        if self.at is None or not np.array_equal(self.at, vector):
+        if not self._is_at(vector):
             self.at = np.array(vector, np.float64)
             value, slope = _VALUE_AND_GRAD(self.f, self.build(self.at), self.args)
             self.value, self.slope = float(value), flatten(slope)[0]
@@ -212,7 +216,7 @@ class _Problem:
         DifferentiationError
             Where it is no real number.
         """
-        if self.at is None or not np.array_equal(self.at, vector):
+        if not self._is_at(vector):
             self.at = np.array(vector, np.float64)
             value = _VALUE(self.f, self.build(self.at), self.args)
             if trees.structure(value) != LEAF or np.ndim(value) or np.iscomplexobj(value):
@@ -267,7 +271,7 @@ class _Problem:
                 x = self.rounded(np.array(xk))
                 return callback(x, *state) if with_state else callback(x)
             value = self.value
-            if self.at is None or not np.array_equal(self.at, xk):
+            if not self._is_at(xk):
                 value = float(_VALUE(self.f, self.build(np.array(xk)), self.args))
             made = _scipy_optimize().OptimizeResult(x=self.rounded(np.array(xk)), fun=value)
             return callback(intermediate_result=made)

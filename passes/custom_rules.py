@@ -74,7 +74,6 @@ def replaced(function: Function, replace: Replace, within: Within) -> Function:
     return function.replace(
         eqns=builder.eqns,
         results=[scope.get(r, r) for r in function.results],
-        param_kinds=function.param_kinds,
         result_kinds=function.result_kinds,
     )
 

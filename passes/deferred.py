@@ -32,7 +32,6 @@ class Deferring(ABC):
         return self.function.replace(
             eqns=self.builder.eqns,
             results=[self.read(r) for r in self.function.results],
-            param_kinds=self.function.param_kinds,
             result_kinds=self.function.result_kinds,
         )
 

@@ -87,10 +87,10 @@ class Expansion:
     def coefficients(self, order: int) -> Coefficients:
         """Return the coefficients of the results."""
         while len(self.known) <= order:
-            next = len(self.known)
-            if next:
+            known = len(self.known)
+            if known:
                 self.rule = self.rule or self._rule()
-                found = self.rule.coefficients(next)
+                found = self.rule.coefficients(known)
             elif self.is_tail:
                 found = self.nothing
             else:

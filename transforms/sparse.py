@@ -22,7 +22,7 @@ from ..tracer.state import current
 from ..tracer.tree import LEAF
 from .compression import Compression, Csr
 from .jacobians import check_mode
-from .sparse_plan import Options, Plan, Subject
+from .sparse_plan import Plan, SparseOptions, Subject
 
 KEPT = 8
 """Patterns kept for one signature, which differ where integer arguments do."""
@@ -71,7 +71,7 @@ class SparseFunction:
     def __init__(
         self,
         function: Callable[..., Any],
-        options: Options,
+        options: SparseOptions,
         static_argnums: int | Sequence[int],
         static_argnames: str | Sequence[str],
     ) -> None:
@@ -235,7 +235,7 @@ def sparse_jacobian(
     200,000 entries of 100,000 x 100,001 from 2 products, in forward mode
     """
     check_mode(mode)
-    options = Options("jacobian", argnums, mode, has_aux, sparsity, exact)
+    options = SparseOptions("jacobian", argnums, mode, has_aux, sparsity, exact)
 
     def transform(f: Callable[..., Any]) -> SparseFunction:
         return SparseFunction(f, options, static_argnums, static_argnames)
@@ -282,7 +282,7 @@ def sparse_hessian(
     >>> energy.compression(np.ones(1000)).products
     2
     """
-    options = Options("hessian", argnums, "auto", has_aux, sparsity, exact)
+    options = SparseOptions("hessian", argnums, "auto", has_aux, sparsity, exact)
 
     def transform(f: Callable[..., Any]) -> SparseFunction:
         return SparseFunction(f, options, static_argnums, static_argnames)

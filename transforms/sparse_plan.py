@@ -28,7 +28,7 @@ from .linear import Leaves, Linear, check_real, cotangents, outputs_of, tangents
 from .recovery import Recovery
 
 
-class Options(NamedTuple):
+class SparseOptions(NamedTuple):
     """What is asked for: `of` is "jacobian" or "hessian"; `pattern` is the user's own, if any."""
 
     of: str
@@ -106,7 +106,9 @@ class Subject(NamedTuple):
 class Plan:
     """The program for one pattern."""
 
-    def __init__(self, subject: Subject, options: Options, values: list[Any], exact: bool) -> None:
+    def __init__(
+        self, subject: Subject, options: SparseOptions, values: list[Any], exact: bool
+    ) -> None:
         self.values = [np.array(v) for v in values]
         self.is_given = options.pattern is not None
         shape = (subject.out.total, subject.inside.total)
@@ -206,4 +208,4 @@ def _joined(
     return joined, found
 
 
-__all__ = ["Options", "Plan", "Subject"]
+__all__ = ["Plan", "SparseOptions", "Subject"]

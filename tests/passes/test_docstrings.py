@@ -26,6 +26,7 @@ from pullback.passes.dce import Dce
 from pullback.passes.diagonal import diagonal
 from pullback.passes.donation import donate
 from pullback.passes.dots import Dots
+from pullback.passes.factors import joined
 from pullback.passes.forward import forward
 from pullback.passes.fuse import Fuse
 from pullback.passes.loops import Hoist
@@ -33,10 +34,12 @@ from pullback.passes.memory import plan_memory
 from pullback.passes.merge import Merge
 from pullback.passes.observe import observe
 from pullback.passes.place import Place
+from pullback.passes.protect import protect
 from pullback.passes.recompute import Recompute
 from pullback.passes.rematerialize import Rematerialize
 from pullback.passes.reverse import reverse
 from pullback.passes.rewrite import Class
+from pullback.passes.separate import separate
 from pullback.passes.settle import Settle
 from pullback.passes.simplify import Simplify
 from pullback.passes.taylor import taylor
@@ -78,6 +81,7 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "diagonal": lambda f: diagonal(f, (0,)),
     "donation": lambda f: donate(f, (0,), (Fresh(0, False),), 1)[0],
     "dots": Dots(),
+    "factors": joined,
     "fuse": Fuse(machine=Machine(cores=2, l2=1 << 20, l3=32 << 20)),
     "loops": Hoist(),
     "batch": Batch(),
@@ -87,6 +91,8 @@ PASSES: dict[str, Callable[[Function], Function]] = {
     "merge": Merge(),
     "observe": lambda f: observe(f)[0],
     "place": Place(),
+    "protect": protect,
+    "separate": lambda f: separate(f, {k: Fresh(int(k > 0), False) for k in range(3)}),
     "settle": Settle(),
     "contract": Contract(),
     "chain": lambda f: Dce()(Chain()(f)),
