@@ -21,6 +21,7 @@ from ..tracer.tree import (
     flatten,
     is_leaf,
     paths,
+    step,
     unflatten,
 )
 
@@ -92,18 +93,8 @@ def _matched(primal: Any, tangent: Any, path: str) -> Iterator[Given]:
         found = static, [tangent[key] for key in static] if same else []
     if not same:
         raise _other_structure(path, primal, tangent)
-    names = _names(primal, static, path, len(children))
-    for name, child, part in zip(names, children, found[1], strict=True):
-        yield from _matched(child, part, name)
-
-
-def _names(value: Any, static: Any, path: str, count: int) -> list[str]:
-    if type(value) is dict:
-        return [f"{path}[{key!r}]" for key in static]
-    fields: Any = getattr(type(value), "_fields", None) or static
-    if isinstance(fields, tuple) and all(isinstance(name, str) for name in fields):
-        return [f"{path}.{name}" for name in fields]
-    return [f"{path}[{k}]" for k in range(count)]
+    for k, (child, part) in enumerate(zip(children, found[1], strict=True)):
+        yield from _matched(child, part, f"{path}{step(type(primal), static, k)}")
 
 
 def _other_structure(path: str, primal: Any, tangent: Any) -> PullbackError:
