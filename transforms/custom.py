@@ -110,7 +110,7 @@ class custom_vjp(Ruled):
             back = scope.enclosed(second, len(first.results) - outs)
             closed = scope.read_by([ahead, scope.enclosed(body)], outs, count)
             refuse = closed_over(self.label, shown(bwd), scope, count)
-            return _Given(Pair(ahead, back, targets, closed), refuse, self._backward_rule())
+            return _Traced(Pair(ahead, back, targets, closed), refuse, self._backward_rule())
 
         return [first, second], make
 
@@ -119,7 +119,7 @@ class custom_vjp(Ruled):
         fwd = self.fwd
         assert fwd is not None
         who = f"{shown(fwd)}, the forward rule of {self.label},"
-        check_parameters(who, fwd, [f"`{self.arguments.name(k)}`" for k in range(len(args))])
+        check_parameters(who, fwd, self.names(range(len(args))))
 
         def forward(arrays: list[TracedArray]) -> Returned:
             trace = require(self.label)
@@ -146,7 +146,7 @@ class custom_vjp(Ruled):
         bwd, outs = self.bwd, len(body.results)
         assert bwd is not None
         who = f"{self._backward_rule()},"
-        statics = [f"`{self.arguments.name(k)}`" for k in self.nondiff if k < len(args)]
+        statics = self.names(self.static(args))
         check_parameters(who, bwd, [*statics, "what the forward rule kept", "the cotangent"])
         results, residuals = first.results[:outs], first.results[outs:]
         targets: list[int] = []
@@ -155,7 +155,7 @@ class custom_vjp(Ruled):
             trace = require(self.label)
             kept = unflatten(first.structure, iter(arrays[: len(residuals)]))
             ct = unflatten(body.structure, iter(arrays[len(residuals) :]))
-            returned = inline_call(bwd, (*self.static(args), kept, ct), {})
+            returned = inline_call(bwd, (*self.statics(args), kept, ct), {})
             expected = Expected(who, "a cotangent")
             leaves = expected.arguments(self.about(given, len(args)), returned)
             found = [
@@ -173,7 +173,7 @@ class custom_vjp(Ruled):
         return opened(f"{self.label}_backward", params, kinds, backward), tuple(targets)
 
 
-class _Given(Rule):
+class _Traced(Rule):
     """A rule whose regions are traced."""
 
     def __init__(

@@ -96,7 +96,7 @@ class custom_jvp(Ruled):
         for rule, tangent in zip(self.rules, tangents, strict=True):
             if rule is None:
                 continue
-            names = [f"`{self.arguments.name(k)}`" for k in range(len(primals))]
+            names = self.names(range(len(primals)))
             who = f"{shown(rule)}, a rule of {self.label},"
             check_parameters(who, rule, ["the tangent", "the output", *names])
             leaves: list[Any] = []
@@ -124,7 +124,7 @@ class custom_jvp(Ruled):
         assert rule is not None
         types, count = [r.type for r in body.results], len(given.types)
         who = f"{shown(rule)}, the rule of {self.label},"
-        statics = [f"`{self.arguments.name(k)}`" for k in self.nondiff if k < len(args)]
+        statics = self.names(self.static(args))
         check_parameters(who, rule, [*statics, "the primals", "the tangents"])
         region = self._region(who, rule, given, args, body)
 
@@ -163,7 +163,7 @@ class custom_jvp(Ruled):
             primals = self.filled(given, args, arrays[:count])
             tangents = tangents_of(given.structure, iter(arrays[count:]), iter(flags))
             pair = [tuple([of[k] for k in differentiated]) for of in (primals, tangents)]
-            returned = inline_call(rule, (*self.static(args), *pair), {})
+            returned = inline_call(rule, (*self.statics(args), *pair), {})
             if not isinstance(returned, tuple) or len(returned) != 2:
                 raise StructureError(f"{who} must return a pair (output, tangent).")
             structure, leaves = taken(returned[0], trace)

@@ -6,7 +6,7 @@ import functools
 import inspect
 import types
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..arguments import Arguments
@@ -66,7 +66,7 @@ class Ruled(ABC):
         args = self._positional(args, kwargs)
         self._check(trace.root.inputs)
         given = Given.of(self.arguments, args, trace)
-        statics = tuple(map(_Same, self.static(args)))
+        statics = tuple(map(_Same, self.statics(args)))
         return call_with_rule(
             self,
             statics,
@@ -118,9 +118,17 @@ class Ruled(ABC):
         require(self.label).root.inputs.commits.register_arguments(found, None)
         return tuple([args[k] if k in self.nondiff else part for k, part in enumerate(found)])
 
-    def static(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def static(self, args: tuple[Any, ...]) -> list[int]:
+        """Return the positions of the arguments that the rules are given as they are."""
+        return [k for k in self.nondiff if k < len(args)]
+
+    def statics(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the arguments that the rules are given as they are."""
-        return tuple([args[k] for k in self.nondiff if k < len(args)])
+        return tuple([args[k] for k in self.static(args)])
+
+    def names(self, positions: Iterable[int]) -> list[str]:
+        """Return what messages call arguments."""
+        return [f"`{self.arguments.name(k)}`" for k in positions]
 
     def about(self, given: Given, count: int) -> list[tuple[str, Structure]]:
         """Return the name and structure of each argument that the rule is about."""
