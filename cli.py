@@ -7,15 +7,11 @@ and where one is missing the command says which extra to install.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
-import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
 
 if TYPE_CHECKING:
     import click
@@ -66,19 +62,29 @@ def commands() -> click.Group:
         """Compiled gradients of plain NumPy programs."""
 
     @group.command()
-    @click.option("--seed", default=0, show_default=True, help="Splits the data, draws weights.")
+    @click.option(
+        *("--seed", "seed"),
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Of the split of the data and of the first weights.",
+    )
     @click.option("--quick", is_flag=True, help="Train for fewer epochs.")
     @click.option("--rnn", is_flag=True, help="Train recurrent networks by truncated gradients.")
     @click.option("--health", is_flag=True, help="Show gradients that vanish, explode, turn nan.")
-    @click.option("--plot", type=click.Path(path_type=Path), help="Draw to this file; not digits.")
+    @_writes("--plot", help="With --rnn or --health: draw gradients to this file.", plots=True)
     def demo(seed: int, quick: bool, rnn: bool, health: bool, plot: Path | None) -> None:
         """Train a classifier of handwritten digits that is written in plain NumPy."""
+        if rnn and health:
+            raise click.UsageError("--rnn and --health are two demonstrations: give one of them.")
+        if plot is not None and not (rnn or health):
+            raise click.UsageError("--plot draws what --rnn or --health shows: give one of them.")
         if health:
             from .benchmarks.health_demo import run as run_health
 
             run_health(seed, plot)
             return
-        if rnn or plot is not None:
+        if rnn:
             from .benchmarks.rnn_demo import run as run_rnn
 
             run_rnn(seed, quick, plot)
@@ -90,8 +96,8 @@ def commands() -> click.Group:
     @group.command(name="inspect")
     @_called_with("np, pb and Spec", '(Spec((3,), "f4"), 2.0)')
     @click.option("--stage", type=click.Choice(STAGES), default="optimized", show_default=True)
-    @click.option("--dot", type=click.Path(path_type=Path), help="Write the graph for Graphviz.")
-    @click.option("--json", type=click.Path(path_type=Path), help="Write the graph as JSON.")
+    @_writes("--dot", help="Write the graph for Graphviz.")
+    @_writes("--json", help="Write the graph as JSON.")
     def inspect_command(
         target: str,
         expression: str,
@@ -112,7 +118,7 @@ def commands() -> click.Group:
         show_default=True,
         help="Runs to take the mean of, after a first one; what they print is printed.",
     )
-    @click.option("--trace", type=click.Path(path_type=Path), help="Write JSON for Perfetto.")
+    @_writes("--trace", help="Write JSON for Perfetto.")
     def profile_command(
         target: str, expression: str, transform: str | None, repeat: int, trace: Path | None
     ) -> None:
@@ -120,20 +126,18 @@ def commands() -> click.Group:
         timed(target, expression, transform, repeat, trace)
 
     @group.command(name="health")
-    @_called_with("np and pb", "(np.ones(3), 2.0)")
-    @click.option("--plot", type=click.Path(path_type=Path), help="Draw the norms to this file.")
-    def health_command(
-        target: str, expression: str, transform: str | None, plot: Path | None
-    ) -> None:
+    @_called_with("np and pb", "(np.ones(3), 2.0)", transforms=False)
+    @_writes("--plot", help="Draw the norms to this file.", plots=True)
+    def health_command(target: str, expression: str, plot: Path | None) -> None:
         """Print where the gradient of FUNCTION of FILE.py vanishes, explodes or turns nan."""
-        checked(target, expression, transform, plot)
+        checked(target, expression, plot)
 
     @group.command()
     @click.option("--quick", is_flag=True, help="One small size of each case, short runs.")
     @click.option("--suite", type=click.Choice(SUITES), default="models", show_default=True)
     @click.option("--case", "names", metavar="NAME", multiple=True, help="Only this; repeatable.")
-    @click.option("--json", type=click.Path(path_type=Path), help="Write all figures as JSON.")
-    @click.option("--html", type=click.Path(path_type=Path), help="Write a page with plots.")
+    @_writes("--json", help="Write all figures as JSON.")
+    @_writes("--html", help="Write a page with plots.")
     @click.option("--from", "source", type=file, help="Show this JSON instead of measuring.")
     @click.option("--compare", type=file, nargs=2, help="Print what changed from A to B, two JSON.")
     @click.option("--list", "listing", is_flag=True, help="List the cases and their sizes.")
@@ -165,7 +169,7 @@ def commands() -> click.Group:
     @click.option("--class", "kind", type=click.Choice(CLASSES), help="List the names of a class.")
     @click.option("--refused", is_flag=True, help="List what is refused, and why.")
     @click.option("--peers", is_flag=True, help="Compare with autograd and JAX, where installed.")
-    @click.option("--markdown", type=click.Path(path_type=Path), help="Write the document.")
+    @_writes("--markdown", help="Write the document.")
     def coverage(
         module: str | None, kind: str | None, refused: bool, peers: bool, markdown: Path | None
     ) -> None:
@@ -175,11 +179,38 @@ def commands() -> click.Group:
     return group
 
 
-def _called_with(known: str, example: str) -> Callable[[Command], Command]:
-    """Give a command the options that `_called` reads: a function, its arguments, a transform."""
+def _writes(name: str, help: str, plots: bool = False) -> Callable[[Command], Command]:
+    """Give a command an option for a file that it writes, checked before anything runs."""
     import click
 
-    options = (
+    def check(context: Any, parameter: Any, path: Path | None) -> Path | None:
+        if path is not None and not path.parent.is_dir():
+            raise click.BadParameter(f"There is no folder {str(path.parent)!r}.")
+        if path is not None and plots:
+            _check_format(path)
+        return path
+
+    kind = click.Path(dir_okay=False, writable=True, path_type=Path)
+    return click.option(name, type=kind, callback=check, help=help)
+
+
+def _check_format(path: Path) -> None:
+    """Raise unless Matplotlib writes files of that name."""
+    import click
+
+    bases: Any = importlib.import_module("matplotlib.backend_bases")
+    known = sorted(bases.FigureCanvasBase.get_supported_filetypes())
+    if path.suffix.removeprefix(".").lower() not in known:
+        raise click.BadParameter(
+            f"{str(path)!r} is no picture: end it in {', '.join(f'.{k}' for k in known)}."
+        )
+
+
+def _called_with(known: str, example: str, transforms: bool = True) -> Callable[[Command], Command]:
+    """Give a command what `targets.called` reads: a function, its arguments, a transform."""
+    import click
+
+    options = [
         click.argument("target", metavar="FILE.py:FUNCTION"),
         click.option(
             "--args",
@@ -189,10 +220,15 @@ def _called_with(known: str, example: str) -> Callable[[Command], Command]:
             help="A tuple of arguments, or one argument: Python in which the names of FILE,"
             f" {known} are known, such as '{example}'.",
         ),
-        click.option(
-            "--transform", type=click.Choice(TRANSFORMS), help="For a plain FUNCTION: grad."
-        ),
-    )
+    ]
+    if transforms:
+        options.append(
+            click.option(
+                "--transform",
+                type=click.Choice(TRANSFORMS),
+                help="What to make of a FUNCTION that is not decorated.  [default: grad]",
+            )
+        )
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -220,6 +256,9 @@ def cover(module: str | None, kind: str | None, peers: bool, markdown: Path | No
     part = coverage_report.chosen(found, module, wanted)
     console = Console()
     listing = module is not None or wanted is not None
+    if listing and not part:
+        click.echo(f"No name of {module or 'NumPy'} is of the class {kind!r}.")
+        return
     console.print(
         coverage_report.names_table(part) if listing else coverage_report.counts_table(found)
     )
@@ -238,10 +277,11 @@ def show(
     """Print one stage of a function of a file, and write its graph where asked."""
     import click
 
+    from . import targets
     from .ir import export
 
-    function, arguments = _called(target, expression, transform)
-    inspection = _run(target, lambda: function.inspect(*arguments))
+    function, arguments = targets.called(target, expression, transform)
+    inspection = targets.run(target, lambda: function.inspect(*arguments))
     click.echo(str(getattr(inspection, stage)))
     # The source is no graph; what it was generated from is.
     graph = inspection.optimized if stage == "source" else getattr(inspection, stage)
@@ -254,127 +294,36 @@ def timed(
     target: str, expression: str, transform: str | None, repeat: int, trace: Path | None
 ) -> None:
     """Print the profile of a function of a file, and write its trace where asked."""
-    import pullback as pb
+    from . import targets
+    from .profiling import profile
 
-    function, arguments = _called(target, expression, transform)
-    _check_arrays(arguments)
-    profiler = pb.profile(function, repeat)
-    _run(target, lambda: profiler.warm(*arguments))
-    found: Profile = _run(target, lambda: profiler(*arguments))
+    function, arguments = targets.called(target, expression, transform)
+    targets.check_arrays(arguments)
+    profiler = profile(function, repeat)
+    targets.run(target, lambda: profiler.warm(*arguments))
+    found: Profile = targets.run(target, lambda: profiler(*arguments))
     found.show()
     if trace is not None:
         _write(trace, found.json())
 
 
-def checked(target: str, expression: str, transform: str | None, plot: Path | None) -> None:
+def checked(target: str, expression: str, plot: Path | None) -> None:
     """Print the health of the gradient of a function of a file, and draw it where asked."""
     import click
 
-    import pullback as pb
+    from . import targets
+    from .health import health
 
-    function, arguments = _called(target, expression, transform)
-    _check_arrays(arguments)
-    check = pb.health(function)
-    found = _run(target, lambda: check(*arguments))
+    function, arguments = targets.called(target, expression, None)
+    targets.check_arrays(arguments)
+    check = health(function)
+    found = targets.run(target, lambda: check(*arguments))
     found.show()
     if plot is not None:
         try:
             found.plot(plot)
         except OSError as error:
             raise click.FileError(str(plot), error.strerror) from error
-
-
-def _check_arrays(arguments: tuple[Any, ...]) -> None:
-    import click
-
-    import pullback as pb
-
-    if any(isinstance(a, pb.Spec) for a in arguments):
-        raise click.UsageError("This runs the function: give arrays in place of Spec.")
-
-
-def _called(target: str, expression: str, transform: str | None) -> tuple[Any, tuple[Any, ...]]:
-    """Return the transformed function that a command is about, and its arguments."""
-    import click
-
-    import pullback as pb
-
-    module, function = _load(target)
-    if not hasattr(function, "inspect"):
-        function = getattr(pb, transform or "grad")(function)
-    elif transform is not None:
-        raise click.UsageError(f"{target} is decorated already: leave --transform out.")
-    names = {"np": np, "pb": pb, "Spec": pb.Spec} | vars(module)
-    return function, _evaluate(expression, names)
-
-
-def _run(target: str, call: Callable[[], Any]) -> Any:
-    """Return what a call returns; what it raises is the user's."""
-    import click
-
-    import pullback as pb
-
-    try:
-        return call()
-    except pb.PullbackError as error:
-        raise click.ClickException(str(error)) from error
-    except Exception as error:
-        raise click.ClickException(f"{target} raised {_summary(error)}") from error
-
-
-def _load(target: str) -> tuple[Any, Any]:
-    """Import FILE and find FUNCTION (dots lead into classes) in it."""
-    import click
-
-    file, colon, name = target.rpartition(":")
-    if not colon or not name:
-        raise click.UsageError(f"{target!r} is not FILE.py:FUNCTION.")
-    path = Path(file)
-    if not path.is_file():
-        raise click.UsageError(f"There is no file {file!r}.")
-    # As `python FILE` would, so that it can import its neighbours.
-    sys.path.insert(0, str(path.resolve().parent))
-    # A name that hides no other module, whatever the file is called.
-    spec = importlib.util.spec_from_file_location(f"inspected_{path.stem}", path.resolve())
-    if spec is None or spec.loader is None:
-        raise click.UsageError(f"{file!r} is not a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise click.ClickException(f"{file} cannot be imported: {_summary(error)}") from error
-    found: Any = module
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if not callable(found):
-        known = ", ".join(k for k, v in vars(module).items() if _is_own(v, module)) or "none"
-        raise click.UsageError(f"{file} has no function {name!r}. Its functions: {known}.")
-    return module, found
-
-
-def _is_own(value: Any, module: Any) -> bool:
-    return callable(value) and getattr(value, "__module__", None) == module.__name__
-
-
-def _evaluate(expression: str, names: dict[str, Any]) -> tuple[Any, ...]:
-    """Evaluate the user's own expression to a tuple of arguments."""
-    import click
-
-    try:
-        value = eval(compile(expression, "--args", "eval"), names)
-    except Exception as error:
-        raise click.UsageError(f"--args {expression!r}: {_summary(error)}") from error
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _summary(error: Exception) -> str:
-    """Say what went wrong and in which line, without a traceback."""
-    text = traceback.format_exception_only(error)[-1].strip()
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, SyntaxError) or not frames or frames[-1].filename == "--args":
-        return text
-    return f"{text} ({frames[-1].filename}:{frames[-1].lineno})"
 
 
 def _write(path: Path, text: str) -> None:

@@ -118,6 +118,7 @@ def test_inspect_writes_graphs(model: Path, tmp_path: Path) -> None:
         ("{model}:loss", "np.one(3)", 2, "module 'numpy' has no attribute 'one'"),
         ("{model}:broken", "1.0", 1, "ValueError: no loss today"),
         ("{model}:refused", "np.ones(3)", 1, "scalar"),
+        (":loss", "1.0", 2, "':loss' is not FILE.py:FUNCTION"),
     ],
 )
 def test_inspect_explains_what_is_wrong(
@@ -135,6 +136,50 @@ def test_inspect_says_where_a_file_fails(tmp_path: Path, monkeypatch: pytest.Mon
     result = inspect(path, "loss", "1.0")
     assert result.exit_code == 1
     assert f"ZeroDivisionError: division by zero ({path}:2)" in result.output
+
+
+def test_inspect_names_the_users_lines_alone(model: Path) -> None:
+    result = inspect(model, "loss", "1.0")
+    assert result.exit_code == 1
+    missing = "raised TypeError: loss() missing 1 required positional argument: 'x'\n"
+    assert result.output.endswith(missing)
+    result = inspect(model, "broken", "1.0")
+    assert f"no loss today ({model}:" in result.output
+    path = model.with_name("unfinished.py")
+    path.write_text("x = (\n")
+    result = inspect(path, "loss", "1.0")
+    assert result.exit_code == 1
+    assert f"SyntaxError: '(' was never closed ({path}:1)" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("demo", "--rnn", "--health"), "give one of them"),
+        (("demo", "--plot", "a.png"), "--plot draws what --rnn or --health shows"),
+        (("demo", "--seed", "-1"), "-1 is not in the range x>=0"),
+        (("demo", "--rnn", "--plot", "nowhere/a.png"), "There is no folder 'nowhere'"),
+        (("demo", "--rnn", "--plot", "a.text"), "'a.text' is no picture: end it in"),
+        (("health", "{model}:loss", "--args", "1.0", "--plot", "a.text"), "is no picture"),
+        (("health", "{model}:loss", "--args", "Spec(3)"), "give arrays in place of Spec"),
+        (("bench", "--json", "nowhere/a.json"), "There is no folder 'nowhere'"),
+        (("bench", "--html", "nowhere/a.html"), "There is no folder 'nowhere'"),
+        (("profile", "{model}:loss", "--args", "1.0", "--trace", "nowhere/a"), "no folder"),
+        (("inspect", "{model}:loss", "--args", "1.0", "--dot", "nowhere/a"), "no folder"),
+        (("coverage", "--markdown", "nowhere/a.md"), "no folder"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_runs(
+    model: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    result = run(*[a.format(model=model) for a in arguments])
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.split())
+
+
+def test_coverage_says_where_there_is_nothing() -> None:
+    result = run("coverage", "--module", "numpy.fft", "--class", "refused")
+    assert result.output == "No name of numpy.fft is of the class 'refused'.\n"
 
 
 def test_inspect_refuses_a_transform_of_a_decorated_function(model: Path) -> None:
