@@ -256,6 +256,8 @@ def _update(writer: Writer, eqn: Eqn, result: Value, operands: list[str]) -> Non
             writer.line(text, eqn.provenance, op.name)
     else:
         writer.names[result] = operands[position]  # which may be a view in another shape
+        if cell.home is not Home.SLOT and not cell.pinned:
+            writer.cells[cell] = operands[position]  # as is what is written over it next
     name = writer.name(result)
     operands = [name if k == position else o for k, o in enumerate(operands)]
     writer.texts[name] = result  # whose leading axes the op asks for

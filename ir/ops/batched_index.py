@@ -44,7 +44,7 @@ def batched_index(
     made: list[Item] = []
     if mapped:
         made.append(AT)
-        found.append(_spread(_iota(size, like), 0, rank))
+        found.append(_spread(iota(size, like), 0, rank))
     rest = iter(zip(positions, varying, taken, strict=True))
     place, end = 0, None
     for item in items[:stop]:
@@ -79,7 +79,7 @@ def _spread(numbers: Array, axis: int, rank: int) -> Array:
 
 
 def _progression(span: Span, like: Array) -> Array:
-    numbers = _iota(span.length, like)
+    numbers = iota(span.length, like)
     if span.step != 1:
         numbers = numbers * np.int64(span.step)
     if isinstance(span.start, Dim):
@@ -89,8 +89,8 @@ def _progression(span: Span, like: Array) -> Array:
     return numbers + np.int64(span.start) if span.start else numbers
 
 
-def _iota(size: Size, like: Array) -> Array:
-    """Return the integers from 0, a constant where their number is known."""
+def iota(size: Size, like: Array) -> Array:
+    """Return the integers from 0, as many as `size`; `like` says whether a trace is under way."""
     if isinstance(size, int):
         return np.arange(size)
     from .dynamic import Iota
@@ -129,4 +129,4 @@ def written_at(
     return index, [x, *aligned, *positions]
 
 
-__all__ = ["batched_index", "written_at"]
+__all__ = ["batched_index", "iota", "written_at"]

@@ -11,6 +11,7 @@ import numpy as np
 from ..op import Array, Cost, Emitter, Op, Scatter
 from ..samples import numbers
 from ..types import ArrayType
+from .batched_index import iota
 from .index import AT, IndexAdd, apply
 
 
@@ -177,8 +178,10 @@ class OrderStatistics(Op):
         order = apply(ArgPartition(axis, self.kth), x)
         index = []
         for k, size in enumerate(x.shape, -len(x.shape)):
-            grid = np.arange(size).reshape([size if j == k else 1 for j in range(-len(x.shape), 0)])
-            index.append(np.take(order, self.places, axis) if k == axis else grid)
+            if k == axis:
+                index.append(np.take(order, self.places, axis))
+            else:  # along its own axis
+                index.append(np.reshape(iota(size, x), (size, *[1] * (-1 - k))))
         op = IndexAdd((AT,) * len(index))
         return [Scatter(lambda running: apply(op, running, cts[0], *index))]
 

@@ -14,6 +14,7 @@ from ..errors import DTypeError, ShapeError
 from ..op import Array, Cost, Emitter, Op, Scatter
 from ..samples import numbers
 from ..types import ArrayType
+from .batched_index import iota
 from .index import AT, Index, IndexAdd, apply
 
 PLACES = np.dtype(np.intp)
@@ -224,16 +225,16 @@ class Interp(Op):
         ]
 
 
-def _places(shape: Sequence[Any], j: Array) -> tuple[Any, ...]:
+def _places(x: Array, j: Array) -> tuple[Any, ...]:
     """Return the index that reads along the last axis at j."""
     grids = []
-    for axis, size in enumerate(shape[:-1]):
-        grids.append(np.arange(size).reshape([-1 if k == axis else 1 for k in range(len(shape))]))
+    for axis, size in enumerate(x.shape[:-1]):
+        grids.append(np.reshape(iota(size, x), (size, *[1] * (x.ndim - axis - 1))))
     return (*grids, j)
 
 
 def _along(x: Array, j: Array) -> Array:
-    return apply(Index((AT,) * len(x.shape), gather=True), x, *_places(x.shape, j))
+    return apply(Index((AT,) * len(x.shape), gather=True), x, *_places(x, j))
 
 
 def _spread(like: Array, *parts: tuple[Array, Array]) -> Array:
@@ -241,5 +242,5 @@ def _spread(like: Array, *parts: tuple[Array, Array]) -> Array:
     total = np.zeros_like(like)
     op = IndexAdd((AT,) * len(like.shape))
     for j, value in parts:
-        total = apply(op, total, value.astype(like.dtype), *_places(like.shape, j))
+        total = apply(op, total, value.astype(like.dtype), *_places(like, j))
     return total
