@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,22 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8")
 
     return check
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify programs after each pass."""
+    monkeypatch.setenv("PULLBACK_CHECK", "1")
+
+
+@pytest.fixture
+def jax_in_double() -> Iterator[Any]:
+    """Give JAX, which computes in double precision; skip where it is not installed."""
+    jax: Any = pytest.importorskip("jax")
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield jax
+    jax.config.update("jax_enable_x64", before)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -14,15 +14,12 @@ from pullback.ir.parser import parse_function as parse
 from pullback.ir.verify import verify
 from pullback.pullbacks import VjpFunction
 
+pytestmark = pytest.mark.usefixtures("checked")
+
 Case = Callable[..., Any]
 
 X = np.array([0.5, -1.2, 2.3, 0.7, -0.4, 1.1])
 M = np.array([[0.5, -1.2, 2.3], [-0.7, 0.4, 1.1], [1.5, 0.2, -0.3], [0.9, -1.9, 0.1]])
-
-
-@pytest.fixture(autouse=True)
-def _checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULLBACK_CHECK", "1")
 
 
 VECTORS: dict[str, Case] = {

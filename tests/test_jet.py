@@ -342,8 +342,8 @@ def test_within_a_compiled_function_and_over_an_array_read_from_outside() -> Non
     np.testing.assert_allclose(f(np.array([1.0, 5.0])), 2 * w)
 
 
-def test_against_jax() -> None:
-    jax = pytest.importorskip("jax")
+def test_against_jax(jax_in_double: Any) -> None:
+    jax = jax_in_double
     jet = pytest.importorskip("jax.experimental.jet").jet
 
     def f(numpy: Any, x: Any, y: Any) -> Any:
@@ -352,18 +352,11 @@ def test_against_jax() -> None:
     x, y, *terms = rng.normal(size=(8, 3, 3))
     series = [*terms[:3]], [*terms[3:]]
     value, derivatives = pb.jet(lambda x, y: f(np, x, y), (x, y), series)
-    with jax.enable_x64(True) if hasattr(jax, "enable_x64") else _x64():
-        expected, slopes = jet(lambda x, y: f(jax.numpy, x, y), (x, y), series)
-        for k in range(2):
-            np.testing.assert_allclose(value[k], expected[k])
-            for n in range(3):
-                np.testing.assert_allclose(derivatives[n][k], slopes[k][n], rtol=1e-9)
-
-
-def _x64() -> Any:
-    from jax.experimental import enable_x64
-
-    return enable_x64()
+    expected, slopes = jet(lambda x, y: f(jax.numpy, x, y), (x, y), series)
+    for k in range(2):
+        np.testing.assert_allclose(value[k], expected[k])
+        for n in range(3):
+            np.testing.assert_allclose(derivatives[n][k], slopes[k][n], rtol=1e-9)
 
 
 @pytest.mark.parametrize(

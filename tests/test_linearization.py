@@ -14,14 +14,11 @@ import pytest
 import pullback as pb
 from pullback.transforms import linearization
 
+pytestmark = pytest.mark.usefixtures("checked")
+
 Call = Callable[..., Any]
 X = np.array([0.4, -1.2, 2.0])
 V = np.array([1.0, 0.5, -2.0])
-
-
-@pytest.fixture(autouse=True)
-def _checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULLBACK_CHECK", "1")
 
 
 class Point(NamedTuple):

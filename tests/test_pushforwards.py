@@ -16,14 +16,11 @@ from pairings import pair
 import pullback as pb
 from pullback.transforms import pushforwards
 
+pytestmark = pytest.mark.usefixtures("checked")
+
 Call = Callable[..., Any]
 X = np.array([0.4, -1.2, 2.0])
 V = np.array([1.0, 0.5, -2.0])
-
-
-@pytest.fixture(autouse=True)
-def _checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULLBACK_CHECK", "1")
 
 
 class Point(NamedTuple):
@@ -445,9 +442,8 @@ def test_an_op_without_a_rule_is_refused_with_its_line() -> None:
 # ---- against others ------------------------------------------------------------------------------
 
 
-def test_conventions_are_those_of_jax() -> None:
-    jax = pytest.importorskip("jax")
-    jax.config.update("jax_enable_x64", True)
+def test_conventions_are_those_of_jax(jax_in_double: Any) -> None:
+    jax = jax_in_double
     np_ = importlib.import_module("jax.numpy")
     z, w = np.array([1.0 + 2j, -0.5j]), np.array([0.5 - 1j, 2.0 + 0j])
 

@@ -17,6 +17,8 @@ from pullback.ir.equality import equal_up_to_renaming
 from pullback.ir.evaluate import evaluate
 from pullback.tracer.tree import flatten
 
+pytestmark = pytest.mark.usefixtures("checked")
+
 _spec = importlib.util.spec_from_file_location(
     "corpus_inputs", Path(__file__).with_name("inputs.py")
 )
@@ -29,11 +31,6 @@ SMALL, LARGE = corpus.SMALL, corpus.LARGE
 each_program = pytest.mark.parametrize("program", corpus.CORPUS, ids=lambda p: p.name)
 each_precision = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
 TOLERANCE = {np.float64: 1e-11, np.float32: 2e-4}
-
-
-@pytest.fixture(autouse=True)
-def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULLBACK_CHECK", "1")
 
 
 def leaves_of(value: Any) -> list[Any]:
@@ -154,9 +151,8 @@ def test_gradients_agree_with_autograd(program: Any) -> None:
 
 
 @runs_on("jax")
-def test_gradients_agree_with_jax(program: Any) -> None:
-    jax = pytest.importorskip("jax")
-    jax.config.update("jax_enable_x64", True)
+def test_gradients_agree_with_jax(program: Any, jax_in_double: Any) -> None:
+    jax = jax_in_double
     theirs = _programs_of(importlib.import_module("jax.numpy"))[program.name]
     arguments = program.arguments(SMALL)
     value, gradient = program.gradient(*arguments)

@@ -13,16 +13,13 @@ import pytest
 import pullback as pb
 from pullback.passes.schedule import Costs, choose, smallest
 
+pytestmark = pytest.mark.usefixtures("checked")
+
 RNG = np.random.default_rng(0)
 W = RNG.standard_normal((60, 60)) * 0.12
 H = RNG.standard_normal(60)
 XS = RNG.standard_normal((53, 60))
 STATE = H.nbytes
-
-
-@pytest.fixture(autouse=True)
-def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULLBACK_CHECK", "1")
 
 
 # -- the programs ---------------------------------------------------------------------------------

@@ -12,14 +12,11 @@ import pullback as pb
 from pullback.ir.core import walk
 from pullback.ir.ops.recursion import Recursion
 
+pytestmark = pytest.mark.usefixtures("checked")
+
 Call = Callable[..., Any]
 RNG = np.random.default_rng(7)
 WORDS = RNG.integers(0, 6, 15)
-
-
-@pytest.fixture(autouse=True)
-def _checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULLBACK_CHECK", "1")
 
 
 def make_tree(seed: int, nodes: int = 15) -> tuple[np.ndarray, np.ndarray]:

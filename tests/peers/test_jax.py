@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,20 +13,13 @@ import pullback as pb
 from pullback.benchmarks.case import leaves, map_leaves, with_namespace
 
 jax: Any = pytest.importorskip("jax")
+pytestmark = pytest.mark.usefixtures("jax_in_double")
 
 EXAMPLES = 3
 # XLA compiles longer than anything runs here. Level 0 would be quicker still, and gives infinities.
 OPTIONS = {"xla_backend_optimization_level": 1, "xla_llvm_disable_expensive_passes": True}
 
 each_program = pytest.mark.parametrize("name", PROGRAMS)
-
-
-@pytest.fixture(autouse=True)
-def in_double_precision() -> Iterator[None]:
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
 
 
 def arguments(name: str, seed: int = 0) -> tuple[Any, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 import pullback as pb
 
 jax: Any = pytest.importorskip("jax")
+pytestmark = pytest.mark.usefixtures("jax_in_double")
 
 
 class Layer(NamedTuple):
@@ -32,14 +33,6 @@ DIRECTION = {
     "rest": [Layer(draw(3, 2), draw(2))],
     "scale": 0.3,
 }
-
-
-@pytest.fixture(autouse=True)
-def in_double_precision() -> Iterator[None]:
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
 
 
 def network(np: Any, params: Any, x: Any) -> Any:

@@ -11,13 +11,10 @@ import pytest
 import pullback as pb
 from pullback.benchmarks.corpus import PROGRAMS
 
+pytestmark = pytest.mark.usefixtures("checked")
+
 RNG = np.random.default_rng(5)
 U = RNG.standard_normal((12, 13))
-
-
-@pytest.fixture(autouse=True)
-def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULLBACK_CHECK", "1")
 
 
 def loop_lines(function: Callable[..., Any], *args: Any) -> list[str]:

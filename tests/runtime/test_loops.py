@@ -15,17 +15,14 @@ import pullback as pb
 from pullback.ir.evaluate import evaluate
 from pullback.tracer.tree import flatten
 
+pytestmark = pytest.mark.usefixtures("checked")
+
 RNG = np.random.default_rng(3)
 H = RNG.standard_normal(3)
 G = RNG.standard_normal(3)
 XS = RNG.standard_normal((4, 3))
 M = RNG.standard_normal((3, 3)) / 2
 SQUARE = RNG.standard_normal((2, 2)) / 2
-
-
-@pytest.fixture(autouse=True)
-def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULLBACK_CHECK", "1")
 
 
 def leaves_of(value: Any) -> list[Any]:

@@ -11,13 +11,10 @@ import pytest
 
 import pullback as pb
 
+pytestmark = pytest.mark.usefixtures("checked")
+
 RNG = np.random.default_rng(11)
 NASTY = np.array([0.0, -0.0, 1.0, -1.5, np.inf, -np.inf, np.nan, 1e308, -1e308, 5e-324, 2.5, 700.0])
-
-
-@pytest.fixture(autouse=True)
-def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULLBACK_CHECK", "1")
 
 
 def assert_same(found: Any, expected: Any, exact: bool = True) -> None:

@@ -20,6 +20,8 @@ from pullback.ir.evaluate import evaluate
 from pullback.ir.ops.cond import Cond
 from pullback.tracer.tree import flatten
 
+pytestmark = pytest.mark.usefixtures("checked")
+
 _spec = importlib.util.spec_from_file_location(
     "plan_checker_of_branches", Path(__file__).parents[1] / "plan_checker.py"
 )
@@ -32,11 +34,6 @@ RNG = np.random.default_rng(5)
 UP = RNG.random(4) + 0.1
 DOWN = -UP
 MATRIX = RNG.standard_normal((3, 3))
-
-
-@pytest.fixture(autouse=True)
-def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULLBACK_CHECK", "1")
 
 
 def leaves_of(value: Any) -> list[Any]:

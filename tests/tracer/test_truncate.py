@@ -9,16 +9,13 @@ import pytest
 
 import pullback as pb
 
+pytestmark = pytest.mark.usefixtures("checked")
+
 RNG = np.random.default_rng(0)
 STEPS = 23
 W = RNG.standard_normal((6, 6)) * 0.4
 H = RNG.standard_normal(6)
 XS = RNG.standard_normal((STEPS, 6))
-
-
-@pytest.fixture(autouse=True)
-def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULLBACK_CHECK", "1")
 
 
 def by_hand(w: Any, h: Any, xs: Any, k: int, reverse: bool = False) -> tuple[Any, Any, Any]:

@@ -12,13 +12,10 @@ import pullback as pb
 from pullback.ir.evaluate import evaluate
 from pullback.tracer.tree import flatten
 
+pytestmark = pytest.mark.usefixtures("checked")
+
 RNG = np.random.default_rng(11)
 X = RNG.random(4) + 0.2
-
-
-@pytest.fixture(autouse=True)
-def checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PULLBACK_CHECK", "1")
 
 
 def leaves_of(value: Any) -> list[Any]:
