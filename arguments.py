@@ -30,7 +30,24 @@ Argnums = int | str | Sequence[int | str]
 
 
 class Spec:
-    """The shape and dtype of an array, in place of the array: `pb.Spec((64, 784), "float32")`."""
+    """The shape and dtype of an array, in place of the array: `pb.Spec((64, 784), "float32")`.
+
+    Parameters
+    ----------
+    shape
+        An int, or a sequence of them; `()` for a scalar.
+    dtype
+        What `np.dtype` takes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> pb.Spec(3), pb.Spec((), "float32")
+    (Spec((3,), 'float64'), Spec((), 'float32'))
+    >>> str(pb.compile(np.exp).inspect(pb.Spec((2, 3)))).splitlines()[0]
+    'def exp(x: f64[2, 3]) -> f64[2, 3]:'
+    """
 
     __slots__ = ("dtype", "shape")
 

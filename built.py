@@ -79,6 +79,15 @@ def build(function: Function | Module) -> Built:
         Where the function breaks the rules of the IR.
     UnsupportedError
         Where a function of the module calls itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> slope = pb.grad(lambda x: np.sum(np.sin(x)))
+    >>> text = str(slope.inspect(pb.Spec(2)))
+    >>> pb.build(pb.parse(text))(np.zeros(2))
+    (array([1., 1.]),)
     """
     return Built(function)
 

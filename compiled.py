@@ -280,7 +280,21 @@ def traced_nested(
 
 
 class Compiled:
-    """A transformed function; see `pullback.compile` and `pullback.grad`."""
+    """A transformed function, as `pullback.compile` and `pullback.grad` return it.
+
+    It is called as the function is. `inspect(*args)` shows what it is compiled to, `explain(*args)`
+    why, and `cache_info()` counts the programs that were made and used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> slope = pb.grad(lambda x: np.sum(x * x))
+    >>> slope(np.ones(2)), slope(np.ones(3)), slope(np.zeros(3))
+    (array([2., 2.]), array([2., 2., 2.]), array([0., 0., 0.]))
+    >>> slope.cache_info()
+    CacheInfo(hits=1, misses=2, maxsize=128, currsize=2)
+    """
 
     def __init__(
         self,

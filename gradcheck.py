@@ -38,6 +38,10 @@ def check_grads(
         The highest derivative that is checked.
     atol, rtol
         Tolerances of the comparison.
+    seed
+        Of the weights and the directions.
+    directions
+        How many there are.
 
     Raises
     ------
@@ -45,6 +49,19 @@ def check_grads(
         Naming the order, the argument and the entry whose derivative is off the most.
     DifferentiationError
         Where no argument is floating point.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> pb.check_grads(lambda x, w: np.tanh(x @ w), (np.ones((2, 3)), np.ones(3) / 4))
+    >>> @pb.custom_vjp
+    ... def square(x):
+    ...     return x**2
+    >>> square.defvjp(lambda x: (x**2, x), lambda x, ct: (ct * x,))
+    >>> pb.check_grads(square, (np.array([1.0, 2.0]),))  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    GradientMismatch: ...
     """
     rng = np.random.default_rng(seed)
     args = tuple(map_leaves(_as_double, native(a, f"args[{k}]")) for k, a in enumerate(args))

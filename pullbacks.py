@@ -359,8 +359,18 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
 
     Parameters
     ----------
+    primals
+        The arguments, by position; all of them are differentiated.
     has_aux
         The function returns `(output, aux)`; the result is then `(output, pullback, aux)`.
+
+    Raises
+    ------
+    DifferentiationError
+        Where a primal is not floating point.
+    StructureError, ShapeError
+        At a call of the pullback, where the cotangent has another structure, shape or kind of dtype
+        than the output.
 
     Examples
     --------

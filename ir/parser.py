@@ -18,7 +18,7 @@ from .signature import unreadable
 
 
 def parse(text: str, constants: Mapping[str, Any] | None = None) -> Function | Module:
-    """Return the function that a text defines, or a module where it defines several.
+    '''Return the function that a text defines, or a module where it defines several.
 
     Parameters
     ----------
@@ -32,7 +32,19 @@ def parse(text: str, constants: Mapping[str, Any] | None = None) -> Function | M
     ------
     ParseError
         With the line, a caret, and what was expected.
-    """
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> text = """
+    ... def twice(x: f64[2]) -> f64[2]:
+    ...     y = x + x
+    ...     return y
+    ... """
+    >>> pb.build(pb.parse(text))(np.ones(2))
+    (array([2., 2.]),)
+    '''
     module = parse_module(text, constants)
     return module.main if len(module.functions) == 1 else module
 

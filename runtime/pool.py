@@ -141,6 +141,12 @@ def set_threads(n: int | None) -> None:
         If the number is less than 1.
     TypeError
         If it is no integer.
+
+    Examples
+    --------
+    >>> import pullback as pb
+    >>> pb.set_threads(1)
+    >>> pb.set_threads(None)
     """
     if n is not None and (isinstance(n, bool) or not hasattr(n, "__index__")):
         raise TypeError(f"set_threads takes an int or None, not {n!r}")

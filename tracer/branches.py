@@ -49,6 +49,15 @@ def cond(
     ------
     StructureError, ShapeError, DTypeError
         Where the functions return other structures, shapes or dtypes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> def root(x):
+    ...     return pb.cond(x > 0, np.sqrt, lambda x: 0.0 * x, x)
+    >>> pb.grad(root)(4.0), pb.grad(root)(-4.0)
+    (0.25, 0.0)
     """
     functions = (true_fun, false_fun)
     trace = current()
@@ -82,6 +91,15 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
         Where the functions return other structures, shapes or dtypes.
     ArgumentError
         Where there is no branch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> def activated(kind, x):
+    ...     return pb.switch(kind, [np.sin, np.cos, np.exp], x)
+    >>> pb.grad(activated, argnums=1)(np.int64(0), 0.0)
+    1.0
     """
     functions = tuple(branches)
     if not functions:

@@ -42,6 +42,15 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
     ------
     StructureError, ShapeError
         Where the body returns another structure, or other shapes or dtypes, than it takes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> def power(x, n):
+    ...     return pb.fori_loop(0, n, lambda i, value: value * x, 1.0)
+    >>> pb.grad(power)(2.0, np.int64(5))
+    80.0
     """
     trace = current()
     if trace is None:
@@ -82,6 +91,8 @@ def scan(
         The first carry, a container of arrays.
     xs
         A container of arrays of one leading size; None with `length`.
+    length
+        The number of steps, where there are no `xs`.
     reverse
         Run from the last row to the first; the ys stay in the order of the xs.
     truncate
@@ -94,6 +105,20 @@ def scan(
         Where the carry changes its structure, shape or dtype, or the leading sizes differ.
     ArgumentError
         Where `truncate` is no positive int.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> def smoothed(rate, xs):
+    ...     def step(mean, x):
+    ...         mean = mean + rate * (x - mean)
+    ...         return mean, mean
+    ...     return pb.scan(step, 0.0, xs)
+    >>> smoothed(0.5, np.array([1.0, 1.0, 1.0]))
+    (np.float64(0.875), array([0.5  , 0.75 , 0.875]))
+    >>> pb.grad(lambda rate: smoothed(rate, np.ones(3))[0])(0.5)
+    0.75
     """
     if truncate is not None and (type(truncate) is not int or truncate < 1):
         raise ArgumentError(f"scan: truncate={truncate!r} is no positive int")

@@ -49,6 +49,14 @@ def while_loop(
     StructureError, ShapeError
         Where the body returns another structure, or other shapes or dtypes, than it takes, or the
         condition has axes.
+
+    Examples
+    --------
+    >>> import pullback as pb
+    >>> def halved(x):
+    ...     return pb.while_loop(lambda x: x > 1.0, lambda x: x / 2, x)
+    >>> pb.value_and_grad(halved)(6.0)
+    (0.75, 0.125)
     """
     trace = current()
     if trace is None:
@@ -137,6 +145,13 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
     ------
     ShapeError
         Where the leading sizes differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pullback as pb
+    >>> pb.map(lambda row: np.sum(row**2), np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([ 5., 25.])
     """
 
     def step(carry: int, x: Any) -> tuple[int, Any]:

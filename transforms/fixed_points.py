@@ -49,6 +49,17 @@ def fixed_point(
     ------
     ConvergenceError
         Where the tolerance is not met within so many iterations, here or in a derivative.
+    StructureError, ShapeError
+        Where `f` returns what is not like the initial guess.
+
+    Notes
+    -----
+    At the fixed point the tangent solves `t = J t + s`, J being the derivative of f by x and s what
+    f moves by through its other arguments, and the cotangent `c = Jᵀ c + ct`; both converge by the
+    factor by which x does [1]_.
+
+    .. [1] B. Christianson, "Reverse accumulation and attractive fixed points", Optimization Methods
+       and Software 3 (1994) 311-326.
 
     Examples
     --------

@@ -58,6 +58,11 @@ def custom_linear_solve(
     StructureError, ShapeError
         Where `matvec` or a solve returns something that is not like `b`.
 
+    Notes
+    -----
+    For A x = b the tangent of x is the solution of `A t = db - dA x`, and the cotangent of b that
+    of `Aᵀ c = ct`; that of A is `-c xᵀ`.
+
     Examples
     --------
     >>> import numpy as np
@@ -175,6 +180,13 @@ def custom_root(
     ------
     DifferentiationError
         Where reverse mode cannot transpose `tangent_solve`.
+    StructureError, ShapeError
+        Where a derivative is taken, and a function returns what is not like the guess.
+
+    Notes
+    -----
+    By the implicit function theorem, the tangent of x is the solution of `g(t) = -df`, df being
+    what f moves by through the values that it reads from outside.
 
     Examples
     --------

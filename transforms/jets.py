@@ -52,10 +52,13 @@ def jet(
 
     Notes
     -----
-    A power takes K³ operations, and a function of matrices (`expm`, `logm`, `sqrtm`) 2^K of them.
+    Coefficients of Taylor series follow from the operations [1]_. A power takes K³ operations, and
+    a function of matrices (`expm`, `logm`, `sqrtm`) 2^K of them.
 
     Comparisons, rounding and choices of the largest have the derivative zero; `where`, `maximum`
     and sorting follow what they choose. At a tie that is as in `grad`.
+
+    .. [1] A. Griewank, A. Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, section 13.
 
     Examples
     --------

@@ -169,6 +169,12 @@ def linearize(function: Callable[..., Any], *primals: Any, has_aux: bool = False
     has_aux
         The function returns `(output, aux)`; the result is then `(output, pushforward, aux)`.
 
+    Raises
+    ------
+    StructureError, ShapeError
+        At a call of the pushforward, where a tangent has another structure, shape or kind of dtype
+        than its primal.
+
     Examples
     --------
     >>> import numpy as np

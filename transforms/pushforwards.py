@@ -160,6 +160,20 @@ def hvp(
     tuple
         A tuple of the structure of the primals: zeros for integers.
 
+    Raises
+    ------
+    DifferentiationError
+        Where the output is no real scalar, or a primal holds an object that is no container.
+    StructureError, ShapeError
+        Where a tangent has another structure, shape or kind of dtype than its primal.
+
+    Notes
+    -----
+    This is the Hessian-vector product of Pearlmutter [1]_.
+
+    .. [1] B. A. Pearlmutter, "Fast exact multiplication by the Hessian", Neural Computation 6
+       (1994) 147-160.
+
     Examples
     --------
     >>> import numpy as np

@@ -10,7 +10,14 @@ from ..tree import map_leaves
 
 
 def stop_gradient(x: Any) -> Any:
-    """Return `x` unchanged, a container of arrays, through which no derivative flows."""
+    """Return `x` unchanged, a container of arrays, through which no derivative flows.
+
+    Examples
+    --------
+    >>> import pullback as pb
+    >>> pb.grad(lambda x: x * pb.stop_gradient(x))(3.0)
+    3.0
+    """
     return map_leaves(_stopped, x)
 
 
