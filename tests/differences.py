@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,20 @@ def seeds_for(types: Sequence[ArrayType]) -> list[Any]:
         numbers(*s, dtype=t.dtype, seed=7 + k)[()]
         for k, (s, t) in enumerate(zip(shapes, types, strict=True))
     ]
+
+
+def jacobian_by_differences(
+    function: Callable[[Any], Any], x: np.ndarray, step: float = STEP
+) -> np.ndarray:
+    """Return the Jacobian by central differences, of shape out.shape + x.shape."""
+    columns: list[Any] = []
+    for k in range(x.size):
+        way = np.zeros(x.size)
+        way[k] = step
+        way = way.reshape(x.shape)
+        columns.append((function(x + way) - function(x - way)) / (2 * step))
+    stacked = np.stack(columns, axis=-1)
+    return stacked.reshape((*stacked.shape[:-1], *x.shape))
 
 
 def check_vjp(function: Function, arguments: Sequence[Any], tolerance: float) -> Function:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from error_messages import error_message
 
 import pullback as pb
 
@@ -333,14 +333,6 @@ def test_complex_fixed_points() -> None:
 # ---- errors --------------------------------------------------------------------------------------
 
 
-def message(function: Callable[..., Any], *args: Any) -> str:
-    with pytest.raises(pb.PullbackError) as caught:
-        function(*args)
-    text = re.sub(r"(?m)^  .*/(test_implicit\.py):\d+", r"  \1:N", str(caught.value))
-    text = re.sub(r"(?m)^ *\d+ \|", "      N |", text)
-    return f"{type(caught.value).__name__}: {text}\n"
-
-
 def test_messages(golden: Callable[[str, str], None]) -> None:
     def without_transpose(b: Any) -> Any:
         solve = conjugate_gradients
@@ -372,9 +364,11 @@ def test_messages(golden: Callable[[str, str], None]) -> None:
     def point(b: Any) -> Any:
         return pb.fixed_point(lambda x: (x, x), b)
 
-    texts = [message(pb.grad(f), B) for f in (without_transpose, not_linear, not_transposable)]
+    texts = [
+        error_message(pb.grad(f), B) for f in (without_transpose, not_linear, not_transposable)
+    ]
     others = (other_type, integers, other_structure, no_aux, point)
-    texts += [message(pb.grad(lambda b, f=f: np.sum(f(b))), B) for f in others]
+    texts += [error_message(pb.grad(lambda b, f=f: np.sum(f(b))), B) for f in others]
     golden("messages/implicit.txt", "\n".join(texts))
     with pytest.raises(pb.ArgumentError, match="iterations=0 is no positive int"):
         pb.fixed_point(babylonian, 1.0, 2.0, iterations=0)
