@@ -290,51 +290,45 @@ class _Ranged(_Ends):
     def run(self) -> list[Atom]:
         """Write the loop; return its results."""
         op = self.op
-        differs = any(a.type.shape for a in self.range)
-        lengths = self._lengths() if differs else None
-        operands = self.range
-        if lengths is not None:
+        bounds, lengths = self.range, None
+        if any(a.type.shape for a in self.range):
+            lengths = self._lengths()
             longest = self.builder.one(Max((-1,)), self._with_zero(lengths))
-            operands = [Literal(np.int64(0)), longest, Literal(np.int64(1))]
+            bounds = [Literal(np.int64(0)), longest, Literal(np.int64(1))]
         inits = [*self.wholes]
         if op.test is not None:
             inits.append(_filled(self.builder, self.mask, True))
         if op.counts:
             inits.append(_filled(self.builder, self.count, 0))
         index = Value(ArrayType(INDEX, ()), op.body.params[0].hint)
-        params = _params(inits)
-        state = params[: op.carries]
-        builder = Builder()
-        builder.provenance = self.builder.provenance
-        mask: Atom | None = params[op.carries] if op.test is not None else None
-        going = mask
-        if lengths is not None:
-            within = builder.one(less, index, lengths)
-            going = within if mask is None else builder.one(logical_and, mask, within)
-        assert going is not None
-        rows = Rows(builder, going)
-        results: list[Atom] = []
-        if op.test is not None and mask is not None:
-            test = self._with_index(op.test)
-            at = self._index(index, lengths, rows)
-            before = rows.all_of(state, self.reach.carries)
-            (goes_on,) = self.region(test, at, rows, before)
-            # Those out of range are done: that nobody asks for them again is as good.
-            results.append(self.marked(rows, goes_on))
-            rows = Rows(builder, results[0])
-        at = self._index(index, lengths, rows)
-        new = self.region(op.body, at, rows, rows.all_of(state, self.reach.carries))
-        results = [*self.written(rows, state, new), *results]
-        if op.counts:
-            results.append(self.counted(rows, params[-1]))
-        body = Open("body", [index, *params], builder.eqns, results, bound=self.bound())
+        body = self._body(index, inits, lengths)
         condition = None
         if op.test is not None:
             condition = self.any_goes_on([index], inits, op.carries)
-        found = self.loop(
-            body, condition, operands, inits, backward=op.backward and lengths is None
-        )
+        found = self.loop(body, condition, bounds, inits, backward=op.backward and lengths is None)
         return [*found[: op.carries], *found[len(found) - op.counts :]]
+
+    def _body(self, index: Value, inits: Sequence[Atom], lengths: Atom | None) -> Open:
+        """Return an iteration for the examples in whose range the index is, and that go on."""
+        op, params, builder = self.op, _params(inits), Builder()
+        builder.provenance = self.builder.provenance
+        state = params[: op.carries]
+        mask = params[op.carries] if op.test is not None else None
+        rows = Rows(builder, _going(builder, index, lengths, mask))
+        marks: list[Atom] = []
+        if op.test is not None:
+            at = self._index(index, lengths, rows)
+            before = rows.all_of(state, self.reach.carries)
+            (goes_on,) = self.region(self._with_index(op.test), at, rows, before)
+            # Those out of range are done: that nobody asks for them again is as good.
+            marks = [self.marked(rows, goes_on)]
+            rows = Rows(builder, marks[0])
+        at = self._index(index, lengths, rows)
+        new = self.region(op.body, at, rows, rows.all_of(state, self.reach.carries))
+        results = [*self.written(rows, state, new), *marks]
+        if op.counts:
+            results.append(self.counted(rows, params[-1]))
+        return Open("body", [index, *params], builder.eqns, results, bound=self.bound())
 
     def _with_index(self, region: Function) -> Function:
         """Return the condition with the index symbol of the body."""
@@ -368,6 +362,15 @@ class _Ranged(_Ends):
         if self.op.backward:
             number = one(subtract, one(subtract, rows.of(lengths), Literal(np.int64(1))), index)
         return one(add, rows.of(lo), one(multiply, number, rows.of(step))), True
+
+
+def _going(builder: Builder, index: Value, lengths: Atom | None, mask: Atom | None) -> Atom:
+    """Return which examples have an iteration: by their lengths, by a mask, or by both."""
+    if lengths is None:
+        assert mask is not None  # else all end at once
+        return mask
+    within = builder.one(less, index, lengths)
+    return within if mask is None else builder.one(logical_and, mask, within)
 
 
 def _params(atoms: Sequence[Atom]) -> list[Value]:
