@@ -34,46 +34,76 @@ def bounds_of(bounds: Any, structure: Structure, x0: Any) -> Any:
         return None
     leaves, names = trees.leaves(x0), trees.paths(x0, "bounds")
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
-        size = sum(np.size(leaf) for leaf in leaves)
-        for end in (bounds.lb, bounds.ub):
-            if np.shape(end) not in ((), (1,), (size,)):
-                raise ShapeError(
-                    f"the bounds are for a vector of shape {np.shape(end)}, and `pb.flatten(x0)` "
-                    f"has {size} entries."
-                )
-        return bounds  # SciPy's own, of the vector
+        _check_size(bounds, sum(np.size(leaf) for leaf in leaves))
+        return bounds
+    pairs = _pairs(bounds, structure, x0, leaves, names)
+    parts = zip(pairs, leaves, names, strict=True)
+    return [ends for pair, leaf, name in parts for ends in _of_entries(pair, leaf, name)]
+
+
+def _check_size(bounds: Any, size: int) -> None:
+    """Raise unless SciPy's bounds are for a vector of a size.
+
+    Raises
+    ------
+    ShapeError
+    """
+    for end in (bounds.lb, bounds.ub):
+        if np.shape(end) not in ((), (1,), (size,)):
+            raise ShapeError(
+                f"the bounds are for a vector of shape {np.shape(end)}, and `pb.flatten(x0)` "
+                f"has {size} entries."
+            )
+
+
+def _pairs(
+    bounds: Any, structure: Structure, x0: Any, leaves: Sequence[Any], names: Sequence[str]
+) -> list[tuple[Any, Any]]:
+    """Return a lower and an upper bound for each leaf.
+
+    Raises
+    ------
+    StructureError
+    """
     try:
         pairs = [_pair(b, leaf) for b, leaf in _zipped(structure, bounds, leaves)]
         wrong = next((k for k, pair in enumerate(pairs) if pair is None), None)
-        reason = None if wrong is None else f"`{names[wrong]}` is no pair (low, high) or None"
+        if wrong is None:
+            return pairs
+        reason = f"`{names[wrong]}` is no pair (low, high) or None"
     except StructureError as error:
-        pairs, reason = [], str(error).rstrip(".")
-    if reason is not None:
-        # A list for a sequence of numbers is more likely meant as SciPy has it: one pair for each.
-        is_pair = isinstance(bounds, tuple if isinstance(x0, tuple | list) else tuple | list)
-        if not is_pair or len(bounds) != 2:
-            raise _misfit(reason)
-        try:
-            low, high = [_side(b, structure, leaves) for b in bounds]
-        except StructureError:
-            raise _misfit(reason) from None
-        pairs = list(zip(low, high, strict=True))
-    found: list[tuple[float, float]] = []
-    for pair, leaf, name in zip(pairs, leaves, names, strict=True):
-        ends = [
-            np.broadcast_to(_end(b, open_end, leaf, name), np.shape(leaf)).ravel()
-            for b, open_end in zip(pair, (-np.inf, np.inf), strict=True)
-        ]
-        empty = ~(ends[0] <= ends[1])
-        if empty.any():
-            entry = int(np.flatnonzero(empty)[0])
-            least, most = float(ends[0][entry]), float(ends[1][entry])
-            raise ArgumentError(
-                f"`{name}` leaves no room: it goes from {least} to {most}.\n"
-                "  Write (low, high), with None in the place of a bound that there is not."
-            )
-        found += [(float(a), float(b)) for a, b in zip(*ends, strict=True)]
-    return found
+        reason = str(error).rstrip(".")
+    # A list for a sequence of numbers is more likely meant as SciPy has it: one pair for each.
+    is_pair = isinstance(bounds, tuple if isinstance(x0, tuple | list) else tuple | list)
+    if not is_pair or len(bounds) != 2:
+        raise _misfit(reason)
+    try:
+        low, high = [_side(b, structure, leaves) for b in bounds]
+    except StructureError:
+        raise _misfit(reason) from None
+    return list(zip(low, high, strict=True))
+
+
+def _of_entries(pair: tuple[Any, Any], leaf: Any, name: str) -> list[tuple[float, float]]:
+    """Return the bounds of each entry of a leaf.
+
+    Raises
+    ------
+    ArgumentError
+        Where they leave no room.
+    """
+    low, high = [
+        np.broadcast_to(_end(b, open_end, leaf, name), np.shape(leaf)).ravel()
+        for b, open_end in zip(pair, (-np.inf, np.inf), strict=True)
+    ]
+    empty = ~(low <= high)
+    if empty.any():
+        entry = int(np.flatnonzero(empty)[0])
+        raise ArgumentError(
+            f"`{name}` leaves no room: it goes from {float(low[entry])} to {float(high[entry])}.\n"
+            "  Write (low, high), with None in the place of a bound that there is not."
+        )
+    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
 
 def _misfit(reason: str) -> StructureError:
