@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..ir.core import Eqn, Function, Literal, Provenance, Value, walk
+from ..ir.core import Atom, Eqn, Function, Literal, Provenance, Value, walk
+from ..ir.location import Location
 from ..ir.ops.control import Loop
 from ..passes.observe import Site
 from .jacobians import between, body_step
@@ -141,7 +142,7 @@ class Chains:
     # -- layers ------------------------------------------------------------------------------------
 
     def _layers(self) -> list[tuple[Eqn, Chain]]:
-        groups: dict[Any, list[Eqn]] = {}
+        groups: dict[tuple[tuple[Location, ...], str], list[Eqn]] = {}
         for eqn in self.function.eqns:
             for result in eqn.results:
                 if result.hint and self.recording.cotangent(result) is not None:
@@ -164,7 +165,7 @@ class Chains:
     def _is_chain(self, group: Sequence[Eqn]) -> bool:
         """Whether each occurrence depends on the one before."""
         wanted = {e: k for k, e in enumerate(group)}
-        latest: dict[Any, int] = {}
+        latest: dict[Atom, int] = {}
         for eqn in self.function.eqns:
             reach = max((latest.get(a, -1) for a in eqn.operands), default=-1)
             number = wanted.get(eqn)
@@ -203,7 +204,7 @@ class Chains:
         arguments = [self._kept(v) for v in (start, *captured)]
         return None if any(a is None for a in arguments) else step.norm(arguments)
 
-    def _kept(self, atom: Any) -> Any:
+    def _kept(self, atom: Atom) -> Any:
         """Return what a value outside of loops was."""
         if isinstance(atom, Literal):
             return atom.value

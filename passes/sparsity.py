@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.core import Atom, Eqn, Function, Literal, Value
-from ..ir.dims import Symbol
+from ..ir.dims import Size, Symbol
 from ..ir.errors import UnsupportedError, VerificationError
 from ..ir.evaluate import Sizes, concrete_op, concrete_shape, concrete_size
 from ..ir.op import Effect, Op
@@ -141,7 +141,7 @@ class Interpreter:
             return [NOTHING] * len(eqn.results)
         return [self._rows(eqn, k, operands, sizes) for k in range(len(eqn.results))]
 
-    def inside(self, outer: Sequence[Any], inner: Sequence[Symbol], sizes: Sizes) -> Sizes:
+    def inside(self, outer: Sequence[Size], inner: Sequence[Symbol], sizes: Sizes) -> Sizes:
         """Return the sizes of a region, as far as they are known."""
         found = dict(sizes)
         for symbol, size in zip(inner, outer, strict=True):
