@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .compiled import Compiled, Options
-from .ir.errors import DifferentiationError, GradientMismatch
+from .compiled import Compiled, Options, name_of
+from .ir.errors import DifferentiationError, GradientMismatch, StructureError, with_article
 from .tracer.native import native
 from .tracer.nested import inline_call
+from .tracer.report import defined, definition
 from .tracer.tree import flatten, map_leaves, paths, unflatten
 
 
@@ -48,7 +49,9 @@ def check_grads(
     GradientMismatch
         Naming the order, the argument and the entry whose derivative is off the most.
     DifferentiationError
-        Where no argument is floating point.
+        Where no argument is floating point, or no output.
+    StructureError
+        Where the arguments are no tuple or list.
 
     Examples
     --------
@@ -63,13 +66,21 @@ def check_grads(
     Traceback (most recent call last):
     GradientMismatch: ...
     """
+    if not isinstance(args, tuple | list):
+        raise StructureError(
+            f"check_grads takes the arguments of {name_of(f)} in a tuple, not "
+            f"{with_article(type(args).__name__)}.\n  Write (x,) for one argument."
+        )
     rng = np.random.default_rng(seed)
     args = tuple(map_leaves(_as_double, native(a, f"args[{k}]")) for k, a in enumerate(args))
     wanted = tuple(
         k for k, a in enumerate(args) if any(_is_inexact(leaf) for _, leaf in paths(a, ""))
     )
     if not wanted:
-        raise DifferentiationError("check_grads: no argument is floating point.")
+        raise DifferentiationError(
+            f"check_grads: no argument of {name_of(f)} is floating point.\n"
+            "  Convert one, for example x.astype(float)."
+        )
     scalar = _contracted(f, f(*args), rng)
     for degree in range(1, order + 1):
         derivative = Compiled(scalar, Options("grad", wanted, allow_int=True))
@@ -93,6 +104,13 @@ def _contracted(f: Callable[..., Any], output: Any, rng: np.random.Generator) ->
     leaves: list[Any] = []
     flatten(output, leaves)
     weights = [_noise(leaf, rng) if _is_inexact(leaf) else None for leaf in leaves]
+    name = name_of(f)
+    if not any(weight is not None for weight in weights):
+        text = (
+            f"check_grads compares derivatives of floating-point outputs, and {name} returns none."
+            "\n  Return what is to be checked."
+        )
+        raise DifferentiationError(defined(text, definition(f)))
 
     def contracted(*args: Any) -> Any:
         parts: list[Any] = []
@@ -103,7 +121,7 @@ def _contracted(f: Callable[..., Any], output: Any, rng: np.random.Generator) ->
                 total = total + np.sum(np.real(weight * part))
         return total
 
-    contracted.__name__ = str(getattr(f, "__name__", "f"))
+    contracted.__name__ = name
     return contracted
 
 
@@ -141,7 +159,8 @@ def _compare(
                 expected = _difference(shifted, leaf, direction)
                 if not np.isclose(found, expected, atol=atol, rtol=rtol, equal_nan=False):
                     name = list(paths(args[argument], f"argument {argument}"))[k][0]
-                    raise _mismatch(shifted, name, leaf, slope, degree)
+                    what = f"the derivative of order {degree} of {name_of(f)}"
+                    raise _mismatch(shifted, f"{what} with respect to {name}", leaf, slope)
 
 
 def _along(
@@ -172,7 +191,7 @@ def _difference(shifted: Callable[[Any], float], leaf: Any, direction: Any) -> f
 
 
 def _mismatch(
-    shifted: Callable[[Any], float], name: str, leaf: Any, slope: Any, degree: int
+    shifted: Callable[[Any], float], what: str, leaf: Any, slope: Any
 ) -> GradientMismatch:
     """Return the error with the entry whose derivative is off the most."""
     worst, where, pair = -1.0, (), (0.0, 0.0)
@@ -187,6 +206,5 @@ def _mismatch(
             worst, where, pair = gap, index, (found, expected)
     entry = f"[{', '.join(map(str, where))}]" if where else ""
     return GradientMismatch(
-        f"the derivative of order {degree} with respect to {name}{entry} is {pair[0]:.8g}, and "
-        f"finite differences give {pair[1]:.8g}."
+        f"{what}{entry} is {pair[0]:.8g}, and finite differences give {pair[1]:.8g}."
     )

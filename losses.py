@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .ir.errors import DifferentiationError
-from .tracer.report import located
+from .tracer.report import defined, located
 from .tracer.trace import Traced
 from .tracer.tree import LEAF
 
@@ -64,7 +64,9 @@ def check_scalar(
     if text:
         made = [e.provenance.location for e in traced.function.eqns if e.results[0] in results]
         location = made[-1] if made and traced.structure is LEAF else None
-        raise DifferentiationError(text if location is None else located(text, location))
+        raise DifferentiationError(
+            defined(text, traced.where) if location is None else located(text, location)
+        )
 
 
 def check_holomorphic(traced: Traced, positions: Sequence[int]) -> None:

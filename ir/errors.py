@@ -63,5 +63,5 @@ class GradientMismatch(PullbackError, AssertionError):
 
 
 def with_article(noun: str) -> str:
-    """Return a noun as messages put it: `a dict`, `an int`, `an OrderedDict`."""
-    return f"{'an' if noun[:1] in 'aeiouAEIO' else 'a'} {noun}"
+    """Return a noun as messages put it: `a dict`, `an int`, `an ndarray`."""
+    return f"{'an' if noun.startswith((*'aeiouAEIO', 'ndarray')) else 'a'} {noun}"

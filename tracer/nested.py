@@ -14,8 +14,9 @@ from ..ir.types import Kind
 from .array import TracedArray, lift, wrap
 from .functions.create import zeros
 from .hooks import HOOKS
-from .report import located
-from .state import Trace, require
+from .report import definition, located
+from .source import current_stack
+from .state import ENTRY, Trace, require
 from .trace import LeafSpec, Traced, collect_output
 from .tree import Structure, unflatten
 
@@ -79,7 +80,9 @@ def trace_apart(
         # These containers are copies: what is stored in them would be lost.
         inner.root.inputs.commits.register_arguments((args, kwargs), None)
         output = inline_call(function, args, kwargs)
-        results, count, out, aux = collect_output(output, inner, name, has_aux)
+        # Where the user's code asks for it, `explain` shows the expression that does.
+        where = None if current_stack(ENTRY[0]) else definition(function)
+        results, count, out, aux = collect_output(output, inner, name, has_aux, where)
     _note_writes(arrays, leaves, outer)
     closed, captured = close(
         name,
@@ -89,7 +92,8 @@ def trace_apart(
         param_kinds=[s.kind for s in specs],
         result_kinds=[k for _, k in results],
     )
-    return Traced(closed, len(specs), None, out, aux, count), [*atoms, *captured]
+    traced = Traced(closed, len(specs), None, out, aux, count, where=where)
+    return traced, [*atoms, *captured]
 
 
 def _note_writes(arrays: Sequence[TracedArray], leaves: Sequence[Any], outer: Trace) -> None:

@@ -8,6 +8,9 @@ variables give the types.
 from __future__ import annotations
 
 import ast
+import functools
+import inspect
+import linecache
 import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -59,6 +62,28 @@ def located(text: str, location: Location, known: Iterable[tuple[str, str]] = ()
     width = max((len(name) for name, _ in rows), default=0)
     lines = [head, "", excerpt(location), *[f"  {name:<{width}} : {what}" for name, what in rows]]
     return "\n".join([*lines, advice] if advice else lines)
+
+
+def definition(function: Callable[..., Any]) -> Location | None:
+    """Return where a function of the user's is defined, None where that is not known."""
+    function = inspect.unwrap(function)
+    while isinstance(function, functools.partial | types.MethodType):
+        function = function.func if isinstance(function, functools.partial) else function.__func__
+    code = getattr(function, "__code__", None)
+    if code is None or str(getattr(function, "__module__", "")).startswith(_OWN):
+        return None
+    line = code.co_firstlineno
+    while linecache.getline(code.co_filename, line).lstrip().startswith("@"):
+        line += 1
+    return Location(code.co_filename, line, code.co_qualname)
+
+
+def defined(text: str, where: Location | None) -> str:
+    """Return a message about what a function returns, with the line that defines it."""
+    if where is None:
+        return text
+    head, _, advice = text.partition("\n")
+    return "\n".join([head, "", excerpt(where), *([advice] if advice else [])])
 
 
 def explain(error: Exception, describe: Callable[[Atom], str]) -> None:

@@ -26,7 +26,7 @@ from .functions.lazy import register_loaded
 from .guards import Decision
 from .inputs import Collect, Inputs
 from .overlap import Group, buffer, check_group, member
-from .report import explain
+from .report import defined, definition, explain
 from .state import ENTRY, Trace
 from .storage import Storage
 from .tree import Node, Static, Structure, flatten, unflatten
@@ -52,7 +52,8 @@ class Traced:
 
     `inputs` is the number of leading parameters that are arguments; hidden inputs follow, which
     `collect(objects)` reads. `structure` is that of the result. The last `stored` results are what
-    `commit` stores outside. `decisions` say what became of loops and branches.
+    `commit` stores outside. `decisions` say what became of loops and branches. `where` is the line
+    that defines the function, for messages that have no expression of the user's to show.
     """
 
     function: Function
@@ -66,6 +67,7 @@ class Traced:
     commit: Commit | None = None
     stored: int = 0
     decisions: Sequence[Decision] = ()
+    where: Location | None = None
 
 
 def trace(*args: Any, **kwargs: Any) -> Traced:
@@ -136,7 +138,7 @@ def trace_once(
             output = call_traced(function, args, kwargs)
             written = _written([*params, *inputs.arrays], state, writes_back)
             results, count, out_structure, aux_structure = collect_output(
-                output, state, name, has_aux
+                output, state, name, has_aux, definition(function)
             )
             stored, commit = inputs.commits.finish(state, writes_back)
             owners = [*_owners(output), *[memory for _, _, memory in stored]]
@@ -168,6 +170,7 @@ def trace_once(
         commit,
         len(stored),
         inputs.decisions,
+        definition(function),
     )
 
 
@@ -277,7 +280,7 @@ def _describer(
 
 
 def collect_output(
-    output: Any, state: Trace, name: str, has_aux: bool
+    output: Any, state: Trace, name: str, has_aux: bool, where: Location | None
 ) -> tuple[list[tuple[Atom, Kind]], int, Structure, Structure | None]:
     """Return the leaves of a function's output, how many are no aux, and the two structures.
 
@@ -288,16 +291,17 @@ def collect_output(
     """
     results: list[tuple[Atom, Kind]] = []
     if not has_aux:
-        structure = _results(output, state, results, name)
+        structure = _results(output, state, results, name, where)
         return results, len(results), structure, None
     if not isinstance(output, tuple) or len(output) != 2:
-        raise StructureError(
+        text = (
             f"has_aux=True needs a function that returns a pair (output, aux), and {name} returns "
             f"{_shown(output)}.\n  Write  return output, aux  there, or leave has_aux out."
         )
-    structure = _results(output[0], state, results, name)
+        raise StructureError(defined(text, where))
+    structure = _results(output[0], state, results, name, where)
     count = len(results)
-    return results, count, structure, _results(output[1], state, results, name)
+    return results, count, structure, _results(output[1], state, results, name, where)
 
 
 def call_traced(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -307,11 +311,17 @@ def call_traced(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     return HOOKS["__pb_call__"](function, *args, **kwargs)
 
 
-def _results(output: Any, state: Trace, results: list[tuple[Atom, Kind]], name: str) -> Structure:
+def _results(
+    output: Any,
+    state: Trace,
+    results: list[tuple[Atom, Kind]],
+    name: str,
+    where: Location | None,
+) -> Structure:
     """Append the result's leaves as atoms and return its structure; static values stay inside."""
     leaves: list[Any] = []
     structure = flatten(_plain(output), leaves)
-    _check_static(structure, name)
+    _check_static(structure, name, where)
     for leaf in leaves:
         if isinstance(leaf, float | complex) and not isinstance(leaf, np.generic):
             results.append((Literal(np.asarray(leaf)[()]), Kind.PYTHON))
@@ -333,19 +343,20 @@ def _shown(output: Any) -> str:
     return "None" if output is None else with_article(type(output).__name__)
 
 
-def _check_static(structure: Structure, name: str) -> None:
+def _check_static(structure: Structure, name: str, where: Location | None) -> None:
     if isinstance(structure, Node):
         for child in structure.children:
-            _check_static(child, name)
+            _check_static(child, name, where)
     elif isinstance(structure, Static) and not isinstance(
         structure.value, bool | int | str | type(None)
     ):
-        raise UnsupportedError(
+        text = (
             f"{name} returns {with_article(type(structure.value).__name__)}, which is no container "
             "of arrays.\n"
             "  Return arrays, numbers, or tuples, lists, dicts, namedtuples and dataclasses of "
             "them; make your own class a container with pb.register_container."
         )
+        raise UnsupportedError(defined(text, where))
 
 
 ENTRY[:] = [call_traced.__code__]

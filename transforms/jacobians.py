@@ -75,8 +75,8 @@ def _written(apart: Apart, mode: str, holomorphic: bool, exact: bool) -> Any:
     if mode == "auto":
         is_wide = inside.total > out.total and not any(t.dtype.kind == "c" for t in out.types)
         mode = "reverse" if is_wide or (holomorphic and inside.total > out.total) else "forward"
-    check_real(inside.types, out.types, mode, holomorphic)
     of, wrt = range(traced.results), [wanted.positions[k] for k in floating]
+    check_real([function.params[p] for p in wrt], out.types, mode, holomorphic)
     keep = range(traced.results, len(function.results))
     linear, mode = _in_mode(function, wrt, of, mode, keep)
     kept, made = product_with_basis(apart, linear, out if mode == "reverse" else inside, exact)
@@ -308,8 +308,8 @@ def gradient_of(transformation: str, traced: Traced, wanted: Wanted) -> Function
     for position in wanted.positions:
         if function.params[position].type.dtype.kind == "c":
             raise DifferentiationError(
-                f"the Hessian of {function.name} is of real arguments, and one is "
-                f"{function.params[position].type}.\n"
+                f"the Hessian of {function.name} is of real arguments, and "
+                f"`{function.params[position].hint}` is {function.params[position].type}.\n"
                 "  Pass real and imaginary parts as arguments of their own."
             )
     keep = range(traced.results, len(function.results))

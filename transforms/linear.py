@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..ir.core import Function, Literal, walk
+from ..ir.core import Function, Literal, Value, walk
 from ..ir.errors import DifferentiationError
 from ..ir.op import Effect
 from ..ir.types import ArrayType
@@ -24,6 +24,7 @@ from ..passes.forward import forward
 from ..passes.reverse import no_fixed_shape, reverse
 from ..pullbacks import split
 from ..tracer.nested import inline_function
+from ..tracer.report import defined
 from ..tracer.trace import Traced
 from .apart import Apart
 
@@ -148,34 +149,45 @@ def outputs_of(traced: Traced) -> list[ArrayType]:
     others = [t for t in types if not t.is_inexact]
     if others or not types:
         what = others[0] if others else traced.structure
-        raise DifferentiationError(
+        text = (
             f"the Jacobian is of floating-point outputs, and {traced.function.name} returns "
             f"{what}.\n"
             "  Return float arrays; what is not to be differentiated goes into aux: "
             "(output, aux) with has_aux=True."
         )
+        raise DifferentiationError(defined(text, traced.where))
     return types
 
 
 def check_real(
-    inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], mode: str, holomorphic: bool = False
+    inputs: Sequence[Value],
+    outputs: Sequence[ArrayType],
+    mode: str,
+    holomorphic: bool = False,
 ) -> None:
-    """Raise where complex numbers have no Jacobian of their own shape."""
-    complex_in = [t for t in inputs if t.dtype.kind == "c"]
-    complex_out = [t for t in outputs if t.dtype.kind == "c"]
+    """Raise where complex numbers have no Jacobian of their own shape.
+
+    Raises
+    ------
+    DifferentiationError
+    """
+    shown = [(f"`{v.hint}`", v.type) for v in inputs]
+    complex_in = [(n, t) for n, t in shown if t.dtype.kind == "c"]
+    complex_out = [("the output", t) for t in outputs if t.dtype.kind == "c"]
     if holomorphic:
         if len(complex_in) + len(complex_out) == len(inputs) + len(outputs):
             return
-        real = next(t for t in (*inputs, *outputs) if t.dtype.kind != "c")
+        every = (*shown, *[("the output", t) for t in outputs])
+        which, real = next((n, t) for n, t in every if t.dtype.kind != "c")
         raise DifferentiationError(
-            f"holomorphic=True is for complex arguments and outputs alone, and one is {real}.\n"
+            f"holomorphic=True is for complex arguments and outputs alone, and {which} is {real}.\n"
             "  Convert it, for example x.astype(complex), or leave holomorphic out."
         )
     if complex_in or (complex_out and mode == "reverse"):
-        which = "an argument" if complex_in else "the output"
+        which, found = (*complex_in, *complex_out)[0]
         raise DifferentiationError(
-            f"{which} is {(*complex_in, *complex_out)[0]}, and the Jacobian of a complex function "
-            "is one matrix only where it is holomorphic.\n  Write holomorphic=True if it is; else "
+            f"{which} is {found}, and the Jacobian of a complex function is one matrix only where "
+            "it is holomorphic.\n  Write holomorphic=True if it is; else "
             "differentiate real and imaginary parts, np.real(z) and np.imag(z)."
         )
 

@@ -83,7 +83,7 @@ class Subject(NamedTuple):
             keep = range(traced.results, len(function.results))
         out = Leaves.of([function.results[k].type for k in outputs], function.name)
         inside = Leaves.of([function.params[p].type for p in wrt], function.name)
-        check_real(inside.types, out.types, "reverse")
+        check_real([function.params[p] for p in wrt], out.types, "reverse")
         integers = [k for k, p in enumerate(function.params) if p.type.dtype.kind in "biu"]
         is_gradient = of == "hessian"
         is_symmetric = is_gradient and not holds(traced.function, Custom)
