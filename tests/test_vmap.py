@@ -458,6 +458,11 @@ def test_no_examples() -> None:
             r"`b` is the number 2, without an axis to map",
         ),
         (
+            lambda: pb.vmap(lambda a, *, b: a * b)(X, b=2.0),
+            pb.ShapeError,
+            r"`b` is a Python number, without an axis to map\.\n  Pass it by position, with None",
+        ),
+        (
             lambda: pb.vmap(lambda a: a, in_axes=2)(X),
             pb.ShapeError,
             r"in_axes=2 for `a`, which is f64\[5, 3\]",

@@ -276,7 +276,7 @@ def _input(path: str, value: Any, axis: int | None) -> _Input:
         what = "a Python number" if value._kind is Kind.PYTHON else f"{value.type}"
         raise ShapeError(
             f"vmap: `{path}` is {what}, without an axis to map.\n"
-            "  Pass None for it in in_axes, for example in_axes=(0, None)."
+            "  Pass it by position, with None for it in in_axes, for example in_axes=(0, None)."
         )
     if not -ndim <= axis < ndim:
         raise ShapeError(
@@ -364,7 +364,7 @@ def _check_static(what: str, axes: Axes, value: Any, path: str) -> None:
     if is_number:
         raise ShapeError(
             f"vmap: `{path}` is the number {value!r}, without an axis to map.\n"
-            "  Pass None for it in in_axes, for example in_axes=(0, None)."
+            "  Pass it by position, with None for it in in_axes, for example in_axes=(0, None)."
         )
 
 
