@@ -411,7 +411,7 @@ def object_key(value: Any, seen: tuple[Any, ...] = ()) -> Any:
     if isinstance(value, tuple | list):
         return (type(value), tuple([object_key(v, seen) for v in value]))
     if isinstance(value, dict):
-        return (dict, tuple([(k, object_key(v, seen)) for k, v in value.items()]))
+        return (type(value), tuple([(k, object_key(v, seen)) for k, v in value.items()]))
     return type(value)
 
 

@@ -268,3 +268,12 @@ def test_one_structure_is_one_program() -> None:
 def test_a_subclass_of_dict_is_an_object() -> None:
     value = collections.OrderedDict(w=A)
     np.testing.assert_array_equal(pb.compile(lambda v: v["w"] * 2)(value), A * 2)
+
+
+def test_dicts_of_other_classes_are_told_apart() -> None:
+    def f(x: Any, v: Any) -> Any:
+        return np.sum(x) * (2.0 if isinstance(v, collections.Counter) else 1.0) * v["w"]
+
+    found = pb.grad(f)
+    for make, slope in ((collections.OrderedDict, 3.0), (collections.Counter, 6.0), (dict, 3.0)):
+        np.testing.assert_array_equal(found(A, make(w=3)), np.full(3, slope))
