@@ -92,6 +92,7 @@ class Arguments:
             self.parameters = []
         self.names = [p.name for p in self.parameters]
         self.is_variadic = any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in self.parameters)
+        self.takes_argnums = True
         static = self.chosen("static", static_argnums, static_argnames)
         self.static_names, self.static_positions = static.names, static.positions
 
@@ -259,10 +260,18 @@ class Arguments:
                 given = ", ".join(f"`{n}`" for n, _, _ in items)
                 raise ArgumentError(
                     f"argnums={which!r} is no argument of this call; it was given "
-                    f"{given or 'none'}."
+                    f"{given or 'none'}{self._misfit(args, kwargs)}."
                 )
             found.append(matches[0])
         return found
+
+    def _misfit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return what is wrong with a call by itself, empty for nothing."""
+        try:
+            inspect.Signature(self.parameters).bind(*args, **kwargs)
+        except TypeError as error:
+            return f", and the function says: {error}" if self.parameters else ""
+        return ""
 
     def wanted(
         self,
@@ -315,14 +324,16 @@ class Arguments:
         ]
         names = ", ".join(f"`{items[k][0]}`" for k in good)
         numbers = str(good[0]) if len(good) == 1 else str(tuple(good))
-        advice = (
-            f"  Differentiable here: {names}. Write  @pb.grad(argnums={numbers})."
-            if good
-            else "  Pass floating-point arrays, for example x.astype(float)."
-        )
+        advice = "Pass floating-point arrays, for example x.astype(float)."
+        if good:
+            alone = ", ".join(items[k][0] for k in good)
+            way = f"Write  argnums={numbers}."
+            if not self.takes_argnums:
+                way = f"Take a function of these alone:  lambda {alone}: f(..., {alone})."
+            advice = f"Differentiable here: {names}. {way}"
         return DifferentiationError(
             f"cannot differentiate with respect to `{path}`: it is {what}, and only real and "
-            f"complex floating-point arguments have gradients.\n{advice}"
+            f"complex floating-point arguments have gradients.\n  {advice}"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .ir.core import Function, Module
-from .ir.errors import ShapeError, StructureError
+from .ir.errors import ShapeError, StructureError, with_article
 from .ir.types import ArrayType, Kind
 from .ir.verify import verify
 from .passes.custom_rules import Inline
@@ -21,6 +21,7 @@ class Built:
     """A compiled IR function: takes its arrays in order, returns its results in order."""
 
     def __init__(self, function: Function | Module) -> None:
+        _check(function)
         verify(function)
         if not isinstance(function, Module):
             function = Module({function.name: function}, function.name)
@@ -63,6 +64,20 @@ def _checked(value: Any, type: ArrayType, name: str, kind: Kind) -> Any:
     if kind is Kind.ARRAY:
         return np.asarray(value, type.dtype)
     return type.dtype.type(value) if kind is Kind.SCALAR else value
+
+
+def _check(function: Any) -> None:
+    """Raise for what is no IR.
+
+    Raises
+    ------
+    TypeError
+    """
+    if not isinstance(function, Function | Module):
+        raise TypeError(
+            "build takes an IR function or module, a stage of `inspect` or what `parse` returns, "
+            f"not {with_article(type(function).__name__)}"
+        )
 
 
 def build(function: Function | Module) -> Built:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .built import Built
-from .compiled import Compiled, Entry, Options
+from .compiled import Compiled, Entry, Options, check_callable
 from .entries import Call, Programs
 from .ir.errors import UnsupportedError
 from .pullbacks import VjpFunction
@@ -53,6 +53,7 @@ class Profiler:
                 "calls vjp and the pullback."
             )
         if not isinstance(function, Built | Compiled):
+            check_callable("profile", function)
             function = Compiled(function, Options("compile"))
         self.function: Built | Compiled = function
         self.compiling = 0.0

@@ -241,6 +241,7 @@ class VjpFunction:
         self.has_aux = has_aux
         self.name = name_of(function)
         self.arguments = Arguments(function, (), ())
+        self.arguments.takes_argnums = False
         self.programs = Programs(self.name, self.arguments, lambda call: _Entry(self, call))
 
     def wanted(self, args: tuple[Any, ...]) -> Wanted:

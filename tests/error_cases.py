@@ -419,6 +419,12 @@ def scan_returns_no_pair(x):
     return pb.scan(lambda c, r: c + r, 0.0, x)
 
 
+@case(KeyError, VECTOR)
+def print_without_a_name(x):
+    pb.debug_print("{y:.3f}", x=x)
+    return x
+
+
 @case(pb.ShapeError, VECTOR)
 def scan_over_other_sizes(x):
     return pb.scan(lambda c, r: (c, r), 0.0, (x, x[1:]))
@@ -427,6 +433,21 @@ def scan_over_other_sizes(x):
 @case(pb.StructureError, VECTOR)
 def loop_changes_structure(x):
     return pb.fori_loop(0, 3, lambda i, v: (v, v), x)
+
+
+def whole_pullback(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Differentiate by all arguments."""
+    return lambda *args: pb.vjp(function, *args)[0]
+
+
+@case(pb.DifferentiationError, 3, VECTOR, good=(3.0, VECTOR), transform=whole_pullback)
+def integer_argument_of_vjp(n, x):
+    return n * x
+
+
+@case(pb.ArgumentError, VECTOR, good=(VECTOR, 2.0), transform=pb.grad(argnums=1))
+def missing_argument(x, scale):
+    return np.sum(x * scale)
 
 
 def pulled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -166,6 +166,21 @@ def test_what_is_no_function_is_refused_at_once() -> None:
             return x
 
 
+def test_what_is_no_program_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"build takes an IR function or module.*, not an int"):
+        pb.build(5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="profile takes a function, not int"):
+        pb.profile(5)  # type: ignore[arg-type]
+
+
+def test_a_scan_outside_of_a_trace_names_what_is_no_pair() -> None:
+    for found, shown in ((1.0, "one array or number"), ((1, 2, 3), "a tuple of 3"), ([], "a list")):
+        with pytest.raises(pb.StructureError, match=f"this one returns {shown}"):
+            pb.scan(lambda c, x, found=found: found, 0.0, np.ones(2))
+    with pytest.raises(pb.ShapeError, match="there are no arrays, and no length"):
+        pb.scan(lambda c, x: (c, x), 0.0)
+
+
 def test_static_arguments_are_checked_at_once() -> None:
     with pytest.raises(pb.ArgumentError, match=r"static_argnames='q'.*`x`, `n`"):
         pb.compile(lambda x, n: x, static_argnames="q")

@@ -10,7 +10,7 @@ import numpy as np
 from ..ir.closing import close, region_dims
 from ..ir.core import Atom, Literal, Value
 from ..ir.dims import Dim, Size, Symbol, maximum
-from ..ir.errors import ArgumentError, ShapeError, StructureError
+from ..ir.errors import ArgumentError, ShapeError, StructureError, with_article
 from ..ir.ops.control import INDEX, Loop
 from ..ir.types import ArrayType, Kind
 from .array import TracedArray, lift
@@ -126,8 +126,10 @@ def scan(
     rows_structure = flatten(xs, rows)
     sizes = {np.shape(r)[0] if np.ndim(r) else None for r in rows}
     if None in sizes or len(sizes) > 1 or (not sizes and length is None):
-        shown = ", ".join(str(np.shape(r)) for r in rows) or "none, and no length"
-        raise ShapeError(f"scan needs xs of one leading size; the shapes are {shown}")
+        shown = f"the shapes are {', '.join(str(np.shape(r)) for r in rows)}"
+        if not rows:
+            shown = "there are no arrays, and no length"
+        raise ShapeError(f"the xs need one leading size; {shown}.")
     count = sizes.pop() if sizes else length
     if length is not None and count != length:
         raise ShapeError(f"scan: length is {length}, but the leading size of xs is {count}")
@@ -142,12 +144,7 @@ def scan(
             carried = _truncated(carried, i, count, truncate, reverse)
         x = unflatten(rows_structure, iter([_row_at(r, i) for r in lifted]))
         output = inline_call(f, (unflatten(structure, iter(carried)), x), {})
-        if not isinstance(output, tuple) or len(output) != 2:
-            raise StructureError(
-                f"{expression_here()}: the function of scan returns (carry, y), not "
-                f"{type(output).__name__}"
-            )
-        after, out = _carried(output[0])
+        after, out = _carried(_pair(output)[0])
         _same_structure("the function of scan", structure, after)
         ys_structure, ys = _carried(output[1])
         return out, ys, ys_structure
@@ -177,13 +174,32 @@ def _row_at(xs: TracedArray, i: TracedArray) -> Any:
     return row
 
 
+def _pair(output: Any) -> tuple[Any, Any]:
+    """Return what the function of a scan returned.
+
+    Raises
+    ------
+    StructureError
+        Where it is no pair.
+    """
+    if isinstance(output, tuple) and len(output) == 2:
+        return output
+    what = "one array or number" if is_leaf(output) else with_article(type(output).__name__)
+    if isinstance(output, tuple):
+        what = f"a tuple of {len(output)}"
+    raise StructureError(
+        f"{expression_here()}: the function of scan returns a pair (carry, y), and this one "
+        f"returns {what}.\n  Write  return carry, y  there, or  return carry, None  without ys."
+    )
+
+
 def _plain_scan(
     f: Any, init: Any, rows: Sequence[Any], structure: Structure, count: int, reverse: bool
 ) -> tuple[Any, Any]:
     carry, collected = _own(init), []
     order = range(count)
     for k in reversed(order) if reverse else order:
-        carry, y = f(carry, unflatten(structure, iter([_row(r, k) for r in rows])))
+        carry, y = _pair(f(carry, unflatten(structure, iter([_row(r, k) for r in rows]))))
         collected.append(y)
     if not collected:
         raise ShapeError("scan over no rows outside of a traced function has no ys to show")

@@ -114,9 +114,16 @@ def explain(error: Exception, describe: Callable[[Atom], str]) -> None:
     restated(error, text)
 
 
+class _Message(str):
+    """A message that shows itself, line by line, where Python shows the repr of one."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def restated(error: E, text: str) -> E:
     """Return an error with another message, and marked as explained; class and traceback stay."""
-    error.args = (text,)
+    error.args = (_Message(text) if isinstance(error, KeyError) else text,)
     if isinstance(error, np.exceptions.AxisError):
         error._msg, error.axis, error.ndim = text, None, None  # type: ignore[attr-defined]
     vars(error)["is_explained"] = True
