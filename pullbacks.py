@@ -383,7 +383,7 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     """
     try:
         found = _known.get(function)
-        if found is None or found.has_aux is not has_aux:
+        if found is None or found.function is not function or found.has_aux is not has_aux:
             found = _known[function] = VjpFunction(function, has_aux)
     except TypeError:  # a callable that cannot be referenced weakly
         found = VjpFunction(function, has_aux)

@@ -154,12 +154,14 @@ class _Taker:
             isinstance(value, types.FunctionType)
             and value.__closure__ is None
             and value.__defaults__ is None
+            and value.__kwdefaults__ is None
         ):
             # Its code and defaults could be assigned.
             self.unless(
                 f"{name} is not {self.constant(value)}",
                 f"{name}.__code__ is not {self.constant(value.__code__)}",
                 f"{name}.__defaults__ is not None",
+                f"{name}.__kwdefaults__ is not None",
             )
         else:
             raise _Unknown

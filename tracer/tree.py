@@ -383,6 +383,21 @@ def _scan_other(value: Any, leaves: list[Any], objects: list[Any], key: list[Any
     key.append(object_key(value))
 
 
+class Same:
+    """An object in a key, equal to itself alone: equal code has other globals in another module."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
 def object_key(value: Any, seen: tuple[Any, ...] = ()) -> Any:
     """Return what identifies a static value or an opaque object in a signature."""
     if isinstance(value, types.FunctionType | tuple | list | dict):
@@ -392,7 +407,8 @@ def object_key(value: Any, seen: tuple[Any, ...] = ()) -> Any:
     if isinstance(value, types.FunctionType):
         cells = tuple([_cell_key(c, seen) for c in value.__closure__ or ()])
         defaults = tuple([object_key(d, seen) for d in value.__defaults__ or ()])
-        return (value.__code__, defaults, cells)
+        named = object_key(value.__kwdefaults__, seen)
+        return (value.__code__, Same(value.__globals__), defaults, named, cells)
     if isinstance(value, types.MethodType):
         return (value.__func__, object_key(value.__self__, seen))
     if isinstance(value, functools.partial):

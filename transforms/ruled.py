@@ -16,23 +16,10 @@ from ..tracer.inputs import Inputs
 from ..tracer.nested import inline_call, is_differentiated
 from ..tracer.report import expression_here
 from ..tracer.state import current, require
-from ..tracer.tree import Node, Structure, flatten, unflatten
+from ..tracer.tree import Node, Same, Structure, flatten, unflatten
 from .rule_memory import Sharing, shared_memory
 from .rule_regions import Given, Open, Returned, RuleParts, call_with_rule
 from .rule_results import taken
-
-
-class _Same:
-    """An argument that is passed on as it is, equal to itself alone."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.value is other.value
-
-    def __hash__(self) -> int:
-        return id(self.value)
 
 
 class Ruled(ABC):
@@ -66,7 +53,7 @@ class Ruled(ABC):
         args = self._positional(args, kwargs)
         self._check(trace.root.inputs)
         given = Given.of(self.arguments, args, trace)
-        statics = tuple(map(_Same, self.statics(args)))
+        statics = tuple(map(Same, self.statics(args)))
         return call_with_rule(
             self,
             statics,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -134,3 +135,56 @@ def test_an_object_that_is_a_default_of_a_function_called_is_read_at_every_call(
     np.testing.assert_array_equal(compiled(x), helper(x))
     MODEL.w = np.array([8.0, 9.0])
     np.testing.assert_array_equal(compiled(x), helper(x))
+
+
+def with_keyword_default(k: float) -> Callable[[Any], Any]:
+    def f(x: Any, *, scale: float = k) -> Any:
+        return np.sum(x * x) * scale
+
+    return f
+
+
+def of_other_globals(k: float) -> Callable[[Any], Any]:
+    def f(x: Any) -> Any:
+        return np.sum(x * x) * SCALE  # noqa: F821 - of the globals that follow
+
+    return types.FunctionType(f.__code__, {"np": np, "SCALE": k})
+
+
+class Equal:
+    """A callable that is equal to all others of its class."""
+
+    def __init__(self, k: float) -> None:
+        self.k = k
+
+    def __call__(self, x: Any) -> Any:
+        return np.sum(x * x) * self.k
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Equal)
+
+    def __hash__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("make", [with_keyword_default, of_other_globals, Equal])
+def test_functions_of_equal_code_are_told_apart(
+    make: Callable[[float], Callable[..., Any]],
+) -> None:
+    x = np.array([1.0, 2.0])
+    taken, slope = pb.compile(apply), pb.grad(apply, argnums=1)
+    for k in (1.0, 2.0, -3.0):
+        f = make(k)
+        for _ in range(2):
+            assert taken(f, x) == 5 * k
+            np.testing.assert_array_equal(slope(f, x), 2 * k * x)
+            np.testing.assert_array_equal(pb.vjp(f, x)[1](1.0)[0], 2 * k * x)
+            np.testing.assert_array_equal(pb.hvp(f, (x,), (x,))[0], 2 * k * x)
+            assert pb.jvp(f, (x,), (x,))[1] == pb.linearize(f, x)[1](x) == 10 * k
+
+
+def test_defaults_by_name_may_be_assigned() -> None:
+    f, taken = with_keyword_default(1.0), pb.compile(apply)
+    for k in (1.0, 2.0, 3.0):
+        f.__kwdefaults__ = {"scale": k}  # type: ignore[attr-defined]
+        assert taken(f, np.ones(2)) == 2 * k
