@@ -6,11 +6,8 @@ The user's function is traced apart, on the types of one example, and the outcom
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from ..arguments import Arguments
 from ..compiled import Compiled, check_callable, name_of
@@ -20,23 +17,11 @@ from ..ir.types import ArrayType, Kind, Layout, c_strides
 from ..passes.batching import batched
 from ..tracer.functions.shape import broadcast_to, copy, moveaxis, traced
 from ..tracer.nested import inline_function, trace_apart
-from ..tracer.opaque import advice, described, is_collection, opaque_object
+from ..tracer.opaque import advice, described, opaque_object
 from ..tracer.trace import LeafSpec
-from ..tracer.tree import (
-    LEAF,
-    Leaf,
-    Node,
-    Static,
-    Structure,
-    children_of,
-    flatten,
-    step,
-    unflatten,
-)
+from ..tracer.tree import LEAF, Leaf, Node, Static, Structure, flatten, unflatten
 from .apart import owned, transformed
-
-Axes = Any
-"""An int, None, or containers of these: a prefix of the structure that it belongs to."""
+from .axes import Axes, axes_of, counted, without_axis
 
 
 def vmap(
@@ -187,7 +172,7 @@ class _Mapping(NamedTuple):
                 wanted = self.in_axes[k] if isinstance(self.in_axes, tuple) else self.in_axes
             leaves: list[Any] = []
             structure = flatten(value, leaves)
-            axes = _prefix("in_axes", wanted, structure, name)
+            axes = axes_of("in_axes", wanted, structure, name)
             for (path, axis), leaf in zip(axes, leaves, strict=True):
                 found.append(_input(path, traced(leaf), axis))
         return found
@@ -245,7 +230,7 @@ class _Mapping(NamedTuple):
         placed: list[Any] = []
         numbers: list[int | None] = []
         whole = _with_numbers(structure, numbers)
-        axes = _prefix("out_axes", self.out_axes, whole, "the result")
+        axes = axes_of("out_axes", self.out_axes, whole, "the result")
         for (path, axis), number in zip(axes, numbers, strict=True):
             value, is_mapped = next(leaves) if number is None else (traced(number), False)
             if not is_mapped and axis is not None:
@@ -261,7 +246,7 @@ class _Mapping(NamedTuple):
             ndim = value.ndim
             if not -ndim <= axis < ndim:
                 raise ShapeError(
-                    f"vmap: out_axes={axis} for {path} of {name}, which has {axes_of(ndim)}, that "
+                    f"vmap: out_axes={axis} for {path} of {name}, which has {counted(ndim)}, that "
                     "of the examples included."
                 )
             placed.append(owned(moveaxis(value, 0, axis) if axis % ndim else value))
@@ -274,20 +259,12 @@ def _input(path: str, value: Any, axis: int | None) -> _Input:
     ndim = value.ndim
     if not ndim:
         what = "a Python number" if value._kind is Kind.PYTHON else f"{value.type}"
-        raise ShapeError(
-            f"vmap: `{path}` is {what}, without an axis to map.\n"
-            "  Pass it by position, with None for it in in_axes, for example in_axes=(0, None)."
-        )
+        raise without_axis(path, what)
     if not -ndim <= axis < ndim:
         raise ShapeError(
-            f"vmap: in_axes={axis} for `{path}`, which is {value.type} and has {axes_of(ndim)}."
+            f"vmap: in_axes={axis} for `{path}`, which is {value.type} and has {counted(ndim)}."
         )
     return _Input(path, value, axis % ndim)
-
-
-def axes_of(ndim: int) -> str:
-    """Return how many axes there are, as messages put it."""
-    return "1 axis" if ndim == 1 else f"{ndim} axes"
 
 
 def _example(spec: LeafSpec, whole: Any) -> LeafSpec:
@@ -299,85 +276,6 @@ def _example(spec: LeafSpec, whole: Any) -> LeafSpec:
         layout = None if strides == c_strides(type.dtype.itemsize, type.shape) else strides
     kind = Kind.ARRAY if type.shape else Kind.SCALAR
     return LeafSpec(type, kind, layout, spec.hint, spec.path)
-
-
-def _prefix(what: str, axes: Axes, structure: Structure, path: str) -> list[tuple[str, int | None]]:
-    """Return for each leaf of a structure its path and the axis that a prefix of it says.
-
-    Raises
-    ------
-    StructureError
-        Where the prefix has another structure; ShapeError for an axis of a Python number.
-    """
-    if isinstance(structure, Static):
-        _check_static(what, axes, structure.value, path)
-        return []
-    axis = _axis(axes)
-    if axis is not False:
-        if isinstance(structure, Leaf):
-            return [(path, axis)]
-        parts = [(axes, child) for child in structure.children]
-    else:
-        found = children_of(axes)
-        if found is None:
-            raise StructureError(
-                f"vmap: {what} holds {axes!r} for `{path}`: an axis is an int, or None for no axis."
-            )
-        static, children = found
-        if not (
-            isinstance(structure, Node)
-            and structure.type is type(axes)
-            and structure.static == static
-        ):
-            shown = "an array" if structure is LEAF else f"{structure}"
-            place = path if path.startswith("the result") else f"`{path}`"
-            raise StructureError(
-                f"vmap: {what}={axes!r} does not fit {place}, which is {shown}.\n"
-                "  It is an int, None, or the same containers cut off anywhere."
-            )
-        parts = list(zip(children, structure.children, strict=True))
-    assert isinstance(structure, Node)
-    return [
-        leaf
-        for k, (part, child) in enumerate(parts)
-        for leaf in _prefix(what, part, child, path + step(structure.type, structure.static, k))
-    ]
-
-
-def _check_static(what: str, axes: Axes, value: Any, path: str) -> None:
-    """Raise for what is to be mapped and cannot be; a flag or a text is the same for all.
-
-    Raises
-    ------
-    ShapeError
-        For a Python number.
-    StructureError
-        For a dict or list of a class that is not registered, whose arrays would not be mapped.
-    """
-    if what != "in_axes" or axes is None:
-        return
-    if is_collection(value):
-        raise StructureError(
-            f"vmap maps no axis of {described(path, value)}.\n  {advice(path, value)}"
-        )
-    is_number = isinstance(value, int | float | complex) and not isinstance(value, bool)
-    if is_number:
-        raise ShapeError(
-            f"vmap: `{path}` is the number {value!r}, without an axis to map.\n"
-            "  Pass it by position, with None for it in in_axes, for example in_axes=(0, None)."
-        )
-
-
-def _axis(axes: Axes) -> int | Literal[False] | None:
-    """Return an axis as an int or None, False for what is no axis."""
-    if axes is None:
-        return None
-    if isinstance(axes, bool | np.bool_):
-        return False
-    try:
-        return operator.index(axes)
-    except TypeError:
-        return False
 
 
 def _with_shared(structure: Structure, values: Iterator[Any]) -> Structure:
