@@ -28,15 +28,7 @@ from ..tracer.state import require
 from ..tracer.trace import Traced
 from ..tracer.tree import Structure, unflatten
 from .apart import Apart, owned, traced_apart, transformed
-from .linear import (
-    Leaves,
-    Linear,
-    check_real,
-    cotangents,
-    outputs_of,
-    product_with_basis,
-    tangents,
-)
+from .linear import Leaves, Linear, check_real, outputs_of, product_with_basis
 
 _MODES = ("auto", "reverse", "forward")
 
@@ -57,10 +49,10 @@ def _in_mode(
 ) -> tuple[Linear, str]:
     """Return the derivative in a mode; reverse where forward would repeat what happens once."""
     if mode == "forward":
-        linear = tangents(function, wrt, of, keep)
+        linear = Linear.pushforward(function, wrt, of, keep)
         if not linear.has_effects:
             return linear, mode
-    return cotangents(function, wrt, of, keep), "reverse"
+    return Linear.pullback(function, wrt, of, keep), "reverse"
 
 
 def _written(apart: Apart, mode: str, holomorphic: bool, exact: bool) -> Any:

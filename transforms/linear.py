@@ -40,6 +40,32 @@ class Linear(NamedTuple):
     results: int
     vectors: int
 
+    @classmethod
+    def pushforward(
+        cls,
+        function: Function,
+        wrt: Sequence[int],
+        of: Sequence[int],
+        keep: Sequence[int] | None = None,
+    ) -> Linear:
+        """Return the derivative that maps tangents of parameters to those of the results `of`."""
+        joint = forward(function, wrt, keep=keep, of=of)
+        kept = len(joint.results) - len(of)
+        return cls(*split(joint, kept, len(wrt)), kept, len(wrt))
+
+    @classmethod
+    def pullback(
+        cls,
+        function: Function,
+        wrt: Sequence[int],
+        of: Sequence[int],
+        keep: Sequence[int] | None = None,
+    ) -> Linear:
+        """Return the derivative that maps cotangents of the results `of` to those of parameters."""
+        joint = reverse(function, wrt, seeds=of, keep=keep)
+        kept = len(joint.results) - len(wrt)
+        return cls(*split(joint, kept, len(of)), kept, len(of))
+
     @property
     def has_effects(self) -> bool:
         """Whether the linear part would do for each vector what is to happen once."""
@@ -49,24 +75,6 @@ class Linear(NamedTuple):
         """Return the linear part for `size` vectors, and which of its results have as many."""
         kept = len(self.linear.params) - self.vectors
         return batched(self.linear, [False] * kept + [True] * self.vectors, size)
-
-
-def tangents(
-    function: Function, wrt: Sequence[int], of: Sequence[int], keep: Sequence[int] | None = None
-) -> Linear:
-    """Return the derivative that maps tangents of parameters to those of the results `of`."""
-    joint = forward(function, wrt, keep=keep, of=of)
-    kept = len(joint.results) - len(of)
-    return Linear(*split(joint, kept, len(wrt)), kept, len(wrt))
-
-
-def cotangents(
-    function: Function, wrt: Sequence[int], of: Sequence[int], keep: Sequence[int] | None = None
-) -> Linear:
-    """Return the derivative that maps cotangents of the results `of` to those of parameters."""
-    joint = reverse(function, wrt, seeds=of, keep=keep)
-    kept = len(joint.results) - len(wrt)
-    return Linear(*split(joint, kept, len(of)), kept, len(of))
 
 
 class Leaves(NamedTuple):
@@ -192,12 +200,4 @@ def check_real(
         )
 
 
-__all__ = [
-    "Leaves",
-    "Linear",
-    "check_real",
-    "cotangents",
-    "outputs_of",
-    "product_with_basis",
-    "tangents",
-]
+__all__ = ["Leaves", "Linear", "check_real", "outputs_of", "product_with_basis"]

@@ -24,7 +24,7 @@ from ..runtime.program import Program
 from ..tracer.trace import Traced
 from .compression import Compression, Csr, given_pattern, symmetric_part
 from .jacobians import gradient_of
-from .linear import Leaves, Linear, check_real, cotangents, outputs_of, tangents
+from .linear import Leaves, Linear, check_real, outputs_of
 from .recovery import Recovery
 
 
@@ -99,7 +99,7 @@ class Subject(NamedTuple):
 
     def linear(self, mode: str) -> Linear:
         """Return the derivative in a mode."""
-        make = tangents if mode == "forward" else cotangents
+        make = Linear.pushforward if mode == "forward" else Linear.pullback
         return make(self.function, self.wrt, self.of, self.keep)
 
 
