@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import weakref
+import threading
+import types
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -349,7 +351,28 @@ def check_like(name: str, value: Any, type: ArrayType, owner: str) -> None:
         raise StructureError(f"{name} has dtype {dtype}, {owner} is {type}.")
 
 
-_known: weakref.WeakKeyDictionary[Any, VjpFunction] = weakref.WeakKeyDictionary()
+KEPT = 64
+"""Functions of which `vjp` keeps the programs: those that it was called with last."""
+_known: OrderedDict[tuple[Any, ...], VjpFunction] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _kept(function: Callable[..., Any], has_aux: bool) -> VjpFunction:
+    """Return the `vjp` of a function, made where there is none.
+
+    Functions are told apart by identity, methods by that of their objects: each access makes
+    another one. What is kept holds the function, so that no other one can have its identity.
+    """
+    parts: tuple[Any, ...] = (function,)
+    if isinstance(function, types.MethodType):
+        parts = function.__func__, function.__self__
+    key = (*map(id, parts), has_aux)
+    with _lock:
+        found = _known.pop(key, None) or VjpFunction(function, has_aux)
+        _known[key] = found
+        if len(_known) > KEPT:
+            _known.popitem(last=False)
+    return found
 
 
 def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
@@ -381,10 +404,5 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     >>> pull(np.array([2.0]))
     (array([2.]),)
     """
-    try:
-        found = _known.get(function)
-        if found is None or found.function is not function or found.has_aux is not has_aux:
-            found = _known[function] = VjpFunction(function, has_aux)
-    except TypeError:  # a callable that cannot be referenced weakly
-        found = VjpFunction(function, has_aux)
+    found = _kept(function, has_aux)
     return found(*primals) if primals else found

@@ -6,15 +6,18 @@ import collections
 import contextlib
 import dataclasses
 import functools
+import gc
 import io
 import threading
 import warnings
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 
 import pullback as pb
+from pullback import pullbacks
 from pullback.tracer.taking import taker
 
 Pair = collections.namedtuple("Pair", ["left", "right"])
@@ -346,6 +349,35 @@ def test_a_pullback_is_made_for_a_known_signature() -> None:
         np.testing.assert_allclose(y, np.sin(a))
         np.testing.assert_allclose(pull(np.ones(3))[0]["a"], np.cos(a))
     assert pulled.programs.known
+
+
+def test_a_pullback_of_a_method_is_made_for_its_object() -> None:
+    class Model:
+        def __init__(self, rate: float) -> None:
+            self.rate = rate
+
+        def scaled(self, x: Any) -> Any:
+            return x * self.rate
+
+    first, second = Model(2.0), Model(3.0)
+    assert pb.vjp(first.scaled) is pb.vjp(first.scaled)
+    assert pb.vjp(first.scaled) is not pb.vjp(second.scaled)
+    for model in (first, second):
+        np.testing.assert_array_equal(pb.vjp(model.scaled, A)[1](A)[0], A * model.rate)
+
+
+def test_functions_whose_pullbacks_are_kept_are_the_last_ones() -> None:
+    def made() -> Any:
+        return lambda x: x * 2.0
+
+    first = made()
+    gone = weakref.ref(first)
+    pb.vjp(first)
+    del first
+    for _ in range(pullbacks.KEPT):
+        pb.vjp(made())
+    gc.collect()
+    assert gone() is None
 
 
 def test_registered_containers_are_taken_apart() -> None:
