@@ -219,7 +219,9 @@ def test_without_source_dispatch_alone_is_used() -> None:
 def test_without_source_the_error_says_so() -> None:
     with pytest.raises(pb.ConcretizationError) as caught:
         pb.compile(SOURCELESS["number"])(VECTOR)
-    assert "`number` was traced without its source: its source cannot be found" in str(caught.value)
+    message = " ".join(str(caught.value).split())
+    assert "`number` was traced without its source: its source cannot be found" in message
+    assert message.endswith("can then not be traced: define it in a file.")
 
 
 # ---- traced values that escape -----------------------------------------------------------------

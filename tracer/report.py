@@ -108,8 +108,9 @@ def explain(error: Exception, describe: Callable[[Atom], str]) -> None:
     missing = NO_SOURCE.get(frame.f_code)
     if missing is not None and isinstance(error, UnsupportedError):
         text += (
-            f"\n  `{frame.f_code.co_name}` was traced without its source: {missing}. float(x), "
-            "math.sin(x) and what else\n  NumPy does not dispatch can then not be traced."
+            f"\n  `{frame.f_code.co_name}` was traced without its source: {missing}. Loops and "
+            "branches on traced values,\n  float(x), math.sin(x) and what else NumPy does not "
+            "dispatch can then not be traced: define it in a file."
         )
     restated(error, text)
 
