@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -353,7 +354,9 @@ def _short(value: Any) -> str:
     if isinstance(value, bool | int | str | bytes | tuple | np.dtype | type(None)):
         text = repr(value)
         return text if len(text) <= 60 else f"{text[:57]}..."
-    return str(getattr(value, "__qualname__", f"a {type(value).__name__}"))
+    if isinstance(value, type | types.FunctionType | types.MethodType | types.BuiltinFunctionType):
+        return value.__qualname__
+    return f"a {type(value).__name__}"  # which may find anything under any name
 
 
 def _named(error: StructureError, items: list[tuple[str, Any, bool]]) -> StructureError:

@@ -52,9 +52,13 @@ _OPERATORS = (
 
 def _has_operators(cls: type) -> bool:
     """Whether Python runs functions of the user's for the operators of a class."""
-    return "__dict__" in dir(cls) and any(
-        isinstance(getattr(cls, name, None), types.FunctionType) for name in _OPERATORS
-    )
+    return any(isinstance(getattr(cls, name, None), types.FunctionType) for name in _OPERATORS)
+
+
+def _slots(cls: type) -> list[str]:
+    """Return the names of the attributes that the objects of a class hold in slots."""
+    kinds = [vars(base) for base in cls.__mro__]
+    return [n for held in kinds for n, v in held.items() if type(v) is types.MemberDescriptorType]
 
 
 def _is_compound(value: Any) -> bool:
@@ -216,7 +220,11 @@ class Inputs:
         if _has_operators(type(value)) and not isinstance(value, type):
             # Operators of the user's class run as they are: all that they may read is guarded.
             # A class whose metaclass has some, such as an enumeration, is known by identity.
-            self.load(f"{path}.__dict__", vars(value))
+            if hasattr(value, "__dict__"):
+                self.load(f"{path}.__dict__", vars(value))
+            for name in _slots(type(value)):
+                if hasattr(value, name):
+                    self.load(f"{path}.{name}", getattr(value, name))
 
     def _hold_part(self, value: Any, path: str) -> None:
         if _is_compound(value):

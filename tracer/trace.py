@@ -20,6 +20,7 @@ from ..ir.ops.shape import BroadcastTo
 from ..ir.plan import Fresh
 from ..ir.types import ArrayType, Kind, Layout
 from .array import TracedArray, lift
+from .closed import guard_argument
 from .commits import Commit
 from .driving import LIMIT, Restage
 from .functions.lazy import register_loaded
@@ -128,7 +129,7 @@ def trace_once(
         inputs.buffers = {m._as_view().storage for m in members.values()}
         inputs.members = {id(arrays[k]): m for k, m in members.items() if k >= len(params)}
         for k, value in enumerate(objects):
-            inputs.hold(value, f"objects[{k}]")
+            guard_argument(inputs, value, f"objects[{k}]")
         _register_callable(function, inputs)
         _guard_defaults(function, inputs)
         args, kwargs = unflatten(structure, iter(params))
