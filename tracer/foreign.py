@@ -15,7 +15,9 @@ import numpy as np
 
 from ..ir.errors import StructureError
 
-_SIGNS = ("__array__", "__dlpack__", "__array_namespace__", "__array_interface__")
+_EXCHANGED = ("__dlpack__", "__array_namespace__")
+"""What nothing but an array has: the protocols by which libraries exchange them."""
+_SIGNS = ("__array__", *_EXCHANGED, "__array_interface__")
 _BUFFERS = (memoryview, array.array)
 
 
@@ -41,7 +43,7 @@ def is_nothing_but_array(value: Any) -> bool:
     cls = type(value)
     if not is_foreign(value):
         return False
-    return issubclass(cls, _BUFFERS) or any(hasattr(cls, s) for s in _SIGNS[1:3])
+    return issubclass(cls, _BUFFERS) or any(hasattr(cls, s) for s in _EXCHANGED)
 
 
 def read(value: Any, path: str) -> np.ndarray:
