@@ -50,6 +50,7 @@ class _ForExamples(Derived):
         self, rule: Rule, mapped: tuple[bool, ...], size: Size, outs: int, own: int
     ) -> None:
         self.rule = rule
+        self.source = rule.source
         self.mapped = mapped
         self.size = size
         self.outs = outs

@@ -215,3 +215,10 @@ def test_what_is_no_function_is_refused() -> None:
         wave.defvjp(correct, None)  # type: ignore[arg-type]
     with pytest.raises(pb.ArgumentError, match="nondiff_argnums"):
         pb.custom_jvp(product, nondiff_argnums=(0,)).defjvps(None, None)
+
+
+def test_a_rule_for_many_examples_is_called_by_its_function() -> None:
+    function = pb.custom_vjp(product)
+    function.defvjp(correct, clip)
+    with pytest.raises(pb.DifferentiationError, match="transposes `clip`"):
+        pb.jvp(pb.vmap(function), (X, X), (X, X))
