@@ -13,6 +13,7 @@ from .ir.errors import ArgumentError, DifferentiationError, StructureError
 from .ir.types import ArrayType, Kind, layout_of
 from .tracer.native import native
 from .tracer.opaque import check_no_object
+from .tracer.spec import Spec
 from .tracer.taking import Take, taker
 from .tracer.trace import LeafSpec
 from .tracer.tree import (
@@ -28,39 +29,6 @@ from .tracer.tree import (
 )
 
 Argnums = int | str | Sequence[int | str]
-
-
-class Spec:
-    """The shape and dtype of an array, in place of the array: `pb.Spec((64, 784), "float32")`.
-
-    Parameters
-    ----------
-    shape
-        An int, or a sequence of them; `()` for a scalar.
-    dtype
-        What `np.dtype` takes.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import pullback as pb
-    >>> pb.Spec(3), pb.Spec((), "float32")
-    (Spec((3,), 'float64'), Spec((), 'float32'))
-    >>> str(pb.compile(np.exp).inspect(pb.Spec((2, 3)))).splitlines()[0]
-    'def exp(x: f64[2, 3]) -> f64[2, 3]:'
-    """
-
-    __slots__ = ("dtype", "shape")
-
-    def __init__(self, shape: int | Sequence[int], dtype: Any = "float64") -> None:
-        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        self.dtype = np.dtype(dtype)
-
-    def __pullback_leaf__(self) -> tuple[Any, ...]:
-        return (Spec, self.dtype, self.shape)
-
-    def __repr__(self) -> str:
-        return f"Spec({self.shape}, {str(self.dtype)!r})"
 
 
 class Wanted(NamedTuple):
@@ -262,6 +230,11 @@ class Arguments:
                 raise ArgumentError(
                     f"argnums={which!r} is no argument of this call; it was given "
                     f"{given or 'none'}{self._misfit(args, kwargs)}."
+                )
+            if matches[0] in found:
+                raise ArgumentError(
+                    f"argnums={argnums!r} names `{items[matches[0]][0]}` twice.\n"
+                    "  Name it once, and use its derivative where it is wanted."
                 )
             found.append(matches[0])
         return found

@@ -16,8 +16,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from .arguments import Arguments, Wanted
-from .ir.errors import DifferentiationError, UnsupportedError
+from .arguments import Arguments, Spec, Wanted
+from .ir.errors import DifferentiationError, StructureError, UnsupportedError
 from .ir.ops.guard import Missed
 from .runtime.owners import have_owners
 from .tracer.foreign import MeetsForeign
@@ -317,7 +317,19 @@ class Programs(Generic[E]):
         return [e for e in self.entries.get(key, ()) if not any(e is other for other in left)]
 
     def _added(self, key: Any, call: Call) -> tuple[E, Sequence[Any]]:
-        """Compile for a call and keep the entry; return it with the inputs of its program."""
+        """Compile for a call and keep the entry; return it with the inputs of its program.
+
+        Raises
+        ------
+        StructureError
+            Where a `Spec` stands for an array, which only `inspect` and its like can take.
+        """
+        specs = [leaf for leaf in call.leaves if isinstance(leaf, Spec)]
+        if specs:
+            raise StructureError(
+                f"{self.name} is called with {specs[0]} in the place of an array.\n"
+                "  Call it with arrays; inspect, explain and pb.sparsity take Specs."
+            )
         self.misses += 1
         with uncollected():
             entry = self._made(call)

@@ -74,9 +74,11 @@ def clip_by_value(tree: Any, low: Any, high: Any) -> Any:
     >>> pb.clip_by_value([np.array([-3.0, 0.5]), 2.0], -1.0, 1.0)
     [array([-1. ,  0.5]), 1.0]
     """
+    tree = native(tree, "tree")
+    for path, leaf in zip(trees.paths(tree), trees.leaves(tree), strict=True):
+        dtype_of(leaf, path)
     return trees.map(
-        lambda leaf: like(leaf, np.clip(leaf, _bound(low, leaf), _bound(high, leaf))),
-        native(tree, "tree"),
+        lambda leaf: like(leaf, np.clip(leaf, _bound(low, leaf), _bound(high, leaf))), tree
     )
 
 

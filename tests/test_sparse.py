@@ -428,3 +428,8 @@ def test_a_star_colouring_gives_each_entry_from_one_side(pattern):
     np.testing.assert_allclose(
         restored(sparse(pattern), values, colors, read_stars), values, atol=1e-12
     )
+
+
+def test_a_pattern_that_is_no_matrix() -> None:
+    with pytest.raises(pb.StructureError, match="the pattern is a str, and no matrix"):
+        pb.sparse_jacobian(lambda x: x, sparsity="full")(np.ones(2))

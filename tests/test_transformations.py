@@ -57,6 +57,31 @@ def test_argnums(argnums: Any, wanted: Any) -> None:
     assert type(again) is type(wanted)
 
 
+@pytest.mark.parametrize("argnums", [(0, 0), (1, -1), ("x", 1)])
+@pytest.mark.parametrize("transformation", [pb.grad, pb.jacobian, pb.hessian, pb.sparse_jacobian])
+def test_an_argument_is_named_once(transformation: Any, argnums: Any) -> None:
+    with pytest.raises(pb.ArgumentError, match=r"argnums=.* names `.` twice"):
+        transformation(loss, argnums=argnums)(X, Y)
+
+
+@pytest.mark.parametrize("transformation", [pb.compile, pb.grad, pb.hessian, pb.vjp, pb.vmap])
+def test_a_call_takes_arrays_and_no_specs(transformation: Any) -> None:
+    def total(p: Any) -> Any:
+        return np.sum(p["x"])
+
+    message = r"total is called with Spec\(\(3,\), 'float64'\) in the place of an array"
+    for _ in range(2):
+        with pytest.raises(pb.StructureError, match=message):
+            transformation(total)({"x": pb.Spec(3)})
+
+
+def test_the_shape_of_a_spec_is_integers() -> None:
+    assert pb.Spec([np.int64(2), 3]).shape == (2, 3)
+    for shape in ("a", 1.5, (2, 1.5), None):
+        with pytest.raises(pb.ArgumentError, match="Spec takes a shape, an int or a tuple of ints"):
+            pb.Spec(shape)
+
+
 def test_argnums_of_keyword_arguments() -> None:
     equal(pb.grad(loss, "x")(X, x=Y), 2 * X * X)
     equal(pb.grad(loss, 1)(X, x=Y), 2 * X * X)

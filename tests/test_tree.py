@@ -291,5 +291,7 @@ def test_clip_by_value():
 def test_what_cannot_be_clipped():
     with pytest.raises(ArgumentError, match="a positive norm, not 0"):
         pb.clip_by_global_norm([1.0], 0)
+    with pytest.raises(DTypeError, match=r"`tree\['w'\]` is a str"):
+        pb.clip_by_value({"w": "a"}, 0, 1)
     with pytest.raises(DTypeError, match=r"`tree\[0\]` is a str"):
         pb.global_norm(["a"])

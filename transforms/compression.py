@@ -15,7 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..ir.errors import DifferentiationError, ShapeError, UnsupportedError
+from ..ir.errors import (
+    DifferentiationError,
+    ShapeError,
+    StructureError,
+    UnsupportedError,
+    with_article,
+)
 from ..passes.coloring import columns_colored, read_columns, read_stars, stars_colored
 from .linear import Leaves
 
@@ -34,10 +40,18 @@ def given_pattern(pattern: Any, shape: tuple[int, int], symmetric: bool) -> Csr:
     ------
     ShapeError
         Where it has another shape than the derivative.
+    StructureError
+        Where it is no matrix.
     """
     import scipy.sparse
 
-    found: Csr = scipy.sparse.csr_array(pattern).astype(bool)
+    try:
+        found: Csr = scipy.sparse.csr_array(pattern).astype(bool)
+    except (TypeError, ValueError):
+        raise StructureError(
+            f"the pattern is {with_article(type(pattern).__name__)}, and no matrix.\n"
+            "  Pass a matrix of bools, dense or of scipy.sparse, or leave it out."
+        ) from None
     if found.shape != shape:
         raise ShapeError(
             f"the pattern has shape {list(found.shape)}, and the derivative {list(shape)}: a row "
