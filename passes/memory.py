@@ -38,6 +38,7 @@ from .memory_cond import place_cond, updated
 from .memory_loop import place_loop
 from .memory_recursion import early_targets, place_call, place_pack, place_recursion, release
 from .memory_tiles import place_tiles, preferred
+from .order import aligned
 from .protect import FOREVER, protect, shares_memory
 from .slots import Slots
 
@@ -75,7 +76,7 @@ def flatten(function: Function) -> Function:
 
 def plan_memory(function: Function) -> Plan:
     """Return the plan of a function, its fused regions flattened."""
-    function = protect(flatten(function))
+    function = protect(aligned(flatten(function)))
     planner = _Planner()
     for p in function.params:
         planner.cells[p] = Cell(Home.CALLER, p, FOREVER)
