@@ -74,19 +74,38 @@ class Fuse:
                 blas = _after_blas(eqn, blas)
                 continue
             taken, before, after = self._grow(region, waiting)
-            waits = blas
-            for inner in before:
-                waits = _after_blas(inner, waits)
-            made = region.close(counts, waits) if region.is_large else None
+            kept = taken.index(after[0]) if after else len(taken)
+            made = self._closed(region, counts, blas, before)
+            if made is None and region.is_large:
+                # For a nearer cache nothing moves across others, by which it would live longer.
+                region, before = self._without_moves([eqn, *taken[:kept]], found)
+                after = taken[kept:]
+                made = self._closed(region, counts, blas, before, near=True)
             if made is not None:
                 # What stands in front has not been tried as the start of a region of its own.
                 waiting += reversed([*before, *made, *region.lone, *after])
             else:
                 # As it was, up to the first equation that would have moved behind.
-                kept = taken.index(after[0]) if after else len(taken)
                 out += [eqn, *taken[:kept]]
                 waiting += reversed(taken[kept:])
         return function.replace(eqns=out)
+
+    def _closed(
+        self,
+        region: _Region,
+        counts: dict[Value, int],
+        blas: bool,
+        before: Sequence[Eqn],
+        near: bool = False,
+    ) -> Sequence[Eqn] | None:
+        for eqn in before:
+            blas = _after_blas(eqn, blas)
+        return region.close(counts, blas, near) if region.is_large else None
+
+    def _without_moves(self, eqns: Sequence[Eqn], machine: Machine) -> tuple[_Region, list[Eqn]]:
+        """Return a region of some of these equations, and the others: they come before it."""
+        region = _Region(self.exact, machine)
+        return region, [eqn for eqn in eqns if not region.takes(eqn)]
 
     def _inner(self, eqn: Eqn) -> Eqn:
         op = eqn.op
@@ -159,6 +178,7 @@ class _Region:
         self.part = part_bytes(machine)
         self.eqns: list[Eqn] = []
         self.made: set[Value] = set()
+        self.read: set[Atom] = set()
         self.axes: list[_Axis] = []
         self.seed: tuple[Size, ...] = ()
         self.is_large = False
@@ -203,6 +223,7 @@ class _Region:
         self.axes = [axis for axis, *_ in kept]
         self.eqns.append(eqn)
         self.made.add(eqn.result)
+        self.read.update(eqn.operands)
         self.widest = max(self.widest, eqn.result.type.nbytes)
         self.is_large = self.widest >= LARGE
         return True
@@ -235,8 +256,8 @@ class _Region:
         shape = (eqn.operands[0] if eqn.op.is_reduction else eqn.result).type.shape
         if places:
             (place,) = places
-        elif shape == self.seed:
-            place = axis.first - len(shape)
+        elif shape == self.seed or self._broadcasts(axis, eqn, shape):
+            place = axis.first - len(self.seed)
         elif axis.first == 0 and shape and shape[0] == axis.extent:
             place = -len(shape)
         else:
@@ -268,10 +289,20 @@ class _Region:
             return None
         return cut, None
 
+    def _broadcasts(self, axis: _Axis, eqn: Eqn, shape: tuple[Size, ...]) -> bool:
+        """Whether an equation reads what the region does, and is as long from an axis on."""
+        if not self.is_large or eqn.op.is_reduction:
+            return False
+        last = min(len(shape), len(self.seed))
+        if last < len(self.seed) - axis.first or shape[-last:] != self.seed[-last:]:
+            return False
+        return any(isinstance(a, Value) and a.type.shape and a in self.read for a in eqn.operands)
+
     # -- the end -----------------------------------------------------------------------------------
 
-    def close(self, counts: dict[Value, int], after_blas: bool) -> Sequence[Eqn] | None:
+    def close(self, counts: dict[Value, int], after_blas: bool, near: bool) -> Sequence[Eqn] | None:
         """Return the region as one equation and views of what it makes, None: it is not tiled."""
+        count = len(self.eqns)
         self._arrange()
         inside: dict[Value, int] = {}
         for eqn in self.eqns:
@@ -282,7 +313,9 @@ class _Region:
         if not outs:
             return None
         outs, views = self._without_views(outs)
-        tiling = self._tiling(outs, after_blas)
+        if len(self.eqns) < count and not self._renew():
+            return None
+        tiling = self._tiling(outs, after_blas, near)
         return None if tiling is None else [self._region(outs, tiling), *views]
 
     def _arrange(self) -> None:
@@ -297,6 +330,14 @@ class _Region:
             del left[0]
         self.lone = [self.eqns[k] for k in left]
         self._keep([k for group in groups for k in group if k not in left])
+
+    def _renew(self) -> bool:
+        """Find the axes again; what has been taken out may have cost some."""
+        region = _Region(self.exact, self.machine)
+        if not all(region.takes(eqn) for eqn in self.eqns):
+            return False
+        self.axes, self.widest, self.seed = region.axes, region.widest, region.seed
+        return region.is_large
 
     def _keep(self, kept: Sequence[int]) -> None:
         """Keep some equations, in this order, and of what is read only what they read."""
@@ -333,7 +374,7 @@ class _Region:
         self._keep(kept)
         return list(found), views
 
-    def _tiling(self, outs: Sequence[Value], after_blas: bool) -> Tiling[_Axis] | None:
+    def _tiling(self, outs: Sequence[Value], after_blas: bool, near: bool) -> Tiling[_Axis] | None:
         types = [t.type for e in self.eqns for t in (*e.operands, *e.results)]
         if not all(t.is_static and 0 not in t.shape for t in types):
             return None
@@ -347,7 +388,7 @@ class _Region:
             candidates.append(Candidate(axis, axis.extent, row, axis.sums, axis.first))
         reads = {a for a, _ in self.axes[0].reads}
         outside = sum(v.type.nbytes for v in (*reads, *outs))
-        return choose(self.eqns, outside, candidates, self.machine, after_blas)
+        return choose(self.eqns, outside, candidates, self.machine, after_blas, near)
 
     def _region(self, outs: Sequence[Value], tiling: Tiling[_Axis]) -> Eqn:
         """Return the equation that holds the region."""
