@@ -196,6 +196,7 @@ class Examples:
         """Write equations for all examples; `results` are what is read after them."""
         acting = [e for e in eqns if acts_for_each(e.op)]
         rest, position = list(eqns), 0
+        alone: set[Eqn] = set()
         while position < len(rest):
             eqn = rest[position]
             position += 1
@@ -205,7 +206,12 @@ class Examples:
                 acting = []
             elif eqn in acting or not self.equation(eqn):
                 first = acting if eqn in acting else [eqn]
+                alone.add(eqn)
                 group = serial_group(rest[position - 1 :], first, acting, self.made)
+                # Two groups of which each has to come before the other are one.
+                while others := [e for e in group.before if e in alone]:
+                    first = [*first, *others]
+                    group = serial_group(rest[position - 1 :], first, acting, self.made)
                 if group.before:  # first what it reads, of which more may belong together
                     own = [e for e in group.eqns if e not in self.made or e is eqn]
                     rest, position = [*group.before, *own, *group.after], 0

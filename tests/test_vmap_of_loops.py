@@ -83,3 +83,17 @@ def test_derivatives_are_those_of_one_example(step: Callable[..., Any]) -> None:
         np.testing.assert_allclose(pulled, expected, rtol=1e-10)
         moved = pb.jvp(many, (XS,), (np.cos(XS),))[1]
         np.testing.assert_allclose(moved, np.sum(expected * np.cos(XS), 1), rtol=1e-10)
+
+
+def test_parts_done_for_one_example_after_the_other_may_each_need_the_other_first() -> None:
+    def f(x):
+        masked, waved = np.tanh(x), np.sin(x)
+        masked[masked > 0.1] *= 0.5
+        total = 0.1
+        while total < 2.0:
+            total = total + 0.31 + x[0] ** 2
+            waved = np.tanh(waved)
+        return np.sum(np.sin(waved) * total) + np.sum(masked * waved) * (masked @ x)
+
+    slopes = pb.vmap(pb.grad(f))(XS)
+    np.testing.assert_allclose(slopes, np.stack([pb.grad(f)(x) for x in XS]), rtol=1e-12)
