@@ -194,6 +194,9 @@ class _Entry(GuardedEntry):
 class Pullback:
     """What `vjp` returns beside the output: it takes a cotangent back to the primals."""
 
+    __pullback_reads__ = True
+    """Traced code reads what it holds again at every call."""
+
     def __init__(
         self,
         run_backward: Callable[[list[Any]], Sequence[Any]],

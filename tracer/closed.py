@@ -48,10 +48,15 @@ def guard_argument(inputs: Inputs, value: Any, path: str) -> None:
     cls = type(value)
     if isinstance(value, set):
         inputs.check(f"{path} != {inputs.constant(value.copy())}")
-    elif not issubclass(cls, _OPEN) and (is_library(cls) or not cls.__flags__ & _HEAP):
+    elif not _is_open(cls) and (is_library(cls) or not cls.__flags__ & _HEAP):
         is_value = cls.__hash__ not in (None, object.__hash__)
         inputs.check(f"{path} {'!=' if is_value else 'is not'} {inputs.constant(value)}")
     inputs.hold(value, path)
+
+
+def _is_open(cls: type) -> bool:
+    """Whether what the function reads of an object is seen, or the object is in the signature."""
+    return issubclass(cls, _OPEN) or hasattr(cls, "__pullback_reads__")
 
 
 __all__ = ["guard_argument"]
