@@ -191,39 +191,49 @@ class _Entry(GuardedEntry):
         return self.forward(*inputs)
 
 
-class Pullback:
-    """What `vjp` returns beside the output: it takes a cotangent back to the primals."""
+class LinearMap:
+    """A derivative at a point, which holds what it needs of the point.
+
+    `run` takes vectors to what the derivative makes of them.
+    """
 
     __pullback_reads__ = True
     """Traced code reads what it holds again at every call."""
 
+    def __init__(self, run: Callable[[list[Any]], Sequence[Any]]) -> None:
+        self._run = run
+
+    def products(self, vectors: list[Any]) -> Sequence[Any]:
+        """Return what the derivative makes of vectors, in the trace under way if there is one."""
+        run = self._run
+        if current() is None or not isinstance(run, _Compiled):
+            return run(vectors)
+        inputs = require("a derivative").root.inputs
+        path = f"{inputs.path_of(self) or inputs.constant(self)}._run"
+        run.residuals = tuple([np.asarray(r) for r in run.residuals])
+        inputs.load(f"{path}.entry", run.entry)
+        read = inputs.load(f"{path}.residuals", run.residuals)
+        return inline_function(run.entry.adjoint, [*read, *vectors])
+
+
+class Pullback(LinearMap):
+    """What `vjp` returns beside the output: it takes a cotangent back to the primals."""
+
     def __init__(
         self,
-        run_backward: Callable[[list[Any]], Sequence[Any]],
+        run: Callable[[list[Any]], Sequence[Any]],
         build: Callable[[Sequence[Any]], Any],
         structure: Structure,
         types: Sequence[ArrayType],
     ) -> None:
-        self._run = run_backward
+        super().__init__(run)
         self._build = build
         self._structure = structure
         self._types = types
 
     def __call__(self, cotangent: Any) -> Any:
         """Return the cotangents of the primals for a cotangent of the output."""
-        seeds = _seeds(cotangent, self._structure, self._types)
-        if isinstance(self._run, _Compiled) and current() is not None:
-            return self._build(self._inline(self._run, seeds))
-        return self._build(self._run(seeds))
-
-    def _inline(self, run: _Compiled, seeds: list[Any]) -> Sequence[Any]:
-        """Write the backward function into the trace under way, which reads the residuals here."""
-        inputs = require("a pullback").root.inputs
-        path = f"{inputs.path_of(self) or inputs.constant(self)}._run"
-        run.residuals = tuple([np.asarray(r) for r in run.residuals])
-        inputs.load(f"{path}.entry", run.entry)
-        read = inputs.load(f"{path}.residuals", run.residuals)
-        return inline_function(run.entry.adjoint, [*read, *seeds])
+        return self._build(self.products(_seeds(cotangent, self._structure, self._types)))
 
 
 class _Compiled:

@@ -48,6 +48,23 @@ def programs_of(function: Call, *primals: Any) -> tuple[str, str]:
     return first, second
 
 
+def test_a_linear_map_that_was_made_outside() -> None:
+    def f(x):
+        return np.tanh(x) * x[::-1]
+
+    x = np.array([0.3, -0.5, 1.2])
+    applied = pb.compile(lambda push, t: push(t))
+    for point in (x, 2 * x, -x):
+        _, push = pb.linearize(f, point)
+        matrix = pb.jacobian(f)(point)
+        np.testing.assert_allclose(pb.vmap(push)(np.eye(3)), matrix.T, atol=1e-12)
+        np.testing.assert_allclose(pb.jacobian(push)(x), matrix, atol=1e-12)
+        np.testing.assert_allclose(applied(push, x), matrix @ x, atol=1e-12)
+        slope = pb.grad(lambda t: np.sum(push(t) ** 2))(x)  # noqa: B023 - it is called at once
+        np.testing.assert_allclose(slope, 2 * matrix.T @ matrix @ x, atol=1e-12)
+    assert applied.cache_info().misses == 1  # what it holds is read at each call
+
+
 def test_what_is_not_linear_is_computed_once() -> None:
     def in_line(x: Any) -> Any:
         return np.sum(np.tanh(x) * np.exp(x))

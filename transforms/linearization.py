@@ -14,17 +14,18 @@ from ..ir.binding import symbols_of
 from ..ir.builder import Builder
 from ..ir.core import Atom, Eqn, Function, Value
 from ..ir.ops.dynamic import AsSize, Match
+from ..ir.types import ArrayType
 from ..passes.dce import Dce
 from ..passes.forward import forward
 from ..passes.keeping import nothing
 from ..passes.pipeline import EXACT, STABLE, run
 from ..passes.reverse import reverse
-from ..pullbacks import VjpFunction, split
+from ..pullbacks import LinearMap, VjpFunction, split
 from ..tracer.functions.shape import cast
 from ..tracer.nested import inline_call
 from ..tracer.state import Trace, current
 from ..tracer.trace import Traced
-from ..tracer.tree import unflatten
+from ..tracer.tree import Structure, unflatten
 from .apart import by_code, owned
 from .tangents import check, given, in_structure, still
 
@@ -78,29 +79,44 @@ class _Linear(VjpFunction):
         skeleton = build([Spec(t.shape, t.dtype) for t in types])  # type: ignore[arg-type]  # or dims
         count = traced.results
         out = unflatten(traced.structure, iter(flat[:count]))
-
-        def moved(*tangents: Any) -> Any:
-            """Return the tangent of the output for tangents of the primals."""
-            values: list[Any] = []
-            for (path, leaf, tangent), type in zip(given(skeleton, tangents), types, strict=True):
-                if not type.is_inexact:
-                    still(path, tangent, type)
-                    continue
-                if tangent is None:
-                    tangent = np.zeros(leaf.shape, leaf.dtype)
-                check(path, tangent, type)
-                is_plain = current() is None
-                values.append(
-                    np.asarray(tangent, type.dtype) if is_plain else cast(tangent, type.dtype)
-                )
-            found = run_backward(values)
-            if current() is not None:
-                found = [owned(v) for v in found]
-            return in_structure(traced.structure, found)
-
+        moved = Pushforward(run_backward, skeleton, types, traced.structure)
         if traced.aux is None:
             return out, moved
         return out, moved, unflatten(traced.aux, iter(flat[count:]))
+
+
+class Pushforward(LinearMap):
+    """What `linearize` returns beside the output: it takes tangents of the primals to its."""
+
+    def __init__(
+        self,
+        run: Callable[[list[Any]], Sequence[Any]],
+        skeleton: Any,
+        types: Sequence[ArrayType],
+        structure: Structure,
+    ) -> None:
+        super().__init__(run)
+        self._skeleton = skeleton
+        self._types = types
+        self._structure = structure
+
+    def __call__(self, *tangents: Any) -> Any:
+        """Return the tangent of the output for tangents of the primals."""
+        values: list[Any] = []
+        is_plain = current() is None
+        found = given(self._skeleton, tangents)
+        for (path, leaf, tangent), type in zip(found, self._types, strict=True):
+            if not type.is_inexact:
+                still(path, tangent, type)
+                continue
+            if tangent is None:
+                tangent = np.zeros(leaf.shape, leaf.dtype)
+            check(path, tangent, type)
+            values.append(
+                np.asarray(tangent, type.dtype) if is_plain else cast(tangent, type.dtype)
+            )
+        made = self.products(values)
+        return in_structure(self._structure, made if is_plain else [owned(v) for v in made])
 
 
 def _is_entangled(joint: Function, tangents: Sequence[Value]) -> bool:
