@@ -31,6 +31,7 @@ from .functions.random import draw
 from .inputs import NEVER_CHANGING
 from .loads import (
     attribute,
+    check_advance,
     container,
     free,
     global_name,
@@ -184,6 +185,9 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
             return special(*args, **kwargs)
         return constant(function(*args, **kwargs), trace)
     owner = getattr(function, "__self__", None)
+    if kind in _BUILTIN and not builtins.any(function is f for f in _LOOKING):
+        for value in (owner, *args):
+            check_advance(value, trace.root.inputs)
     if generator_class(owner) is not None:
         return draw(owner, function.__name__, args, kwargs)
     _check_random(function)
@@ -216,6 +220,11 @@ def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
     if special is not None:
         return special(*args, **kwargs)
     return _call_object(function, args, kwargs, trace)
+
+
+_BUILTIN = (types.BuiltinFunctionType, types.MethodWrapperType, type)
+_LOOKING = (isinstance, type, id, callable, hasattr, getattr, repr, str, print)
+"""Functions that leave an iterator where it is."""
 
 
 def _call_function(function: Any, args: Any, kwargs: Any, trace: Any) -> Any:
@@ -302,16 +311,13 @@ def _joined(value: Any) -> Any:
 
 
 def _check_random(function: Any) -> None:
-    """Raise where the generator of Python's own module would draw at the trace alone."""
-    if getattr(function, "__self__", None) is _PYTHON_GENERATOR:
+    """Raise where a generator of Python's own module would draw at the trace alone."""
+    if isinstance(getattr(function, "__self__", None), random.Random):
         raise UnsupportedError(
             f"{expression_here()} draws random numbers with Python's own generator, which would "
             "happen while the function is traced and not when it runs.\n"
             "  Draw them with np.random, or outside of the function."
         )
-
-
-_PYTHON_GENERATOR: Any = vars(random)["_inst"]
 
 
 def _is_numpy(function: Any) -> bool:

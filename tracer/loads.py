@@ -7,6 +7,7 @@ there before is read as it was stored.
 from __future__ import annotations
 
 import builtins
+import io
 import sys
 import types
 from collections.abc import Iterable
@@ -14,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.errors import UnsupportedError
 from .array import TracedArray
 from .functions.generators import GENERATORS, refused
 from .functions.positions import item_of
 from .guards import key_of
 from .regions import Region
+from .report import expression_here
 from .state import current
 
 LIBRARIES = frozenset({"numpy", "scipy", "networkx", "jax", "torch", "autograd"})
@@ -150,12 +153,33 @@ def iterate(iterable: Any) -> Iterable[Any]:
     if isinstance(trace, Region):
         trace.see((iterable,))
     inputs = trace.root.inputs
+    check_advance(iterable, inputs)
     path = inputs.path_of(iterable)
     if path is not None and isinstance(
         getattr(type(iterable), "__iter__", None), types.FunctionType
     ):
         return inputs.load(f"tuple({path})", tuple(iterable))  # type: ignore[no-any-return]
     return lifted(iterable, inputs)  # type: ignore[no-any-return]
+
+
+def check_advance(value: Any, inputs: Any) -> None:
+    """Raise for an iterator of outside: it would go on while the function is traced alone.
+
+    Those of the user's own classes are traced as any method is; files are read elsewhere.
+
+    Raises
+    ------
+    UnsupportedError
+    """
+    cls = type(value)
+    if not hasattr(cls, "__next__") or not is_library(cls) or isinstance(value, io.IOBase):
+        return
+    if inputs.path_of(value) is not None:
+        raise UnsupportedError(
+            f"{expression_here()} advances a {cls.__name__} that was made outside of the function, "
+            "which would happen while it is traced and not at every call.\n"
+            "  Make it in the function, or pass what it gives: a list, or the next value."
+        )
 
 
 def lifted(value: Any, inputs: Any) -> Any:

@@ -6,8 +6,10 @@ import datetime
 import decimal
 import fractions
 import functools
+import itertools
 import operator
 import pathlib
+import random
 import re
 from collections.abc import Callable
 from typing import Any
@@ -47,8 +49,6 @@ CASES: list[tuple[Callable[[int], Any], Callable[[Any], Any]]] = [
     (lambda k: re.compile("a" * k), lambda o: o.match("aa").end()),
     (lambda k: {k}, sum),
     (lambda k: {"names": {k}}, lambda o: sum(o["names"])),
-    (lambda k: iter([k]), next),
-    (lambda k: (k for _ in range(1)), next),
     (operator.itemgetter, lambda o: o([0, 1, 2])),
     (lambda k: functools.lru_cache(lambda t: t * k), lambda o: o(1)),
     (lambda k: csr_matrix(np.eye(2) * k), lambda o: o.toarray()[0, 0]),
@@ -77,3 +77,45 @@ def test_equal_values_share_a_program() -> None:
     for _ in range(3):
         found(X, fractions.Fraction(1, 2), {"a", "b"})
     assert found.cache_info().misses == 1
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: iter([1, 2]), lambda: (k for k in (1, 2)), itertools.count]
+)
+@pytest.mark.parametrize(
+    "read",
+    [
+        next,
+        lambda it: it.__next__(),
+        lambda it: sum(k for k, _ in zip(it, range(1), strict=False)),
+        lambda it: first(it),
+    ],
+)
+def test_iterators_of_outside_do_not_go_on(
+    make: Callable[[], Any], read: Callable[[Any], Any]
+) -> None:
+    it = make()
+    for call in (
+        lambda: pb.compile(lambda x: x * read(it))(X),
+        lambda: pb.grad(lambda x, o: np.sum(x) * read(o))(X, it),
+    ):
+        with pytest.raises(pb.UnsupportedError, match="was made outside of the function"):
+            call()
+    assert next(it) == next(make())  # it has not been advanced
+    inside = pb.compile(lambda x: x * read(make()))
+    for _ in range(2):
+        np.testing.assert_array_equal(inside(X), X * read(make()))
+
+
+def first(values: Any) -> Any:
+    found = []
+    for value in values:
+        found.append(value)
+        break
+    return found[0]
+
+
+def test_a_generator_of_python_does_not_draw() -> None:
+    own = random.Random(1)
+    with pytest.raises(pb.UnsupportedError, match="Python's own generator"):
+        pb.compile(lambda x: x * own.random())(X)
