@@ -49,7 +49,8 @@ def guard_argument(inputs: Inputs, value: Any, path: str) -> None:
     if isinstance(value, set):
         inputs.check(f"{path} != {inputs.constant(value.copy())}")
     elif not _is_open(cls) and (is_library(cls) or not cls.__flags__ & _HEAP):
-        is_value = cls.__hash__ not in (None, object.__hash__)
+        by_value: Any = cls.__hash__  # None where it has none
+        is_value = by_value is not None and by_value is not object.__hash__
         inputs.check(f"{path} {'!=' if is_value else 'is not'} {inputs.constant(value)}")
     inputs.hold(value, path)
 
