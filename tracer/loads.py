@@ -165,14 +165,14 @@ def iterate(iterable: Any) -> Iterable[Any]:
 def check_advance(value: Any, inputs: Any) -> None:
     """Raise for an iterator of outside: it would go on while the function is traced alone.
 
-    Those of the user's own classes are traced as any method is; files are read elsewhere.
+    A `__next__` of the user's own that is called as a method is traced; files are read elsewhere.
 
     Raises
     ------
     UnsupportedError
     """
     cls = type(value)
-    if not hasattr(cls, "__next__") or not is_library(cls) or isinstance(value, io.IOBase):
+    if not hasattr(cls, "__next__") or isinstance(value, io.IOBase):
         return
     if inputs.path_of(value) is not None:
         raise UnsupportedError(

@@ -41,6 +41,20 @@ class Attributes(dict):
     __getattr__ = dict.__getitem__
 
 
+class Steps:
+    """An iterator."""
+
+    def __init__(self) -> None:
+        self.k = 0
+
+    def __iter__(self) -> Steps:
+        return self
+
+    def __next__(self) -> int:
+        self.k += 1
+        return self.k
+
+
 CASES: list[tuple[Callable[[int], Any], Callable[[Any], Any]]] = [
     (fractions.Fraction, float),
     (decimal.Decimal, float),
@@ -80,13 +94,12 @@ def test_equal_values_share_a_program() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: iter([1, 2]), lambda: (k for k in (1, 2)), itertools.count]
+    "make", [lambda: iter([1, 2]), lambda: (k for k in (1, 2)), itertools.count, Steps]
 )
 @pytest.mark.parametrize(
     "read",
     [
         next,
-        lambda it: it.__next__(),
         lambda it: sum(k for k, _ in zip(it, range(1), strict=False)),
         lambda it: first(it),
     ],
