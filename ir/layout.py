@@ -111,7 +111,41 @@ def concatenated_layout(
         memory = np.empty(sum(strides) + 1, np.int8)
         shape: Any = [min(d, 2) for d in type.shape]
         dummies.append(np.lib.stride_tricks.as_strided(memory, shape, strides))
-    found = np.concatenate(dummies, axis).strides
+    return _ordered(np.concatenate(dummies, axis).strides, result)
+
+
+def gathered_layout(
+    types: Sequence[ArrayType], layouts: Sequence[Layout], items: Sequence[Any], result: ArrayType
+) -> Layout:
+    """Return the strides that NumPy gives what is read at arrays of positions, None for C order.
+
+    `items` are the index, an Ellipsis in the place of each array of `types[1:]`. NumPy decides, on
+    arrays of at most two elements along each axis: `x[:, i]` has the axis of `i` outermost in
+    memory.
+    """
+    types, result = [t.typical for t in types], result.typical
+    if result.size == 0 or any(0 in t.shape for t in types):
+        return None
+    x, *positions = [_small(t, layout) for t, layout in zip(types, layouts, strict=True)]
+    rest = iter(positions)
+    index = tuple([next(rest) if item is Ellipsis else item for item in items])
+    return _ordered(x[index].strides, result)
+
+
+def _small(type: ArrayType, layout: Layout) -> np.ndarray:
+    """Return zeros, at most two along each axis, that have the strides of a value."""
+    shape: Any = type.shape
+    strides = [abs(s) for s in layout or c_strides(type.dtype.itemsize, shape)]
+    # Their order is all that matters.
+    ranks = sorted({0, *strides})
+    near = [ranks.index(s) and 8 << ranks.index(s) for s in strides]
+    memory = np.zeros(sum(near) // 8 + 1, np.int64)
+    return np.lib.stride_tricks.as_strided(memory, [min(d, 2) for d in shape], near)
+
+
+def _ordered(found: Sequence[int], result: ArrayType) -> Layout:
+    """Return dense strides of a type, its axes in the order of these strides, None for C order."""
+    itemsize = result.dtype.itemsize
     order = sorted(range(result.ndim), key=lambda k: -found[k])
     sizes: Any = [result.shape[k] for k in order]
     dense = dict(zip(order, c_strides(itemsize, sizes), strict=True))

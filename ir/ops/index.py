@@ -15,6 +15,7 @@ import numpy as np
 from ..core import Atom
 from ..dims import Size
 from ..errors import DTypeError, ShapeError
+from ..layout import gathered_layout
 from ..op import Array, Emitter, Op, Scatter, broadcast
 from ..samples import numbers, positions
 from ..types import ArrayType, Layout, Shape, is_dense
@@ -36,6 +37,11 @@ class Index(Indexing):
     def is_view(self) -> bool:  # type: ignore[override]
         """Whether the result shares the operand's memory."""
         return not self.gather
+
+    @property
+    def reorders(self) -> bool:  # type: ignore[override]
+        """Whether the result may be in another order than C though the operands are in C order."""
+        return self.gather
 
     @property
     def has_out(self) -> bool:  # type: ignore[override]
@@ -85,11 +91,25 @@ class Index(Indexing):
     def layouts(
         self, types: Sequence[ArrayType], layouts: Sequence[Layout]
     ) -> tuple[Layout, ...] | None:
-        if self.gather or any(p.shape for p in types[1:]):
-            return None
+        if self.gather:
+            return self._gathered(types, layouts)
         # It is the same wherever an axis is left out.
         op = replace(self, index=tuple([0 if i is AT else i for i in self.index]))
         return view_layouts(op, types[:1], layouts[:1])
+
+    def _gathered(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        x, *positions = types
+        if any(p.dtype.kind == "b" for p in positions):
+            return None
+        items: list[Any] = [slice(None)] * (x.ndim - self.axes)
+        for item in self.index:
+            if isinstance(item, Span):
+                items.append(slice(1 if item.length == 1 else None))
+            else:
+                items.append(Ellipsis if isinstance(item, At) else item and 0)
+        return (gathered_layout(types, layouts, items, *self.infer(*types)),)
 
     def cut(
         self, types: Sequence[ArrayType], axes: Sequence[int | None], size: Size

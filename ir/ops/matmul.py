@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from ..batching import by_leading_axes
 from ..core import Atom
 from ..dims import Size
 from ..errors import DTypeError, ShapeError
+from ..layout import elementwise_layout
 from ..op import Array, Emitter, Op, Scatter, broadcast
 from ..samples import numbers
-from ..types import ArrayType, c_strides
+from ..types import ArrayType, Layout, c_strides
 from .contract import batch_labels, bilinear_vjp, contract
 
 
@@ -65,6 +67,11 @@ class MatMul(Op):
         rows = a.shape[-2:-1] if self.left == 2 else ()
         columns = b.shape[-1:] if self.right == 2 else ()
         return (a.with_shape((*lead, *rows, *columns)),)
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        return (_stacked_layout(types, layouts, (self.left, self.right), *self.infer(*types)),)
 
     def evaluate(self, *operands: Array) -> Any:
         a, b = (np.asarray(x) for x in operands)
@@ -259,6 +266,26 @@ def batched_product(
     return contract(terms[0], terms[1], label + into)
 
 
+def _stacked_layout(
+    types: Sequence[ArrayType], layouts: Sequence[Layout], cores: Sequence[int], result: ArrayType
+) -> Layout:
+    """Return the strides of a stack of products: as an elementwise op on the axes of the stack.
+
+    `cores` count the axes of each operand that are multiplied.
+    """
+    stack = max(t.ndim - n for t, n in zip(types, cores, strict=True))
+    if stack < 2:
+        return None
+    outer: list[Layout] = [
+        tuple((layout or c_strides(t.dtype.itemsize, t.typical.shape))[: t.ndim - n])
+        for t, layout, n in zip(types, layouts, cores, strict=True)
+    ]
+    stacks = [t.with_shape(t.shape[: t.ndim - n]) for t, n in zip(types, cores, strict=True)]
+    core: Any = result.typical.shape[stack:]
+    layout = elementwise_layout(stacks, outer, result.dtype.itemsize * prod(core))
+    return None if layout is None else (*layout, *c_strides(result.dtype.itemsize, core))
+
+
 @dataclass(frozen=True)
 class VecDot(Op):
     """`sum(conj(a) * b, axis=-1)`, as `np.vecdot` computes it: (k), (k) -> ()."""
@@ -273,6 +300,11 @@ class VecDot(Op):
         a, b = types
         _check("vecdot", a, b, a.shape[-1], b.shape[-1])
         return (a.with_shape(broadcast([a.shape[:-1], b.shape[:-1]])),)
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        return (_stacked_layout(types, layouts, (1, 1), *self.infer(*types)),)
 
     def evaluate(self, *operands: Array) -> Any:
         return np.vecdot(*operands)

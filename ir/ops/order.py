@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..layout import copied_layout
 from ..op import Array, Cost, Emitter, Op, Scatter
 from ..samples import numbers
-from ..types import ArrayType
+from ..types import ArrayType, Layout
 from .batched_index import iota
 from .index import AT, IndexAdd, apply
 
@@ -50,6 +51,12 @@ class Sort(Op):
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return (types[0],)
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        """Return the layout of a copy, which NumPy sorts."""
+        return (copied_layout(types[0], layouts[0]),)
 
     def evaluate(self, *operands: Array) -> Any:
         return np.sort(operands[0], axis=self.axis, kind=self.kind)
@@ -116,6 +123,12 @@ class Partition(Op):
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return (types[0],)
+
+    def layouts(
+        self, types: Sequence[ArrayType], layouts: Sequence[Layout]
+    ) -> tuple[Layout, ...] | None:
+        """Return the layout of a copy, which NumPy partitions."""
+        return (copied_layout(types[0], layouts[0]),)
 
     def evaluate(self, *operands: Array) -> Any:
         return np.partition(operands[0], self.kth, axis=self.axis)

@@ -146,7 +146,7 @@ class Real(_Elementwise):
         return (types[0].with_dtype(_part_dtype(types[0])),)
 
     def evaluate(self, *operands: Array) -> Any:
-        return np.real(operands[0]).copy()
+        return np.real(operands[0]).copy("K")
 
     def vjp(
         self,
@@ -176,7 +176,7 @@ class Imag(_Elementwise):
         return (types[0].with_dtype(_part_dtype(types[0])),)
 
     def evaluate(self, *operands: Array) -> Any:
-        return np.imag(operands[0]).copy()
+        return np.imag(operands[0]).copy("K")
 
     def vjp(
         self,

@@ -13,7 +13,7 @@ from ...ir.types import Kind
 from ..array import TracedArray, implements, is_traced, method
 from ..report import expression_here
 from ..size import known_value
-from .create import where
+from .create import laid_as, where
 from .known import array_of, require
 from .lazy import implements_lazily
 from .shape import (
@@ -71,7 +71,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
         result = where(index == k, cast(values[k], dtype), result)
     if result.shape != shape or count == 1:
         result = broadcast_to(result, shape).copy()
-    return result if shape else as_scalar(result)
+    return laid_as(result, [result], "C") if shape else as_scalar(result)
 
 
 method("choose", choose)
@@ -104,7 +104,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
         chosen = flat[condition]
         result = as_array(array_of(call(function, chosen, *args, **kw)))
         y = _put(y, condition, np.broadcast_to(result, chosen.shape) if result.shape else result)
-    return y if x.shape else emit_reshape(y, ())
+    return laid_as(y, [x]) if x.shape else emit_reshape(y, ())
 
 
 def _put(y: Any, condition: Any, values: Any) -> Any:
@@ -264,7 +264,7 @@ def _elementwise(self: Any, function: Callable[..., Any], arrays: Sequence[Any])
         ]
         rows = [apply(*row) for row in zip(*lists, strict=True)]
         columns = [np.stack(column) for column in zip(*rows, strict=True)]
-    results = [emit_reshape(c, shape) for c in columns]
+    results = [laid_as(emit_reshape(c, shape), arrays) for c in columns]
     return results[0] if len(results) == 1 else tuple(results)
 
 

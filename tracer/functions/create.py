@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ...ir.core import Literal
 from ...ir.errors import ShapeError
+from ...ir.layout import elementwise_layout
 from ...ir.ops.select import Where
 from ...ir.ops.shape import Concatenate, Copy, Full
 from ...ir.types import Kind, c_strides
@@ -182,6 +184,20 @@ def in_order(a: Any, dtype: Any, order: Any, copy: bool | None) -> Any:
         a = as_array(cast(a, dtype))
         return a if order in (None, "K") or _is_order(a, axes) else ordered(a, axes)
     return as_array(emit(Copy("K"), (a,))) if there else ordered(a, axes)
+
+
+def laid_as(a: Any, like: Sequence[Any], order: str = "K") -> Any:
+    """Return an array in the memory order in which NumPy makes a result of some operands.
+
+    `order="C"` and the like are said of one operand as by `np.empty_like`.
+    """
+    if len(like) == 1:
+        layout, shape = like[0]._layout, like[0].shape
+    else:
+        layout = elementwise_layout([b._atom.type for b in like], [b._layout for b in like], 1)
+        shape = a.shape
+    axes = memory_axes(a.ndim, order, layout, shape)
+    return a if not a.ndim or _is_order(a, axes) else ordered(a, axes)
 
 
 def _is_order(a: Any, axes: list[int]) -> bool:

@@ -18,7 +18,7 @@ from ..array import FUNCTIONS, TracedArray, emit, implements, lift, method
 from ..report import expression_here
 from ..size import agreed, emit_sized, known_value, match, named_size, size_of
 from ..state import require
-from .shape import as_array, constant, emit_reshape, normalize_axis, traced, transpose
+from .shape import as_array, constant, copy, emit_reshape, normalize_axis, traced, transpose
 
 
 def span(item: slice, size: Any) -> Span:
@@ -418,7 +418,9 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     elif not isinstance(indices, TracedArray):
         indices = np.asarray(indices)
     result = read(a, (*[slice(None)] * axis, indices))
-    if np.ndim(indices) or not result.shape or not isinstance(indices, TracedArray):
+    if np.ndim(indices):
+        return result if result._layout is None else copy(result, order="C")
+    if not result.shape or not isinstance(indices, TracedArray):
         return result
     return result.copy()
 

@@ -15,7 +15,7 @@ from ...ir.ops.shape import Concatenate
 from ..array import TracedArray, emit, implements, is_traced, method, unsupported
 from ..rows import runs_of
 from ..size import known_value
-from .create import full
+from .create import full, laid_as
 from .index import read
 from .sets import repeated_places
 from .shape import (
@@ -312,16 +312,17 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
     if not a.shape:
         return a.copy()
     if mode == "constant":
-        return _pad_constant(a, widths, kwargs.pop("constant_values", 0))
+        return laid_as(_pad_constant(a, widths, kwargs.pop("constant_values", 0)), [a], "A")
     if mode not in _GATHERED or kwargs.get("reflect_type", "even") != "even":
         raise unsupported(
             f"np.pad with mode={mode!r}", f"Traced modes: constant, {', '.join(_GATHERED)}."
         )
+    result = a
     for axis, pair in enumerate(widths):
         if pair != (0, 0):
             places = np.pad(np.arange(a.shape[axis]), pair, mode=mode)
-            a = read(a, (*[slice(None)] * axis, constant(places)))
-    return a
+            result = read(result, (*[slice(None)] * axis, constant(places)))
+    return laid_as(result, [a], "A")
 
 
 def _pad_constant(a: TracedArray, widths: Sequence[tuple[int, int]], values: Any) -> Any:

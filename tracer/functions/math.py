@@ -247,7 +247,11 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     shape = np.broadcast_shapes(*[v.shape for v in (*conditions, *values)])
     for condition, value in zip(conditions[::-1], values[-2::-1], strict=True):
         result = where(condition, cast(value, dtype), result)
-    return copy(np.broadcast_to(result, shape)) if result.shape != shape else result
+    if result.shape != shape:
+        result = np.broadcast_to(result, shape)
+    elif result._layout is None:
+        return result
+    return copy(result, order="C")
 
 
 method(

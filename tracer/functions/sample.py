@@ -12,7 +12,7 @@ from ...ir.ops.check import Graft
 from ...ir.ops.correlate import Correlate
 from ...ir.ops.search import Interp
 from ..array import TracedArray, emit, implements, is_traced, unsupported
-from .create import full, where
+from .create import full, laid_as, where
 from .index import read
 from .join import concatenate
 from .known import array_of, known
@@ -300,7 +300,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
             parts = [g if uniform is None else _either(uniform, p, g) for p, g in pairs]
         first, inner, last = (cast(p, dtype) for p in parts)
         ends = [emit_reshape(e, (*f.shape[:k], 1, *f.shape[k + 1 :])) for e in (first, last)]
-        results.append(concatenate([ends[0], inner, ends[1]], k))
+        results.append(laid_as(concatenate([ends[0], inner, ends[1]], k), [f]))
     return results[0] if len(results) == 1 else tuple(results)
 
 
