@@ -74,38 +74,19 @@ class Fuse:
                 blas = _after_blas(eqn, blas)
                 continue
             taken, before, after = self._grow(region, waiting)
-            kept = taken.index(after[0]) if after else len(taken)
-            made = self._closed(region, counts, blas, before)
-            if made is None and region.is_large:
-                # For a nearer cache nothing moves across others, by which it would live longer.
-                region, before = self._without_moves([eqn, *taken[:kept]], found)
-                after = taken[kept:]
-                made = self._closed(region, counts, blas, before, near=True)
+            waits = blas
+            for inner in before:
+                waits = _after_blas(inner, waits)
+            made = region.close(counts, waits) if region.is_large else None
             if made is not None:
                 # What stands in front has not been tried as the start of a region of its own.
                 waiting += reversed([*before, *made, *region.lone, *after])
             else:
                 # As it was, up to the first equation that would have moved behind.
+                kept = taken.index(after[0]) if after else len(taken)
                 out += [eqn, *taken[:kept]]
                 waiting += reversed(taken[kept:])
         return function.replace(eqns=out)
-
-    def _closed(
-        self,
-        region: _Region,
-        counts: dict[Value, int],
-        blas: bool,
-        before: Sequence[Eqn],
-        near: bool = False,
-    ) -> Sequence[Eqn] | None:
-        for eqn in before:
-            blas = _after_blas(eqn, blas)
-        return region.close(counts, blas, near) if region.is_large else None
-
-    def _without_moves(self, eqns: Sequence[Eqn], machine: Machine) -> tuple[_Region, list[Eqn]]:
-        """Return a region of some of these equations, and the others: they come before it."""
-        region = _Region(self.exact, machine)
-        return region, [eqn for eqn in eqns if not region.takes(eqn)]
 
     def _inner(self, eqn: Eqn) -> Eqn:
         op = eqn.op
@@ -300,7 +281,7 @@ class _Region:
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def close(self, counts: dict[Value, int], after_blas: bool, near: bool) -> Sequence[Eqn] | None:
+    def close(self, counts: dict[Value, int], after_blas: bool) -> Sequence[Eqn] | None:
         """Return the region as one equation and views of what it makes, None: it is not tiled."""
         count = len(self.eqns)
         self._arrange()
@@ -315,7 +296,7 @@ class _Region:
         outs, views = self._without_views(outs)
         if len(self.eqns) < count and not self._renew():
             return None
-        tiling = self._tiling(outs, after_blas, near)
+        tiling = self._tiling(outs, after_blas)
         return None if tiling is None else [self._region(outs, tiling), *views]
 
     def _arrange(self) -> None:
@@ -374,7 +355,7 @@ class _Region:
         self._keep(kept)
         return list(found), views
 
-    def _tiling(self, outs: Sequence[Value], after_blas: bool, near: bool) -> Tiling[_Axis] | None:
+    def _tiling(self, outs: Sequence[Value], after_blas: bool) -> Tiling[_Axis] | None:
         types = [t.type for e in self.eqns for t in (*e.operands, *e.results)]
         if not all(t.is_static and 0 not in t.shape for t in types):
             return None
@@ -388,7 +369,7 @@ class _Region:
             candidates.append(Candidate(axis, axis.extent, row, axis.sums, axis.first))
         reads = {a for a, _ in self.axes[0].reads}
         outside = sum(v.type.nbytes for v in (*reads, *outs))
-        return choose(self.eqns, outside, candidates, self.machine, after_blas, near)
+        return choose(self.eqns, outside, candidates, self.machine, after_blas)
 
     def _region(self, outs: Sequence[Value], tiling: Tiling[_Axis]) -> Eqn:
         """Return the equation that holds the region."""

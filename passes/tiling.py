@@ -26,8 +26,6 @@ from ..ir.types import ArrayType
 
 CACHED = 0.01
 """Nanoseconds for a byte in a cache: `multiply` of float64 takes 0.25 for 24 bytes."""
-FAR = 0.018
-"""Nanoseconds for a byte in the last-level cache: the same `multiply` takes 0.4 to 0.5."""
 MEMORY = 0.025
 """Nanoseconds for a byte in memory: the same `multiply` takes 0.64."""
 WORK = 0.0075
@@ -40,8 +38,6 @@ HAND_OVER = 40_000.0
 """Nanoseconds until another thread has taken up its parts, and is waited for."""
 GAIN = 0.85
 """Parts must promise this much of the time at most."""
-NEAR_GAIN = 0.72
-"""The same where only caches differ: some of what was written last is still in the nearer one."""
 NARROW = 64
 """Entries of an axis that lies behind others are taken in parts of so many at least.
 
@@ -95,17 +91,12 @@ def choose(
     candidates: Sequence[Candidate[A]],
     machine: Machine,
     after_blas: bool,
-    near: bool,
 ) -> Tiling[A] | None:
     """Return the best way to cut a region, None where it should run whole.
 
-    `outside` are the bytes of what it reads from and writes to memory. With `near` it also counts
-    that the second-level cache is nearer than the last one.
+    `outside` are the bytes of what it reads from and writes to memory.
     """
-    widest = max(e.result.type.nbytes for e in eqns)
     target = part_bytes(machine)
-    if near:  # what a part reads and writes outside is to fit into the cache
-        target = max(1, min(target, machine.l2 * widest // outside))
     wide = [c for c in candidates if is_long(c.extent, c.position)]
     fitting = [c for c in wide if c.row <= target and c.extent * c.row >= 2 * target]
     if not fitting:
@@ -115,12 +106,12 @@ def choose(
     best = min(fitting, key=lambda c: (c.position, c.sums))
     tile = _rows(best, target, machine.cores)
     parts = -(-best.extent // tile)
-    cached, memory = _times(eqns, outside, machine, near)
+    cached, memory = _times(eqns, outside, machine)
     whole = memory + CALL * len(eqns)
     split = cached + CALL * (len(eqns) + 1) * parts
     both = split / min(machine.cores, parts) * 1.1 + HAND_OVER
     threads = machine.cores > 1 and both < split and not (after_blas and split < machine.blas_wait)
-    if min(split, both if threads else split) > (NEAR_GAIN if near else GAIN) * whole:
+    if min(split, both if threads else split) > GAIN * whole:
         return None
     return Tiling(best.axis, tile, threads)
 
@@ -132,17 +123,15 @@ def _rows(candidate: Candidate[A], target: int, cores: int) -> int:
         parts = -(-parts // cores) * cores
     rows = max(1 if candidate.position == 0 else NARROW, -(-candidate.extent // parts))
     if rows >= 64:  # whole cache lines, so that no two threads write into one
-        lines = 64 if rows >= 1024 else 16
-        rows = -(-rows // lines) * lines
+        rows = -(-rows // 64) * 64
     if rows > 1 and candidate.extent % rows == 1:
         # A part of one entry would let NumPy sum the other axes in another order.
         rows += 1
     return rows
 
 
-def _times(eqns: Sequence[Eqn], outside: int, machine: Machine, near: bool) -> tuple[float, float]:
+def _times(eqns: Sequence[Eqn], outside: int, machine: Machine) -> tuple[float, float]:
     """Return nanoseconds with all temporaries in a cache, and with them where they come to be."""
-    price = FAR if outside <= machine.l3 // 2 else MEMORY
     touched, least = 0.0, 0.0
     for eqn in eqns:
         types = [a.type for a in (*eqn.operands, *eqn.results)]
@@ -150,12 +139,10 @@ def _times(eqns: Sequence[Eqn], outside: int, machine: Machine, near: bool) -> t
         widest = max(t.nbytes for t in types)
         work = WORK * int(eqn.op.cost) * widest + SHORT_LOOP * _short_loops(types)
         least += max(CACHED * nbytes, work)
-        touched += max(price * nbytes, work)
-    if outside <= (machine.l2 if near else machine.l3 // 2):
+        touched += max(MEMORY * nbytes, work)
+    if outside <= machine.l3 // 2:
         return least, least
-    if near and price == FAR:
-        return least + (FAR - CACHED) * outside, touched
-    return max(least, price * outside), touched
+    return max(least, MEMORY * outside), touched
 
 
 def _short_loops(types: Sequence[ArrayType]) -> int:

@@ -18,7 +18,6 @@ def tiny_tiles(cores: int = 2) -> Iterator[None]:
         mock.patch.object(fuse, "LARGE", 1),
         mock.patch.object(fuse, "machine", return_value=small),
         mock.patch.object(tiling, "GAIN", float("inf")),
-        mock.patch.object(tiling, "NEAR_GAIN", float("inf")),
         mock.patch.object(tiling, "HAND_OVER", -1e9),
         mock.patch.object(tiling, "FEW", 2),
         mock.patch.object(tiling, "NARROW", 2),

@@ -17,7 +17,7 @@ from pullback.ir.machine import Machine
 from pullback.ir.ops.control import Fused
 from pullback.ir.parser import parse_function
 from pullback.ir.verify import verify
-from pullback.passes import fuse, tiling
+from pullback.passes import fuse
 from pullback.passes.fuse import Fuse
 from pullback.passes.tiling import parts_of
 
@@ -78,11 +78,6 @@ def f(m: f64[40, 50], n: f64[40, 50], g: f64[40, 50], h: f64[40, 50]) -> (f64[40
     return x, y
 """
 TEXTS = [SOFTMAX, VIEWS, SHAPES, LOOP, UPDATES]
-
-
-_GAINS = {
-    name: getattr(tiling, name) for name in ("GAIN", "NEAR_GAIN", "HAND_OVER", "FEW", "NARROW")
-}
 
 
 def regions(function: Function) -> list[Function]:
@@ -250,57 +245,3 @@ def f(x: f64[8, 5, 40]) -> f64[40, 40]:
     verify(fused)
     (op,) = [e.op for e in fused.eqns if isinstance(e.op, Fused)]
     assert op.cuts == (-3,)
-
-
-ADAM = """
-def f(
-        m: f32[784, 256], v: f32[784, 256], g: f32[784, 256], w: f32[784, 256],
-) -> (f32[784, 256], f32[784, 256], f32[784, 256]):
-    t = g * 0.5
-    a = m * 0.9
-    b = t * 0.1
-    c = a + b
-    d = square(t)
-    e = v * 0.999
-    h = d * 0.001
-    i = e + h
-    j = sqrt(i)
-    k = j + 1e-08
-    l = c / k
-    n = w * 0.01
-    p = l + n
-    q = p * 0.001
-    o = w - q
-    return c, i, o
-"""
-
-
-@pytest.mark.parametrize(("l2", "tiled"), [(1 << 21, True), (1 << 26, False)])
-def test_a_nearer_cache_is_worth_parts_on_one_thread(l2: int, tiled: bool) -> None:
-    machine = Machine(cores=1, l2=l2, l3=1 << 28)
-    with mock.patch.object(fuse, "LARGE", 1 << 16), mock.patch.multiple(tiling, **_GAINS):
-        made = Fuse(machine=machine)(parse_function(ADAM))
-    verify(made)
-    assert bool(regions(made)) == tiled
-
-
-def test_for_a_nearer_cache_nothing_moves_across_others() -> None:
-    """Moved in front of the product, what is behind it would live until it is read."""
-    text = ADAM.replace("f32[784, 256]):", "f32[256, 256]):").replace(
-        "    return c, i, o",
-        """
-    x_0 = o.T
-    y = x_0 @ o
-    r = square(w)
-    s = r + 1.0
-    z = s.T
-    u = z @ o
-    x = u + y
-    return c, i, x""",
-    )
-    machine = Machine(cores=1, l2=1 << 21, l3=1 << 28)
-    with mock.patch.object(fuse, "LARGE", 1 << 16), mock.patch.multiple(tiling, **_GAINS):
-        made = Fuse(machine=machine)(parse_function(text))
-    verify(made)
-    names = [e.op.name for e in made.eqns]
-    assert names.index("fused") < names.index("matmul") < names.index("square")
